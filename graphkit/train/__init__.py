@@ -1,0 +1,23 @@
+"""One training loop on Lightning Fabric, for every method and any scale."""
+
+from graphkit.train.callback import Callback
+from graphkit.train.checkpoint import load_checkpoint, save_checkpoint
+from graphkit.train.progress import ProgressBar
+from graphkit.train.run import Result, Run
+from graphkit.train.task import GraphTask, NodeTask, Task, accuracy
+from graphkit.train.trainer import Trainer, seed_everything
+
+__all__ = [
+    "Callback",
+    "GraphTask",
+    "NodeTask",
+    "ProgressBar",
+    "Result",
+    "Run",
+    "Task",
+    "Trainer",
+    "accuracy",
+    "load_checkpoint",
+    "save_checkpoint",
+    "seed_everything",
+]
