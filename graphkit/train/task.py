@@ -57,7 +57,7 @@ class Task:
 
 def check_mask(data: Data, name: str) -> Tensor:
     """The node indices of ``data[name]``, or an error naming what is wrong with it."""
-    mask = data[name] if name in data else None
+    mask = data.get(name, None)
     if mask is None:
         raise ValueError(f"data has no '{name}'; add a split (graphkit.datasets.class_split)")
     if mask.dtype != torch.bool or mask.shape != (data.num_nodes,):

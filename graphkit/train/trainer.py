@@ -124,13 +124,13 @@ class Trainer:
         )
         self.seed, self.clip_norm = seed, clip_norm
         self.callbacks = [*callbacks, *([ProgressBar()] if progress else [])]
-        self.launch = dict(
-            accelerator=accelerator,
-            devices=devices,
-            num_nodes=num_nodes,
-            precision=precision,
-            strategy=strategy,
-        )
+        self.launch = {
+            "accelerator": accelerator,
+            "devices": devices,
+            "num_nodes": num_nodes,
+            "precision": precision,
+            "strategy": strategy,
+        }
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.checkpoint_seconds, self.resume = checkpoint_seconds, resume
         self.minimise = monitor is not None and monitor.endswith("loss")
@@ -192,7 +192,8 @@ class Trainer:
                     self.save(run, optimizer, scheduler, fabric)
                     saved = time.perf_counter()
             run.restore_best()
-            if not any([callback.on_stage_end(run) for callback in self.callbacks]):
+            wishes = [callback.on_stage_end(run) for callback in self.callbacks]
+            if not any(wishes):
                 break
             run.next_stage()
         if self.checkpoint is not None:

@@ -1,0 +1,205 @@
+"""The command line: ``python -m benchmarks``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Runs graphkit's methods and their rivals on real data.\n\n"
+        "Without a command it runs the default recipes: they need no data set on disk and "
+        "no network, take under three minutes, and leave a table, a JSON file and a plot.\n\n"
+        "First steps:\n\n"
+        "  python -m benchmarks list                        what there is to run\n\n"
+        "  python -m benchmarks run gcn-cora --seeds 3      one recipe, three seeds\n\n"
+        "  python -m benchmarks run gat-cora --set train.epochs=50\n\n"
+        "  python -m benchmarks run gat-cora --resume       go on where a killed run stopped"
+    ),
+)
+
+DEFAULT = (
+    "gcn-digits",
+    "gat-digits",
+    "graphsage-digits",
+    "gcn-karate",
+    "gat-karate",
+    "graphsage-karate",
+)
+console = Console()
+
+Seeds = Annotated[int | None, typer.Option(min=1, help="Seeds 0 … n-1; else the recipe's number.")]
+Out = Annotated[Path, typer.Option(help="Folder for results, plots and the state of runs.")]
+Devices = Annotated[str, typer.Option(help="Number of devices (processes), or 'auto'.")]
+Nodes = Annotated[int, typer.Option(min=1, help="Number of machines, under torchrun or SLURM.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")]
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context) -> None:
+    """Runs the default recipes when no command is given."""
+    if context.invoked_subcommand is None:
+        execute(DEFAULT, seeds=5)
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """Lists the recipes: data set, published figure, ours."""
+    from benchmarks.recipe import load, names
+    from benchmarks.report import rows
+
+    table = Table()
+    for column in ("recipe", "main metric", "reported", "reproduced", "run"):
+        table.add_column(column)
+    for name in names():
+        recipe = load(name)
+        table.add_row(*(cell.replace("`", "").replace("**", "") for cell in rows([recipe])[0]))
+    console.print(table)
+    console.print("Which data sets are here: python -m graphkit data")
+
+
+@app.command()
+def run(
+    recipes: Annotated[list[str], typer.Argument(help="Recipe names, or 'all'; see 'list'.")],
+    seeds: Seeds = None,
+    devices: Devices = "1",
+    nodes: Nodes = 1,
+    accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="32-true, 64-true, bf16-mixed …")] = "32-true",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting: section.key=value. May be repeated."),
+    ] = None,
+    json_file: Json = None,
+    out: Out = Path("runs"),
+    resume: Annotated[bool, typer.Option(help="Continue a killed run bit for bit.")] = False,
+    record: Annotated[
+        bool, typer.Option(help="Keep the figures in the recipes as 'reproduced'.")
+    ] = False,
+) -> None:
+    """Runs recipes and prints a table; writes JSON and a plot, and says where."""
+    launch = {
+        "accelerator": accelerator,
+        "devices": devices if devices == "auto" else int(devices),
+        "num_nodes": nodes,
+        "precision": precision,
+    }
+    execute(recipes, seeds, launch, set_ or [], json_file, out, resume, record)
+
+
+def execute(
+    names: Any,
+    seeds: int | None = None,
+    launch: dict[str, Any] | None = None,
+    assignments: Any = (),
+    json_file: Path | None = None,
+    out: Path = Path("runs"),
+    resume: bool = False,
+    record_results: bool = False,
+) -> None:
+    """Runs recipes, shows and writes their results; errors end the command with status 1."""
+    from benchmarks import recipe as recipes
+    from graphkit.datasets import MissingDataError
+
+    try:
+        chosen = recipes.expand(names)
+        loaded = [recipes.load(name).set(assignments) for name in chosen]
+        if assignments and record_results:
+            raise ValueError("--record keeps figures of the recipe as it is; leave out --set")
+        results = run_all(loaded, seeds, launch or {}, out, resume, record_results)
+    except (MissingDataError, ValueError, ImportError, FloatingPointError) as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0:
+        present(results, json_file, out)
+
+
+def run_all(
+    loaded: list[Any],
+    seeds: int | None,
+    launch: dict[str, Any],
+    out: Path,
+    resume: bool,
+    record_results: bool,
+) -> list[dict[str, Any]]:
+    """Runs checked recipes one after another."""
+    from benchmarks.progress import Display
+    from benchmarks.runner import Options, record, run_recipe
+
+    options = Options(seeds, out, resume, launch)
+    results = []
+    with Display(sum(seeds or recipe.seeds for recipe in loaded)) as display:
+        for recipe in loaded:
+            result = run_recipe(recipe, options, display)
+            results.append(result)
+            if record_results:
+                record(recipe, result)
+    return results
+
+
+def present(results: list[dict[str, Any]], json_file: Path | None, out: Path) -> None:
+    """Prints the table, writes the JSON files and the plot, and says where they are."""
+    from benchmarks.report import plot, show
+    from benchmarks.runner import write_text
+
+    show(results, console)
+    text = json.dumps({"results": results}, indent=2) + "\n"
+    files = [out / "results.json", *([json_file] if json_file else [])]
+    for file in files:
+        write_text(file, text)
+    picture = plot(results, out / "results.png")
+    for what, path in (*(("results", file) for file in files), ("plot", picture)):
+        console.print(f"{what}: {path.resolve()}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def report(
+    check: Annotated[bool, typer.Option(help="Change nothing; fail if README is behind.")] = False,
+) -> None:
+    """Renders README's tables and the plot from recipes and method cards."""
+    from benchmarks.report import report as render
+
+    fresh = render(check, None if check else console)
+    if check and not fresh:
+        console.print("README's tables are behind; run: python -m benchmarks report")
+        raise typer.Exit(1)
+
+
+@app.command()
+def speed(
+    quick: Annotated[bool, typer.Option(help="Small sizes, a few seconds.")] = False,
+    only: Annotated[list[str] | None, typer.Argument(help="Parts to time; else all.")] = None,
+    json_file: Json = None,
+    out: Out = Path("runs"),
+) -> None:
+    """Times kernels, layers and the training loop against their rivals, side by side."""
+    from benchmarks.speed import run as run_speed
+
+    run_speed(quick=quick, json_file=json_file, plot=out / "speed.png", only=only)
+
+
+@app.command()
+def scale(
+    quick: Annotated[bool, typer.Option(help="Small sizes, a few seconds.")] = False,
+    json_file: Json = None,
+    out: Out = Path("runs"),
+) -> None:
+    """Shows how time and memory grow with the graph."""
+    from benchmarks.scale import run as run_scale
+
+    run_scale(quick=quick, json_file=json_file, plot=out / "scale.png")
+
+
+def main() -> None:
+    """Entry point."""
+    app()

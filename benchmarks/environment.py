@@ -1,0 +1,133 @@
+"""What a result needs told about where it came from."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import inspect
+import os
+import platform
+import resource
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("torch", "torch-geometric", "torch-scatter", "numpy", "numba", "graphkit")
+
+
+def git(*words: str) -> str:
+    """Output of a git command in this checkout, or nothing where there is no repository."""
+    try:
+        done = subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def version(package: str) -> str:
+    """Installed version of a package, or ``"-"``."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "-"
+
+
+def processor() -> str:
+    """Name of the processor."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def environment() -> dict[str, Any]:
+    """Commit, versions, processor and determinism of this process."""
+    found = {
+        "commit": git("rev-parse", "--short=12", "HEAD") or "-",
+        "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+    if torch.cuda.is_available():
+        found["device"] = torch.cuda.get_device_name()
+    return found
+
+
+def reset_peak_memory() -> None:
+    """Starts the measurement of the peak anew, where the system allows it."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process since the last reset, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def imports(source: str) -> set[str]:
+    """Modules of graphkit and of the benchmarks that a source text imports by ``from``."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.split(".")[0] in ("graphkit", "benchmarks")}
+
+
+def source_file(module: str) -> Path | None:
+    """File of a module of this checkout; a package is its ``__init__``."""
+    stem = ROOT.joinpath(*module.split("."))
+    for path in (stem.with_suffix(".py"), stem / "__init__.py"):
+        if path.exists():
+            return path
+    return None
+
+
+def code_fingerprint(modules: Iterable[ModuleType]) -> str:
+    """Hash of the code behind a result: these modules and all that they import here.
+
+    Comments, docstrings and layout don't count, so only a change of behaviour makes a
+    result stale.  The table of models and the command line are left out.
+    """
+    waiting = [Path(inspect.getfile(module)) for module in modules]
+    seen: dict[Path, str] = {}
+    skip = {ROOT / "benchmarks" / name for name in ("models.py", "cli.py", "recipe.py")}
+    skip |= {ROOT / "graphkit" / "nn" / "__init__.py", ROOT / "graphkit" / "__init__.py"}
+    while waiting:
+        path = waiting.pop()
+        if path in seen or path in skip or ROOT not in path.parents:
+            continue
+        text = path.read_text()
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+                if isinstance(body[0].value, ast.Constant):
+                    body[0].value.value = ""
+        seen[path] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+        waiting += [file for name in imports(text) if (file := source_file(name)) is not None]
+    joined = "".join(seen[path] for path in sorted(seen))
+    return hashlib.sha256(joined.encode()).hexdigest()[:16]

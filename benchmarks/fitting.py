@@ -1,0 +1,87 @@
+"""How protocols train: optimizer and trainer from a recipe's ``train`` section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from graphkit.train import Callback, Result, Task, Trainer
+
+
+@dataclass
+class Fitter:
+    """Passed to protocols as ``fit``: trains one model as the recipe and the command say.
+
+    Args:
+        train (dict): The recipe's ``train`` section.
+        seed (int): Seed of this run.
+        launch (dict): Devices, machines, precision: arguments of ``Trainer``.
+        folder (Path, optional): Where checkpoints of this run are kept.
+        resume (bool): Whether to continue from them.
+        watch (tuple of Callback): What follows the progress.
+    """
+
+    train: dict[str, Any]
+    seed: int
+    launch: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    resume: bool = False
+    watch: tuple[Callback, ...] = ()
+    parameters: int = 0
+
+    @staticmethod
+    def settings(
+        epochs: int,
+        lr: float,
+        weight_decay: float = 0.0,
+        optimizer: str = "Adam",
+        patience: int | None = None,
+        min_epochs: int = 0,
+        monitor: str | None = "val_loss",
+        clip_norm: float | None = None,
+        lr_step: int | None = None,
+        lr_gamma: float = 0.5,
+    ) -> dict[str, Any]:
+        """The keys of a recipe's ``train`` section and their defaults.
+
+        ``lr_step`` multiplies the learning rate by ``lr_gamma`` every so many epochs.
+        """
+        return dict(locals())
+
+    def __call__(
+        self,
+        model: nn.Module,
+        task: Task,
+        callbacks: Iterable[Callback] = (),
+        tag: str = "fit",
+    ) -> Result:
+        """Trains :obj:`model` on :obj:`task`; :obj:`tag` tells apart several fits of one seed."""
+        chosen = self.settings(**self.train)
+        optimizer = getattr(torch.optim, chosen["optimizer"])(
+            model.parameters(), lr=chosen["lr"], weight_decay=chosen["weight_decay"]
+        )
+        scheduler = None
+        if chosen["lr_step"] is not None:
+            scheduler = torch.optim.lr_scheduler.StepLR(
+                optimizer, chosen["lr_step"], chosen["lr_gamma"]
+            )
+        trainer = Trainer(
+            chosen["epochs"],
+            chosen["patience"],
+            chosen["min_epochs"],
+            chosen["monitor"],
+            seed=self.seed,
+            clip_norm=chosen["clip_norm"],
+            callbacks=[*callbacks, *self.watch],
+            checkpoint=None if self.folder is None else self.folder / f"{tag}.pt",
+            resume=self.resume and self.folder is not None,
+            progress=False,
+            **self.launch,
+        )
+        self.parameters = max(self.parameters, sum(p.numel() for p in model.parameters()))
+        return trainer.fit(model, optimizer, task, scheduler)

@@ -1,0 +1,155 @@
+"""Tables and plots of results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.recipe import Recipe, load, names
+from benchmarks.runner import code_of, fingerprint, write_text
+
+README = Path(__file__).parent.parent / "README.md"
+PLOT = Path(__file__).parent / "results" / "reproduced.png"
+
+
+def percent(metric: dict[str, Any] | None) -> str:
+    """``81.5 ± 0.4`` from a mean and a deviation in [0, 1]."""
+    if not metric:
+        return "–"
+    mean = f"{100 * metric['mean']:.1f}"
+    return f"{mean} ± {100 * metric['std']:.1f}" if metric.get("std") is not None else mean
+
+
+def number(name: str, metric: dict[str, Any]) -> str:
+    """A metric as people read it: rates in per cent, the rest as it is."""
+    if is_rate(name):
+        return f"{percent(metric)} %"
+    return f"{metric['mean']:.4g} ± {metric['std']:.2g}"
+
+
+def is_rate(name: str) -> bool:
+    """Whether a metric's name says that it is a share in [0, 1]."""
+    return bool(re.search(r"accuracy|f1|fold_std|performance|forgetting|recall|precision", name))
+
+
+def show(results: list[dict[str, Any]], console: Console) -> None:
+    """Prints the table of a command's results."""
+    table = Table(title="mean ± standard deviation over seeds")
+    for column in ("recipe", "result", "seeds", "seconds", "peak MB", "parameters"):
+        table.add_column(column, justify="left" if column in ("recipe", "result") else "right")
+    for result in results:
+        metrics = result["metrics"]
+        first = [result["main"]] if result["main"] in metrics else []
+        shown = [*first, *(name for name in metrics if is_rate(name) and name not in first)]
+        shown = shown or list(metrics)
+        table.add_row(
+            result["recipe"],
+            "\n".join(f"{name} {number(name, metrics[name])}" for name in shown),
+            str(len(result["seeds"])),
+            f"{result['seconds']:.1f}",
+            f"{result['peak_memory_mb']:.0f}",
+            f"{result['parameters']:,}",
+        )
+    console.print(table)
+
+
+def plot(results: list[dict[str, Any]], path: Path) -> Path:
+    """Draws the main metric of every recipe, with each seed as a dot, into a PNG."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError('plots need matplotlib: pip install "graphkit[bench]"') from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    height = 1.2 + 0.38 * len(results)
+    figure, axes = pyplot.subplots(figsize=(7.5, height), layout="constrained")
+    for row, result in enumerate(reversed(results)):
+        metric = result["metrics"][result["main"]]
+        values = metric.get("values") or [metric["mean"]]
+        scale = 100 if is_rate(result["main"]) else 1
+        axes.scatter([scale * v for v in values], [row] * len(values), s=14, alpha=0.45)
+        axes.errorbar(scale * metric["mean"], row, xerr=scale * metric["std"], fmt="k|", capsize=3)
+    axes.set_yticks(range(len(results)), [r["recipe"] for r in reversed(results)])
+    axes.set_xlabel("main metric (rates in %), one dot per seed, bar = standard deviation")
+    axes.grid(axis="x", alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+    return path
+
+
+def is_stale(recipe: Recipe) -> bool:
+    """Whether the recipe's settings or its code changed since ``reproduced`` was written."""
+    kept = recipe.reproduced
+    return kept["code"] != code_of(recipe) or kept["settings"] != fingerprint(recipe)
+
+
+def rows(recipes: Iterable[Recipe]) -> list[list[str]]:
+    """Rows of the README's results table."""
+    table = []
+    for recipe in recipes:
+        kept, main = recipe.reproduced, recipe.module.MAIN
+        reported = recipe.reported.get(main) or {}
+        state, ours = "not run here", "–"
+        if kept:
+            ours = number(main, kept["metrics"][main]).replace(" %", "")
+            state = f"{kept['seeds']} seeds, {kept['minutes']:g} min"
+            if is_stale(recipe):
+                state += ", **stale**: the code has changed since"
+        theirs = percent(reported) if is_rate(main) else str(reported.get("mean", "–"))
+        source = reported.get("source", "")
+        table.append([f"`{recipe.name}`", main, f"{theirs} {source}".strip(), ours, state])
+    return table
+
+
+def markdown(recipes: Iterable[Recipe]) -> str:
+    """The README's results table."""
+    lines = ["| recipe | metric | reported | reproduced | run |", "|---|---|---|---|---|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows(recipes)]
+    return "\n".join(lines)
+
+
+def fill(text: str, name: str, content: str) -> str:
+    """Replaces what stands between ``<!-- name:start -->`` and ``<!-- name:end -->``."""
+    pattern = re.compile(rf"(<!-- {name}:start -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"README has no '<!-- {name}:start -->' … '<!-- {name}:end -->' block")
+    return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
+
+
+def methods_table() -> str:
+    """The README's table of methods, from their cards."""
+    from graphkit.catalog import cards
+
+    lines = ["| method | paper | takes | gives |", "|---|---|---|---|"]
+    for name, card in sorted(cards().items()):
+        lines.append(f"| `{name}` | {card.title} ({card.venue}) | {card.takes} | {card.gives} |")
+    return "\n".join(lines)
+
+
+def report(check: bool = False, console: Console | None = None) -> bool:
+    """Renders README's tables and the plot from recipes and cards.
+
+    Returns:
+        Whether README was up to date; with :obj:`check` nothing is written.
+    """
+    recipes = [load(name) for name in names()]
+    text = README.read_text()
+    filled = fill(fill(text, "results", markdown(recipes)), "methods", methods_table())
+    if not check:
+        write_text(README, filled)
+        kept = [
+            {"recipe": r.name, "main": r.module.MAIN, "metrics": r.reproduced["metrics"]}
+            for r in recipes
+            if r.reproduced and is_rate(r.module.MAIN)
+        ]
+        plot(kept, PLOT)
+    if console is not None:
+        console.print(markdown(recipes), highlight=False, markup=False)
+    return filled == text

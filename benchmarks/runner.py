@@ -1,0 +1,173 @@
+"""Runs recipes: seed after seed, resumable, with progress."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.environment import (
+    code_fingerprint,
+    environment,
+    peak_memory_mb,
+    reset_peak_memory,
+)
+from benchmarks.fitting import Fitter
+from benchmarks.progress import Display, EpochWatch
+from benchmarks.recipe import Recipe
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    os.chmod(name, 0o644)
+    os.replace(name, path)
+
+
+@dataclass
+class Options:
+    """What the command line says about a run.
+
+    Args:
+        seeds (int, optional): Number of seeds; :obj:`None` takes the recipe's own.
+        out (Path): Folder of states, results and plots.
+        resume (bool): Continue what an earlier, killed command left in ``out``.
+        launch (dict): Devices, machines and precision for the trainer.
+    """
+
+    seeds: int | None = None
+    out: Path = Path("runs")
+    resume: bool = False
+    launch: dict[str, Any] = field(default_factory=dict)
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Identifies the settings of a recipe."""
+    text = json.dumps([recipe.protocol, recipe.sections], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def code_of(recipe: Recipe) -> str:
+    """Identifies the code that a recipe runs."""
+    from benchmarks.models import BASELINES, model_class
+
+    modules = [recipe.module]
+    name = recipe.sections.get("model", {}).get("name")
+    if name is not None and name not in BASELINES:
+        modules.append(sys.modules[model_class(name).__module__])
+    return code_fingerprint(modules)
+
+
+def state_folder(recipe: Recipe, options: Options) -> Path:
+    """Where a run of this recipe keeps finished seeds and checkpoints."""
+    folder = options.out / "state" / recipe.name
+    mark = folder / "settings"
+    if options.resume and mark.exists() and mark.read_text() != fingerprint(recipe):
+        raise ValueError(
+            f"'{folder}' holds a run of '{recipe.name}' with other settings; "
+            "give the same --set options, another --out, or leave out --resume"
+        )
+    if not options.resume and folder.exists():
+        shutil.rmtree(folder)
+    write_text(mark, fingerprint(recipe))
+    return folder
+
+
+def run_seed(
+    recipe: Recipe, seed: int, folder: Path, options: Options, display: Display
+) -> dict[str, Any]:
+    """One seed of a recipe; a seed finished earlier is read back when resuming."""
+    done = folder / f"seed-{seed}.json"
+    if options.resume and done.exists():
+        return json.loads(done.read_text())
+    started = time.perf_counter()
+    fit = Fitter(
+        recipe.sections.get("train", {}),
+        seed,
+        options.launch,
+        folder / f"seed-{seed}",
+        options.resume,
+        (EpochWatch(display),),
+    )
+    metrics = recipe.module.run(**recipe.sections, seed=seed, fit=fit)
+    outcome = {
+        "metrics": metrics,
+        "seconds": time.perf_counter() - started,
+        "parameters": fit.parameters,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    write_text(done, json.dumps(outcome))
+    shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
+    return outcome
+
+
+def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, Any]:
+    """All seeds of a recipe, as one entry of the results."""
+    seeds = list(range(options.seeds or recipe.seeds))
+    folder = state_folder(recipe, options)
+    reset_peak_memory()
+    outcomes = []
+    for seed in seeds:
+        display.start_seed(recipe.name, seed)
+        outcome = run_seed(recipe, seed, folder, options, display)
+        outcomes.append(outcome)
+        display.end_seed(recipe.name, seed, outcome["metrics"].get(recipe.module.MAIN))
+    return {
+        "recipe": recipe.name,
+        "metrics": {
+            name: spread([o["metrics"][name] for o in outcomes]) for name in outcomes[0]["metrics"]
+        },
+        "main": recipe.module.MAIN,
+        "seeds": seeds,
+        "seconds": sum(o["seconds"] for o in outcomes),
+        "peak_memory_mb": max(o["peak_memory_mb"] for o in outcomes),
+        "parameters": max(o["parameters"] for o in outcomes),
+        "settings": fingerprint(recipe),
+        "code": code_of(recipe),
+        "environment": environment(),
+    }
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation and the values."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return {"mean": statistics.fmean(values), "std": deviation, "values": values}
+
+
+def record(recipe: Recipe, result: dict[str, Any]) -> None:
+    """Writes a result into its recipe as ``reproduced``; the rest of the file stays as it is."""
+    place = result["environment"]
+    block = {
+        "metrics": {
+            name: {"mean": round(m["mean"], 5), "std": round(m["std"], 5)}
+            for name, m in result["metrics"].items()
+        },
+        "seeds": len(result["seeds"]),
+        "minutes": round(result["seconds"] / 60, 2),
+        "parameters": result["parameters"],
+        "commit": place["commit"],
+        "code": result["code"],
+        "settings": result["settings"],
+        "versions": {k: v for k, v in place["versions"].items() if k != "graphkit"},
+        "processor": f"{place['processor']}, {place['threads']} threads",
+    }
+    lines = recipe.path.read_text().splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith("reproduced:")), len(lines))
+    end = next(
+        (i for i in range(start + 1, len(lines)) if lines[i][:1] not in (" ", "")), len(lines)
+    )
+    written = yaml.safe_dump({"reproduced": block}, sort_keys=False, width=100).splitlines()
+    write_text(recipe.path, "\n".join([*lines[:start], *written, *lines[end:]]) + "\n")
