@@ -1,0 +1,3 @@
+"""Drop-in layers and whole models."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Message-passing layers."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Whole models."""
+
+__all__: list[str] = []

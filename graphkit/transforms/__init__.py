@@ -1,0 +1,3 @@
+"""Transforms of PyG data objects."""
+
+__all__: list[str] = []
