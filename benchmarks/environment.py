@@ -124,9 +124,9 @@ def code_fingerprint(modules: Iterable[ModuleType]) -> str:
         tree = ast.parse(text)
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-                if isinstance(body[0].value, ast.Constant):
-                    body[0].value.value = ""
+            first = body[0] if isinstance(body, list) and body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                first.value.value = ""
         seen[path] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
         waiting += [file for name in imports(text) if (file := source_file(name)) is not None]
     joined = "".join(seen[path] for path in sorted(seen))

@@ -56,7 +56,8 @@ def run(
             kept, held = train_index, test_index
             if protocol == "honest":
                 kept, held = inner_split(y, train_index, seed)
-            task = GraphTask(*(pick(graphs, i) for i in (kept, held, test_index)), batch_size)
+            kept_graphs, held_graphs = pick(graphs, kept), pick(graphs, held)
+            task = GraphTask(kept_graphs, held_graphs, pick(graphs, test_index), batch_size)
             seed_everything(seed)
             network = build(model, graphs[0].num_features, int(y.max()) + 1)
             results.append(fit(network, task, tag=f"{protocol}-{fold}"))

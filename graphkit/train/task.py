@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,7 @@ class NodeTask(Task):
         return metrics
 
     def shard(self, rank: int, world_size: int) -> NodeTask:
-        part = NodeTask(self.data, self.criterion, self.metric, self.metric_name, self.forward)
+        part = copy.copy(self)
         part.train_index = self.train_index[rank::world_size]
         return part
 
@@ -227,15 +228,9 @@ class GraphTask(Task):
         return metrics
 
     def shard(self, rank: int, world_size: int) -> GraphTask:
-        part = GraphTask(
-            *self.parts.values(),
-            self.batch_size,
-            self.criterion,
-            self.metric,
-            self.metric_name,
-            self.forward,
-        )
-        part.rank, part.world_size, part.device = rank, world_size, self.device
+        part = copy.copy(self)
+        part.collated = {}
+        part.rank, part.world_size = rank, world_size
         return part
 
     def to(self, device: torch.device) -> GraphTask:

@@ -59,6 +59,7 @@ class Trainer:
         callbacks (iterable of Callback, optional): Objectives and schemes that take part.
         clip_norm (float, optional): Largest norm of the gradient. (default: :obj:`None`)
         accelerator, devices, num_nodes, precision, strategy: As in ``lightning_fabric.Fabric``.
+            ``"32-true"`` leaves a float64 model as it is; ``"64-true"`` rounds its output.
             (default: the CPU, one device, one machine, ``"32-true"``)
         checkpoint (str or Path, optional): File that holds the state of the run.
         checkpoint_seconds (float, optional): Least time between two checkpoints; zero
@@ -211,7 +212,7 @@ class Trainer:
         """One pass over the task's batches."""
         run.wrapped.train()
         run.epoch += 1
-        total, samples = 0.0, 0
+        total, samples = 0.0, 0.0
         seed = ((self.seed or 0) * 1_000 + run.stage) * 1_000_000 + run.epoch
         for batch in run.task.batches(seed):
             run.optimizer.zero_grad()
@@ -229,6 +230,8 @@ class Trainer:
             run.optimizer.step()
             self.notify("on_step_end", run)
             total, samples = total + float(loss.detach()) * size, samples + size
+        if fabric.world_size > 1:
+            total, samples = add_up([total, samples], fabric)
         run.metrics = {"train_loss": total / max(samples, 1)}
         if not math.isfinite(total):
             raise FloatingPointError(
@@ -336,9 +339,15 @@ def make_fabric(**launch: Any) -> Fabric:
     return fabric
 
 
+def add_up(values: list[float], fabric: Fabric) -> list[float]:
+    """Sums numbers over all processes."""
+    summed = fabric.all_reduce(
+        torch.tensor(values, dtype=torch.double, device=fabric.device), reduce_op="sum"
+    )
+    assert isinstance(summed, Tensor)
+    return summed.tolist()
+
+
 def share(size: int, fabric: Fabric) -> float:
     """Factor that turns this process's mean into its part of the mean over all processes."""
-    total = torch.tensor(float(size), device=fabric.device)
-    summed = fabric.all_reduce(total, reduce_op="sum")
-    assert isinstance(summed, Tensor)
-    return size * fabric.world_size / max(float(summed), 1.0)
+    return size * fabric.world_size / max(add_up([size], fabric)[0], 1.0)

@@ -1,0 +1,116 @@
+"""Checkpoints: atomic, complete, safe, and resumed bit for bit after SIGKILL."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from graphkit.train import NodeTask, Trainer, load_checkpoint, save_checkpoint
+from graphkit.train.checkpoint import rng_state, set_rng_state
+from tests.train.problems import LinearGCN, ring
+
+
+def test_generators_continue_where_they_were() -> None:
+    def draw() -> list[float]:
+        return [random.random(), float(np.random.rand()), float(torch.rand(()))]  # noqa: NPY002
+
+    state = rng_state()
+    first = draw()
+    set_rng_state(state)
+    assert draw() == first
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    save_checkpoint({"graphkit_checkpoint": 1, "value": 1}, path)
+    with pytest.raises(Exception, match="pickle"):
+        save_checkpoint({"graphkit_checkpoint": 1, "value": lambda: 0}, path)
+    assert load_checkpoint(path)["value"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "foreign"])
+def test_damaged_files_are_named(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "run.pt"
+    save_checkpoint({"graphkit_checkpoint": 1, "value": torch.zeros(1000)}, path)
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:600])
+    elif damage == "text":
+        path.write_text("not a checkpoint")
+    else:
+        torch.save([1, 2], path)
+    with pytest.raises(ValueError, match=r"run\.pt"):
+        load_checkpoint(path)
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+
+    def fit(**options: object) -> None:
+        model = LinearGCN()
+        optimizer = torch.optim.Adam(model.parameters())
+        trainer = Trainer(checkpoint=path, seed=1, progress=False, **options)
+        trainer.fit(model, optimizer, NodeTask(ring()))
+
+    fit(epochs=3)
+    with pytest.raises(ValueError, match="epochs=3, this run has epochs=4"):
+        fit(epochs=4, resume=True)
+
+
+SCRIPT = """
+import sys, time, torch
+from graphkit.train import Callback, NodeTask, Trainer, seed_everything
+from tests.train.problems import LinearGCN, ring
+
+class Again(Callback):
+    def on_stage_end(self, run): return run.stage == 0
+    def on_epoch_end(self, run):
+        print(run.stage, run.epoch, flush=True)
+        time.sleep(float(sys.argv[3]))
+
+seed_everything(3)
+model = LinearGCN(dropout=0.5)
+optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 5)
+trainer = Trainer(12, patience=9, seed=3, callbacks=[Again()], checkpoint=sys.argv[1],
+                  checkpoint_seconds=0, resume=True, progress=False)
+result = trainer.fit(model, optimizer, NodeTask(ring()), scheduler)
+torch.save({"weights": model.state_dict(), "metrics": result.metrics,
+            "history": result.history}, sys.argv[2])
+"""
+
+
+def start(folder: Path, name: str, pause: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT, f"{folder}/{name}.ckpt", f"{folder}/{name}.pt"]
+    return subprocess.Popen([*command, str(pause)], stdout=subprocess.PIPE, text=True)
+
+
+def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    whole = start(tmp_path, "whole", 0.0)
+    for stop_at in ("0 4", "1 3"):
+        process = start(tmp_path, "killed", 0.05)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == stop_at:
+                time.sleep(0.02)
+                process.send_signal(signal.SIGKILL)
+                break
+        assert process.wait() == -signal.SIGKILL
+        process.stdout.close()
+    assert not (tmp_path / "killed.pt").exists()
+    assert start(tmp_path, "killed", 0.0).communicate()[0] is not None
+    whole.communicate()
+    one = torch.load(tmp_path / "whole.pt", weights_only=True)
+    two = torch.load(tmp_path / "killed.pt", weights_only=True)
+    assert one["metrics"] == two["metrics"]
+    assert one["history"] == two["history"]
+    for name, value in one["weights"].items():
+        assert torch.equal(value, two["weights"][name])

@@ -1,0 +1,173 @@
+"""The training loop: early stopping, stages, objectives, refusals."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from graphkit.train import Callback, GraphTask, NodeTask, Trainer
+from tests.train.problems import LinearGCN, graphs, ring
+
+
+def fitted(epochs: int = 5, callbacks: tuple[Callback, ...] = (), **options: object):
+    torch.manual_seed(0)
+    model = LinearGCN()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    trainer = Trainer(epochs, callbacks=callbacks, progress=False, **options)
+    return model, trainer.fit(model, optimizer, NodeTask(ring()))
+
+
+def test_equals_a_hand_written_loop() -> None:
+    model, result = fitted(epochs=7, monitor=None)
+    torch.manual_seed(0)
+    plain, data = LinearGCN(), ring()
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1)
+    for _ in range(7):
+        optimizer.zero_grad()
+        out = plain(data.x, data.edge_index)[data.train_mask]
+        nn.functional.cross_entropy(out, data.y[data.train_mask]).backward()
+        optimizer.step()
+    assert result.epochs == 7
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+class Scripted(NodeTask):
+    """Validation losses from a list, so that the best epoch is known."""
+
+    def __init__(self, losses: list[float]) -> None:
+        super().__init__(ring())
+        self.losses, self.weights = iter(losses), []
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        self.weights.append(copy.deepcopy(model.state_dict()))
+        return {"val_loss": next(self.losses)}
+
+
+@pytest.mark.parametrize(
+    ("options", "epochs", "best"),
+    [
+        ({"patience": 2}, 5, 3),
+        ({"patience": 2, "min_epochs": 6}, 8, 6),
+        ({"patience": None}, 8, 6),
+    ],
+)
+def test_stops_early_and_restores_the_best_weights(options, epochs: int, best: int) -> None:
+    task = Scripted([3.0, 2.0, 1.0, 1.5, 1.2, 0.5, 0.9, 0.7])
+    model = LinearGCN()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    result = Trainer(8, progress=False, **options).fit(model, optimizer, task)
+    assert (result.epochs, result.best_epoch) == (epochs, best)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, task.weights[best - 1][name])
+
+
+class TwoStages(Callback):
+    """Asks for one further stage and records the hooks."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def on_fit_start(self, run) -> None:
+        self.seen.append("start")
+
+    def on_stage_end(self, run) -> bool:
+        self.seen.append(f"stage {run.stage} epoch {run.epoch}")
+        return run.stage == 0
+
+    def on_fit_end(self, run) -> None:
+        self.seen.append("end")
+
+
+def test_stages() -> None:
+    callback = TwoStages()
+    _, result = fitted(epochs=3, callbacks=(callback,))
+    assert callback.seen == ["start", "stage 0 epoch 3", "stage 1 epoch 3", "end"]
+    assert (result.stages, result.epochs) == (2, 6)
+    assert [entry["stage"] for entry in result.history] == [0, 0, 0, 1, 1, 1]
+
+
+class Pull(Callback):
+    """A penalty strong enough to be seen in the weights."""
+
+    def penalty(self, run):
+        return 1.0 * sum(p.square().sum() for p in run.model.parameters())
+
+
+def test_penalty_reaches_the_gradient() -> None:
+    free, _ = fitted(monitor=None)
+    pulled, _ = fitted(monitor=None, callbacks=(Pull(),))
+    assert pulled.lin.weight.norm() < 0.9 * free.lin.weight.norm()
+
+
+class Failing(Callback):
+    """Raises in the second epoch, and says whether it was told of the end."""
+
+    ended = False
+
+    def on_epoch_end(self, run) -> None:
+        if run.epoch == 2:
+            raise RuntimeError("planted")
+
+    def on_fit_end(self, run) -> None:
+        self.ended = True
+
+
+def test_an_exception_leaves_mode_and_callbacks_in_order() -> None:
+    model, callback = LinearGCN().eval(), Failing()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(RuntimeError, match="planted"):
+        Trainer(5, callbacks=[callback], progress=False).fit(model, optimizer, NodeTask(ring()))
+    assert callback.ended
+    assert not model.training
+
+
+def test_nan_is_refused() -> None:
+    data = ring()
+    data.x[0, 0] = float("nan")
+    model = LinearGCN()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(FloatingPointError, match="epoch 1"):
+        Trainer(5, progress=False).fit(model, optimizer, NodeTask(data))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "'epochs' must be at least 1, got 0"),
+        ({"patience": 0}, "'patience'"),
+        ({"min_epochs": -1}, "'min_epochs'"),
+        ({"resume": True}, "'checkpoint'"),
+    ],
+)
+def test_bad_arguments_are_refused(options, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Trainer(**options)
+
+
+def test_unknown_monitor_names_what_there_is() -> None:
+    with pytest.raises(ValueError, match=r"val_f1.*val_accuracy"):
+        fitted(monitor="val_f1")
+
+
+def test_mini_batches_of_graphs_reach_every_graph_once_per_epoch() -> None:
+    task = GraphTask(graphs(10), graphs(4), graphs(4), batch_size=3)
+    sizes = [batch.num_graphs for batch in task.batches(seed=1)]
+    assert sizes == [3, 3, 3, 1]
+    seen = torch.cat([batch.mark for batch in task.batches(seed=1)])
+    assert sorted(seen.tolist()) == list(range(10))
+    again = torch.cat([batch.mark for batch in task.batches(seed=1)])
+    other = torch.cat([batch.mark for batch in task.batches(seed=2)])
+    assert torch.equal(seen, again)
+    assert not torch.equal(seen, other)
+
+
+def test_progress_bar_appears_and_leaves(capsys) -> None:
+    from graphkit.train import ProgressBar
+
+    bar = ProgressBar(delay=0.0)
+    fitted(epochs=300, callbacks=(bar,))
+    assert bar.bar is None
