@@ -1,0 +1,44 @@
+"""Public contract suites for graph layers, adapters, objectives and datasets, and their tools.
+
+pytest and hypothesis (``pip install "graphkit[test]"``) are needed here and nowhere else.
+"""
+
+from graphkit.testing.asserts import (
+    assert_close,
+    assert_edge_order_invariant,
+    assert_no_trace,
+    assert_not_mutated,
+    assert_permutation_equivariant,
+    assert_raises_naming,
+    count_hooks,
+    jacobian_support,
+    reachable,
+)
+from graphkit.testing.decorators import needs_cuda, needs_package
+from graphkit.testing.graphs import (
+    dense_adjacency,
+    disjoint_union,
+    example_graph,
+)
+from graphkit.testing.layer import LayerSuite
+from graphkit.testing.suite import Suite, seed_everything
+
+__all__ = [
+    "LayerSuite",
+    "Suite",
+    "assert_close",
+    "assert_edge_order_invariant",
+    "assert_no_trace",
+    "assert_not_mutated",
+    "assert_permutation_equivariant",
+    "assert_raises_naming",
+    "count_hooks",
+    "dense_adjacency",
+    "disjoint_union",
+    "example_graph",
+    "jacobian_support",
+    "needs_cuda",
+    "needs_package",
+    "reachable",
+    "seed_everything",
+]

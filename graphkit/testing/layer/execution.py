@@ -1,0 +1,70 @@
+"""Checks of the ways to run a layer: compiled, on each backend of the kernels, on a GPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphkit.testing.asserts import assert_close
+from graphkit.testing.decorators import needs_cuda
+from graphkit.testing.layer.base import LayerBase
+
+
+class ExecutionChecks(LayerBase):
+    """Does every way of running it give the same numbers and gradients?"""
+
+    compile_backend: str = "aot_eager"
+    """The backend of :func:`torch.compile`; ``"inductor"`` is slower and checks more."""
+
+    def test_compile(self) -> None:
+        """``torch.compile(fullgraph=True)`` gives the eager outputs and gradients."""
+        torch.compiler.reset()
+        layer = self.build(torch.float32)
+        x, edge_index, extra = self.sample("self_loops", torch.float32)
+        compiled = torch.compile(
+            lambda x, edge_index, extra: self.call(layer, x, edge_index, **extra),
+            fullgraph=True,
+            backend=self.compile_backend,
+        )
+        self.compare(layer, x, edge_index, extra, other=lambda x, edges: compiled(x, edges, extra))
+        torch.compiler.reset()
+
+    def test_every_backend(self) -> None:
+        """Each backend of ``graphkit.ops`` that runs here gives the reference's numbers."""
+        from graphkit import ops
+
+        layer = self.build()
+        x, edge_index, extra = self.sample("self_loops")
+        for name in ops.available_backends():
+
+            def on_backend(x: Tensor, edge_index: Tensor, name: str = name) -> Tensor:
+                with ops.backend(name):
+                    return self.call(layer, x, edge_index, **extra)
+
+            with ops.backend("reference"):
+                self.compare(layer, x, edge_index, extra, other=on_backend)
+
+    def test_noncontiguous_input(self) -> None:
+        """Strided views of features and edges give what their copies give."""
+        layer = self.build()
+        x, edge_index, extra = self.sample()
+        expected = self.call(layer, x, edge_index, **extra)
+        strided = torch.stack([x, x], dim=-1)[..., 0]
+        edges = torch.stack([edge_index, edge_index], dim=-1)[..., 0]
+        assert_close(self.call(layer, strided, edges, **extra), expected, "outputs")
+
+    @needs_cuda
+    def test_cuda(self) -> None:
+        """On the GPU the float64 output and gradients equal the CPU's."""
+        layer = self.build()
+        x, edge_index, extra = self.sample("self_loops")
+        leaf = x.clone().requires_grad_()
+        out = self.call(layer, leaf, edge_index, **extra)
+        expected = self.gradients(out, layer, {"x": leaf})
+        layer.cuda()
+        moved = {name: value.cuda() for name, value in extra.items()}
+        leaf = x.cuda().requires_grad_()
+        found = self.call(layer, leaf, edge_index.cuda(), **moved)
+        assert_close(found.cpu(), out, "outputs")
+        for name, value in self.gradients(found, layer, {"x": leaf}).items():
+            assert_close(value.cpu(), expected[name].cpu(), f"gradients of {name}")
