@@ -46,6 +46,7 @@ class Fitter:
         clip_norm: float | None = None,
         lr_step: int | None = None,
         lr_gamma: float = 0.5,
+        checkpoint_seconds: float = 10.0,
     ) -> dict[str, Any]:
         """The keys of a recipe's ``train`` section and their defaults.
 
@@ -79,6 +80,7 @@ class Fitter:
             clip_norm=chosen["clip_norm"],
             callbacks=[*callbacks, *self.watch],
             checkpoint=None if self.folder is None else self.folder / f"{tag}.pt",
+            checkpoint_seconds=chosen["checkpoint_seconds"],
             resume=self.resume and self.folder is not None,
             progress=False,
             **self.launch,

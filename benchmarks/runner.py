@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,16 +23,13 @@ from benchmarks.environment import (
 from benchmarks.fitting import Fitter
 from benchmarks.progress import Display, EpochWatch
 from benchmarks.recipe import Recipe
+from graphkit.files import replacing
 
 
 def write_text(path: Path, text: str) -> None:
     """Replaces a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    os.chmod(name, 0o644)
-    os.replace(name, path)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 @dataclass
