@@ -307,6 +307,7 @@ def _find(model: nn.Module, names: Iterator[str] | tuple[str, ...] | list[str]) 
     if not names:
         raise ValueError("name at least one submodule")
     modules = dict(model.named_modules(remove_duplicate=False))
+    _refuse_compiled(model, [model])
     for name in names:
         if name not in modules:
             near = difflib.get_close_matches(name, modules, n=5, cutoff=0.3)
@@ -314,14 +315,16 @@ def _find(model: nn.Module, names: Iterator[str] | tuple[str, ...] | list[str]) 
                 f"{type(model).__name__} has no submodule {name!r}; "
                 f"the nearest names are {near or [n for n in modules if n][:5]}"
             )
-        path = [model, *(modules[name[:i]] for i, c in enumerate(name + ".") if c == ".")]
-        if any(_is_compiled(module) for module in path):
-            raise TypeError(
-                f"{type(model).__name__} is compiled, and hooks set after torch.compile do not "
-                "run: tap the module that was given to torch.compile (it shares the weights) and "
-                "call that one"
-            )
+        _refuse_compiled(model, [modules[name[:i]] for i, c in enumerate(name + ".") if c == "."])
     return {name: modules[name] for name in names}
+
+
+def _refuse_compiled(model: nn.Module, path: list[nn.Module]) -> None:
+    if any(_is_compiled(module) for module in path):
+        raise TypeError(
+            f"{type(model).__name__} is compiled, and hooks set after torch.compile do not run: "
+            "tap the module that was given to torch.compile (it shares the weights) and call it"
+        )
 
 
 def _is_compiled(module: nn.Module) -> bool:
