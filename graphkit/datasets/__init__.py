@@ -1,0 +1,31 @@
+"""Data sets: one door to PyG's, read in place, and those PyG lacks."""
+
+from graphkit.datasets.digits import DigitsGraph
+from graphkit.datasets.errors import DamagedDataError, MissingDataError
+from graphkit.datasets.folders import cache_root, data_root
+from graphkit.datasets.folds import gin_folds
+from graphkit.datasets.loading import load
+from graphkit.datasets.ogbn_arxiv import OGBNArxiv
+from graphkit.datasets.registry import (
+    DatasetCard,
+    UnknownDatasetError,
+    dataset_cards,
+    find_card,
+)
+from graphkit.datasets.splits import class_split
+
+__all__ = [
+    "DamagedDataError",
+    "DatasetCard",
+    "DigitsGraph",
+    "MissingDataError",
+    "OGBNArxiv",
+    "UnknownDatasetError",
+    "cache_root",
+    "class_split",
+    "data_root",
+    "dataset_cards",
+    "find_card",
+    "gin_folds",
+    "load",
+]

@@ -1,0 +1,137 @@
+"""Fetches a missing data set through PyG, without waiting for a network that is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import shutil
+import socket
+import tempfile
+import threading
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+
+from graphkit.datasets.folders import cache_root
+from graphkit.datasets.registry import DatasetCard
+
+__all__ = ["DownloadError", "download"]
+
+PROBE_SECONDS = 5.0
+READ_SECONDS = 30.0
+FETCH_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    asyncio.TimeoutError,
+    aiohttp.ClientError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+
+
+class DownloadError(OSError):
+    """A data set could not be fetched; the message says why."""
+
+
+def offline() -> bool:
+    """Whether ``GRAPHKIT_OFFLINE`` forbids downloads."""
+    return os.environ.get("GRAPHKIT_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
+def probe(address: str) -> None:
+    """Raises :class:`DownloadError` unless the address answers within a few seconds.
+
+    The look-up of a host name has no time-out of its own, hence the thread.
+    """
+    answer: list[str] = []
+
+    def ask() -> None:
+        request = urllib.request.Request(address, method="HEAD")
+        try:
+            with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as reply:
+                answer.append("" if reply.status < 400 else f"status {reply.status}")
+        except (OSError, ValueError) as error:
+            answer.append(str(error) or type(error).__name__)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    reason = answer[0] if answer else f"no answer within {PROBE_SECONDS:.0f} s"
+    if reason:
+        raise DownloadError(f"{address}: {reason}")
+
+
+@contextmanager
+def bounded_reads() -> Iterator[None]:
+    """Sockets opened inside give up after :obj:`READ_SECONDS` of silence."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(READ_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def download(card: DatasetCard) -> Path:
+    r"""Fetches the raw files of a data set into the cache.
+
+    The files appear in the cache all at once, when they are complete.
+
+    Args:
+        card (DatasetCard): The data set.
+
+    Returns:
+        The folder of the files.
+
+    Raises:
+        DownloadError: If downloads are off, the network is out of reach, or what came is not
+            the data set.
+    """
+    if offline():
+        raise DownloadError("GRAPHKIT_OFFLINE is set")
+    if card.probe is None:
+        raise DownloadError("there is no address to fetch it from")
+    probe(card.probe)
+    target = cache_root() / "data" / card.folder
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as temporary:
+        fetched = Path(temporary) / "fetched"
+        try:
+            with bounded_reads():
+                card.resolve()(
+                    root=temporary,
+                    raw_folder=fetched / "raw",
+                    processed_folder=Path(temporary) / "processed",
+                    **card.arguments,
+                )
+        except FETCH_ERRORS as error:
+            raise DownloadError(f"{card.probe}: {error or type(error).__name__}") from error
+        lacking = [name for name in card.files if not (fetched / name).is_file()]
+        if lacking:
+            raise DownloadError(f"{card.probe}: {', '.join(lacking)} did not come with it")
+        publish(fetched, target)
+    return target
+
+
+def publish(fetched: Path, target: Path) -> None:
+    """Moves complete files to where they belong; what another process put there stays."""
+    try:
+        os.rename(fetched, target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        shutil.copytree(fetched, target, dirs_exist_ok=True, copy_function=keep_existing)
+
+
+def keep_existing(source: str, destination: str) -> str:
+    """Moves one file unless it is already there."""
+    if not os.path.exists(destination):
+        os.replace(source, destination)
+    return destination

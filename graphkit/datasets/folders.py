@@ -1,0 +1,32 @@
+"""Where raw files are read from and processed files are written to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["cache_root", "data_root"]
+
+
+def cache_root() -> Path:
+    """Folder for processed and downloaded files: ``GRAPHKIT_CACHE``, else the user's cache."""
+    chosen = os.environ.get("GRAPHKIT_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "graphkit"
+
+
+def data_root() -> Path:
+    """Folder of the raw data sets: ``GRAPHKIT_DATA``, else ``data`` in :func:`cache_root`.
+
+    Nothing is ever written to ``GRAPHKIT_DATA``.
+    """
+    chosen = os.environ.get("GRAPHKIT_DATA")
+    return Path(chosen).expanduser() if chosen else cache_root() / "data"
+
+
+def search_path(root: str | os.PathLike[str] | None = None) -> list[Path]:
+    """Folders a data set is looked for in: the given or default root, then downloads."""
+    first = data_root() if root is None else Path(root).expanduser()
+    downloads = cache_root() / "data"
+    return [first] if first == downloads else [first, downloads]

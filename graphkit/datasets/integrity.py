@@ -1,0 +1,137 @@
+"""Looks at raw files before they are read, so that a bad one is named."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphkit.datasets.errors import DamagedDataError
+
+__all__ = ["check_counts", "check_files"]
+
+READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError)
+PICKLE_ERRORS = (AttributeError, ImportError, IndexError, KeyError, TypeError)
+PICKLE_NAMES = frozenset(
+    {
+        ("__builtin__", "object"),
+        ("_codecs", "encode"),
+        ("collections", "defaultdict"),
+        ("copy_reg", "_reconstructor"),
+        ("__builtin__", "list"),
+        ("numpy", "dtype"),
+        ("numpy", "ndarray"),
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("scipy.sparse.csr", "csr_matrix"),
+    }
+)
+CHUNK = 1 << 20
+
+
+class PlainUnpickler(pickle.Unpickler):
+    """Unpickles numbers, arrays and sparse matrices, and refuses to call anything else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in PICKLE_NAMES:
+            raise pickle.UnpicklingError(f"it would call '{module}.{name}'")
+        return super().find_class(module, name)
+
+
+def check_pickle(path: Path) -> None:
+    """A pickle of Python 2 that holds arrays and nothing that could do harm."""
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            PlainUnpickler(file, encoding="latin1").load()
+        except PICKLE_ERRORS as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def check_zip(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken is not None:
+        raise ValueError(f"'{broken}' in it is damaged")
+
+
+def check_npy(path: Path) -> None:
+    np.load(path, mmap_mode="r")
+
+
+def check_json(path: Path) -> None:
+    with path.open(encoding="utf-8") as file:
+        json.load(file)
+
+
+def check_gzip(path: Path) -> None:
+    with gzip.open(path) as file:
+        while file.read(CHUNK):
+            continue
+
+
+def check_text(path: Path) -> None:
+    """Rows of as many numbers each, to the last line."""
+    table = np.loadtxt(path, delimiter=",", ndmin=2)
+    if not np.isfinite(table).all():
+        raise ValueError("it holds values that are not finite")
+
+
+CHECKS: dict[str, Callable[[Path], None]] = {
+    ".npz": check_zip,
+    ".npy": check_npy,
+    ".json": check_json,
+    ".gz": check_gzip,
+    ".txt": check_text,
+    ".index": check_text,
+}
+
+
+def check_files(paths: Iterable[Path]) -> None:
+    r"""Reads every file to its end.
+
+    Args:
+        paths (iterable of Path): Raw files; the format follows from the name.
+
+    Raises:
+        DamagedDataError: If one is empty, truncated or unreadable; the message names it.
+    """
+    for path in paths:
+        pickled = check_pickle if path.name.startswith("ind.") else None
+        check = CHECKS.get(path.suffix, pickled)
+        try:
+            if path.stat().st_size == 0:
+                raise ValueError("it is empty")
+            if check is not None:
+                check(path)
+        except READ_ERRORS as error:
+            raise DamagedDataError(
+                f"cannot read '{path}': {error or type(error).__name__}. "
+                "Get the file anew; `python -m graphkit data` says where from."
+            ) from error
+
+
+def check_counts(name: str, folder: Path, found: dict[str, int], expected: dict[str, int]) -> None:
+    r"""Compares what was read with the published numbers.
+
+    Args:
+        name (str): Name of the data set.
+        folder (Path): Folder of the raw files.
+        found (dict): Numbers read.
+        expected (dict): Published numbers.
+
+    Raises:
+        DamagedDataError: If a number differs; the message names it and the folder.
+    """
+    wrong = {key: value for key, value in expected.items() if found.get(key, value) != value}
+    if wrong:
+        differences = ", ".join(f"{found[k]:,} {k} (published: {v:,})" for k, v in wrong.items())
+        raise DamagedDataError(
+            f"{name!r} in '{folder}' has {differences}: a file in it is truncated or another set's"
+        )

@@ -1,0 +1,316 @@
+"""The data sets graphkit knows: their files, their counts, where they come from.
+
+Importing this module loads neither torch nor PyG.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["DatasetCard", "UnknownDatasetError", "dataset_cards", "find_card"]
+
+
+class UnknownDatasetError(LookupError):
+    """No data set has the name that was asked for; the message lists the nearest names."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    r"""What is known about a data set.
+
+    Args:
+        name (str): Name for :func:`graphkit.datasets.load`.
+        about (str): What it is.
+        loader (str): Class that reads it, as :obj:`"module:Class"`.
+        folder (str, optional): Its folder under the data root; empty for sets that come with
+            a dependency.
+        files (tuple of str, optional): The files it needs, relative to :obj:`folder`.
+        arguments (dict, optional): Arguments the loader always gets.
+        options (dict, optional): Further keyword arguments the loader understands, each with
+            its allowed values, or with :obj:`()` where there is no list of them.
+        build_options (tuple of str, optional): Those of them that change the processed files.
+        counts (dict, optional): Published numbers of :obj:`graphs`, :obj:`nodes`, directed
+            :obj:`edges`, :obj:`features` and :obj:`classes`.
+        checked (bool, optional): Whether what is read must agree with :obj:`counts`. Off for
+            formats that notice a truncated file by themselves. (default: :obj:`True`)
+        probe (str, optional): Address that PyG downloads from.
+        source (str, optional): How to get it by hand.
+        terms (str, optional): Licence or terms of use.
+    """
+
+    name: str
+    about: str
+    loader: str
+    folder: str = ""
+    files: tuple[str, ...] = ()
+    arguments: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    build_options: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    checked: bool = True
+    probe: str | None = None
+    source: str = "comes with graphkit's dependencies"
+    terms: str = "none stated"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the set needs no file."""
+        return not self.files
+
+    def resolve(self) -> type:
+        """The class that reads the set."""
+        module, _, name = self.loader.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+    def check_options(self, options: dict[str, Any]) -> None:
+        r"""Refuses options the loader does not understand.
+
+        Args:
+            options (dict): Keyword arguments for the loader.
+
+        Raises:
+            TypeError: If there is no such option.
+            ValueError: If the option has no such value.
+        """
+        for key, value in options.items():
+            if key not in self.options:
+                known = ", ".join(["transform", *self.options])
+                raise TypeError(f"{self.name!r} has no option '{key}'; it has: {known}")
+            allowed = self.options[key]
+            if allowed and value not in allowed:
+                raise ValueError(
+                    f"'{key}' of {self.name!r} must be one of {allowed}, got {value!r}"
+                )
+
+    def missing(self, root: Path) -> list[str]:
+        """Needed files that are not under ``root / folder``."""
+        return [name for name in self.files if not (root / self.folder / name).is_file()]
+
+
+IN_PLACE = "graphkit.datasets.in_place"
+TU = "https://www.chrsmrrs.com/graphkerneldatasets"
+
+
+def planetoid(name: str, nodes: int, edges: int, features: int, classes: int) -> DatasetCard:
+    parts = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")
+    return DatasetCard(
+        name=name,
+        about="citation graph, public split",
+        loader=f"{IN_PLACE}:Planetoid",
+        folder=f"Planetoid/{name}",
+        files=tuple(f"raw/ind.{name.lower()}.{part}" for part in parts),
+        arguments={"name": name},
+        options={
+            "split": ("public", "full", "random"),
+            "num_train_per_class": (),
+            "num_val": (),
+            "num_test": (),
+        },
+        counts={"nodes": nodes, "edges": edges, "features": features, "classes": classes},
+        probe="https://github.com/kimiyoung/planetoid/raw/master/data/ind.cora.y",
+        source="folder 'data' of https://github.com/kimiyoung/planetoid",
+        terms="MIT (repository)",
+    )
+
+
+def npz(
+    name: str, loader: str, folder: str, file: str, about: str, source: str, **counts: int
+) -> DatasetCard:
+    options = {"to_undirected": (True, False)} if loader == "CitationFull" else {}
+    return DatasetCard(
+        name=name,
+        about=about,
+        loader=f"{IN_PLACE}:{loader}",
+        folder=folder,
+        files=(f"raw/{file}",),
+        arguments={"name": folder.rpartition("/")[2]},
+        options=options,
+        build_options=tuple(options),
+        counts=counts,
+        probe=f"{source.replace('/tree/', '/raw/')}/{file}",
+        source=f"{file} of {source}",
+        terms="MIT (repository)",
+    )
+
+
+def tu(name: str, about: str, graphs: int, nodes: int, edges: int, **counts: int) -> DatasetCard:
+    parts = ["A", "graph_indicator", "graph_labels"]
+    parts += ["node_labels"] if counts["features"] else []
+    return DatasetCard(
+        name=name,
+        about=about,
+        loader=f"{IN_PLACE}:TUDataset",
+        folder=f"TUDataset/{name}",
+        files=tuple(f"raw/{name}_{part}.txt" for part in parts),
+        arguments={"name": name},
+        options={"use_node_attr": (True, False), "use_edge_attr": (True, False)},
+        counts={"graphs": graphs, "nodes": nodes, "edges": edges, **counts},
+        probe=f"{TU}/{name}.zip",
+        source=(
+            f"{TU}/{name}.zip, its files in 'raw/'; GIN's folds '10fold_idx/' from "
+            "dataset.zip of https://github.com/weihua916/powerful-gnns"
+        ),
+    )
+
+
+SHCHUR = "https://github.com/shchur/gnn-benchmark/tree/master/data/npz"
+G2G = "https://github.com/abojchevski/graph2gauss/tree/master/data"
+PPI_PARTS = ("feats.npy", "graph_id.npy", "graph.json", "labels.npy")
+ARXIV_RAW = ("edge", "node-feat", "node-label", "node_year", "num-node-list", "num-edge-list")
+
+CARDS = (
+    DatasetCard(
+        name="digits",
+        about="scikit-learn's handwritten digits as a k-nearest-neighbour graph",
+        loader="graphkit.datasets.digits:DigitsGraph",
+        options={"k": (), "train_per_class": (), "val_per_class": (), "seed": ()},
+        counts={"nodes": 1797, "features": 64, "classes": 10},
+        terms="BSD-3-Clause (scikit-learn); UCI data, CC BY 4.0",
+    ),
+    DatasetCard(
+        name="KarateClub",
+        about="Zachary's karate club, four communities",
+        loader="torch_geometric.datasets:KarateClub",
+        counts={"nodes": 34, "edges": 156, "features": 34, "classes": 4},
+        terms="MIT (PyG)",
+    ),
+    planetoid("Cora", 2708, 10556, 1433, 7),
+    planetoid("CiteSeer", 3327, 9104, 3703, 6),
+    planetoid("PubMed", 19717, 88648, 500, 3),
+    npz(
+        "Computers",
+        "Amazon",
+        "Amazon/Computers",
+        "amazon_electronics_computers.npz",
+        "co-purchase graph",
+        SHCHUR,
+        nodes=13752,
+        edges=491722,
+        features=767,
+        classes=10,
+    ),
+    npz(
+        "Photo",
+        "Amazon",
+        "Amazon/Photo",
+        "amazon_electronics_photo.npz",
+        "co-purchase graph",
+        SHCHUR,
+        nodes=7650,
+        edges=238162,
+        features=745,
+        classes=8,
+    ),
+    npz(
+        "CS",
+        "Coauthor",
+        "Coauthor/CS",
+        "ms_academic_cs.npz",
+        "co-author graph",
+        SHCHUR,
+        nodes=18333,
+        edges=163788,
+        features=6805,
+        classes=15,
+    ),
+    npz(
+        "DBLP",
+        "CitationFull",
+        "CitationFull/dblp",
+        "dblp.npz",
+        "citation graph",
+        G2G,
+        nodes=17716,
+        edges=105734,
+        features=1639,
+        classes=4,
+    ),
+    npz(
+        "CoraFull",
+        "CitationFull",
+        "CitationFull/cora",
+        "cora.npz",
+        "citation graph",
+        G2G,
+        nodes=19793,
+        edges=126842,
+        features=8710,
+        classes=70,
+    ),
+    tu("MUTAG", "molecules", 188, 3371, 7442, features=7, classes=2),
+    tu("IMDB-BINARY", "actors' ego networks", 1000, 19773, 193062, features=0, classes=2),
+    tu("PROTEINS", "proteins", 1113, 43471, 162088, features=3, classes=2),
+    tu("ENZYMES", "proteins", 600, 19580, 74564, features=3, classes=6),
+    DatasetCard(
+        name="PPI",
+        about="24 protein interaction graphs, several labels per node, inductive split",
+        loader=f"{IN_PLACE}:PPI",
+        folder="PPI",
+        files=tuple(f"raw/{s}_{part}" for s in ("train", "valid", "test") for part in PPI_PARTS),
+        options={"split": ("train", "val", "test")},
+        counts={"graphs": 24, "nodes": 56944, "features": 50, "classes": 121},
+        checked=False,
+        probe="https://data.dgl.ai/dataset/ppi.zip",
+        source="https://data.dgl.ai/dataset/ppi.zip, its files in 'raw/'",
+    ),
+    DatasetCard(
+        name="ogbn-arxiv",
+        about="citation graph of arXiv papers, split by year",
+        loader="graphkit.datasets.ogbn_arxiv:OGBNArxiv",
+        folder="ogbn_arxiv",
+        files=(
+            *(f"raw/{part}.csv.gz" for part in ARXIV_RAW),
+            *(f"split/time/{part}.csv.gz" for part in ("train", "valid", "test")),
+        ),
+        options={"to_undirected": (True, False)},
+        build_options=("to_undirected",),
+        counts={"nodes": 169343, "edges": 1166243, "features": 128, "classes": 40},
+        checked=False,
+        probe="http://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip",
+        source=(
+            "http://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip, its folder 'arxiv' "
+            "renamed to 'ogbn_arxiv'"
+        ),
+        terms="ODC-BY",
+    ),
+    DatasetCard(
+        name="Reddit",
+        about="posts of one month, linked by common commenters",
+        loader=f"{IN_PLACE}:Reddit",
+        folder="Reddit",
+        files=("raw/reddit_data.npz", "raw/reddit_graph.npz"),
+        counts={"nodes": 232965, "edges": 114615892, "features": 602, "classes": 41},
+        probe="https://data.dgl.ai/dataset/reddit.zip",
+        source="https://data.dgl.ai/dataset/reddit.zip, its files in 'raw/'",
+    ),
+)
+
+
+def dataset_cards() -> tuple[DatasetCard, ...]:
+    """All data sets :func:`graphkit.datasets.load` knows."""
+    return CARDS
+
+
+def find_card(name: str) -> DatasetCard:
+    r"""The card of a data set, regardless of case.
+
+    Args:
+        name (str): Name of the data set.
+
+    Raises:
+        UnknownDatasetError: If there is none; the message lists the nearest names.
+    """
+    by_lower = {card.name.lower(): card for card in CARDS}
+    card = by_lower.get(name.lower())
+    if card is None:
+        near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.4)
+        hint = ", ".join(by_lower[found].name for found in near or by_lower)
+        raise UnknownDatasetError(f"no data set is called {name!r}; did you mean: {hint}?")
+    return card
