@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphkit.ops import paths_scipy, paths_torch
+from graphkit.ops.backends import active_backend
 
 CHUNK = 1 << 14
 
@@ -196,8 +197,8 @@ def search_by_hops(
 
 
 def runs_on_numba(tensor: Tensor) -> bool:
-    """Whether the compiled search serves this tensor."""
-    return tensor.device.type == "cpu"
+    """Whether the compiled search serves this tensor; other backends take the torch one."""
+    return tensor.device.type == "cpu" and active_backend() in ("auto", "numba")
 
 
 def check_graph(

@@ -1,0 +1,27 @@
+"""Sparse kernels: the ground floor that every layer stands on.
+
+``edge_index[0]`` holds sources, ``edge_index[1]`` targets, sums land on the target, heads are a
+dimension. Importing this package compiles nothing.
+"""
+
+from graphkit.ops.attention import gat_attention
+from graphkit.ops.backends import active_backend, backend
+from graphkit.ops.gather import gather
+from graphkit.ops.memo import clear_cache
+from graphkit.ops.sddmm import sddmm
+from graphkit.ops.segment import segment_reduce
+from graphkit.ops.softmax import edge_softmax, segment_softmax
+from graphkit.ops.spmm import spmm
+
+__all__ = [
+    "active_backend",
+    "backend",
+    "clear_cache",
+    "edge_softmax",
+    "gat_attention",
+    "gather",
+    "sddmm",
+    "segment_reduce",
+    "segment_softmax",
+    "spmm",
+]

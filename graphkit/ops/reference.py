@@ -1,0 +1,147 @@
+"""The meaning of every op, in plain PyTorch: short, slow, ``E * H * C`` in memory.
+
+Shapes throughout: ``x [B, N, H, C]``, ``weight [B or 1, E, H]``, ``score [B, E, K]``. Low
+precision is accumulated in float32. Every function is differentiable by PyTorch itself.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from graphkit.ops.dropout import keep_scale
+from graphkit.ops.layout import Graph, Rows
+
+
+def wide_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype sums are taken in: float32 for bfloat16 and float16."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def widened(value: Tensor) -> Tensor:
+    """The tensor in the dtype sums are taken in."""
+    return value.to(wide_dtype(value.dtype))
+
+
+def spmm(graph: Graph, weight: Tensor | None, x: Tensor, transposed: bool) -> Tensor:
+    """Sums ``weight * x`` of the edges that meet in a node, ``[B, M, H, C]``."""
+    source, target = graph.source, graph.target
+    if transposed:
+        source, target = target, source
+    message = widened(x)[:, source.values]
+    if weight is not None:
+        message = message * widened(weight).unsqueeze(-1)
+    return segment_sum(target, message).to(x.dtype)
+
+
+def sddmm(graph: Graph, x_src: Tensor, x_dst: Tensor) -> Tensor:
+    """The dot product of both ends of every edge, ``[B, E, H]``."""
+    left = widened(x_src)[:, graph.source.values]
+    right = widened(x_dst)[:, graph.target.values]
+    return (left * right).sum(-1).to(x_src.dtype)
+
+
+def segment_sum(rows: Rows, x: Tensor) -> Tensor:
+    """Sums the entries of each group, along dimension 1."""
+    out = widened(x).new_zeros(x.size(0), rows.size, *x.shape[2:])
+    return out.index_add(1, rows.values, widened(x)).to(x.dtype)
+
+
+def segment_max(rows: Rows, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest entry of each group and its first position; ``(0, E)`` for empty groups."""
+    size, index = x.size(1), rows.values.long()
+    groups = index.view(1, -1, 1).expand_as(x)
+    shape = (x.size(0), rows.size, x.size(2))
+    value = x.new_zeros(shape).scatter_reduce(1, groups, x, "amax", include_self=False)
+    positions = torch.arange(size, device=x.device).view(1, -1, 1).expand_as(x)
+    reached = (x == value[:, index]) | x.isnan()
+    candidates = torch.where(reached, positions, size)
+    arg = torch.full(shape, size, device=x.device)
+    return value, arg.scatter_reduce(1, groups, candidates, "amin")
+
+
+def segment_lse(rows: Rows, x: Tensor) -> Tensor:
+    """The logarithm of the summed exponentials of each group; ``-inf`` for empty groups."""
+    peak = _peak(rows, widened(x))
+    total = segment_sum(rows, (widened(x) - peak[:, rows.values]).exp())
+    return (total.log() + peak).to(x.dtype)
+
+
+def softmax(rows: Rows, score: Tensor) -> Tensor:
+    """Scores normalised within each group, ``[B, E, K]``."""
+    wide = widened(score)
+    exponential = (wide - _peak(rows, wide)[:, rows.values]).exp()
+    return (exponential / segment_sum(rows, exponential)[:, rows.values]).to(score.dtype)
+
+
+def softmax_backward(rows: Rows, alpha: Tensor, grad: Tensor) -> Tensor:
+    """The gradient of the scores, from the weights and their gradient."""
+    weighted = widened(alpha) * widened(grad)
+    total = segment_sum(rows, weighted)[:, rows.values]
+    return (weighted - widened(alpha) * total).to(alpha.dtype)
+
+
+def _peak(rows: Rows, x: Tensor) -> Tensor:
+    """The largest finite entry of each group, 0 where there is none."""
+    peak = segment_max(rows, x.detach())[0]
+    return peak.masked_fill(peak.isinf(), 0.0)
+
+
+def edge_score(
+    graph: Graph, score_src: Tensor, score_dst: Tensor, score_edge: Tensor | None
+) -> Tensor:
+    """What both ends and the edge itself contribute, before the nonlinearity, ``[B, E, H]``."""
+    score = widened(score_src)[:, graph.source.values]
+    score = score + widened(score_dst)[:, graph.target.values]
+    return score if score_edge is None else score + widened(score_edge)
+
+
+def gat_forward(
+    graph: Graph,
+    x: Tensor,
+    score_src: Tensor,
+    score_dst: Tensor,
+    score_edge: Tensor | None,
+    negative_slope: float,
+    dropout: float,
+    seed: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Attention-weighted sums ``[B, M, H, C]`` and the log-normaliser ``[B, M, H]``."""
+    score = F.leaky_relu(edge_score(graph, score_src, score_dst, score_edge), negative_slope)
+    alpha = softmax(graph.target, score)
+    if dropout > 0:
+        alpha = alpha * keep_scale(seed, alpha, dropout)
+    out = spmm(graph, alpha, widened(x), False).to(x.dtype)
+    return out, segment_lse(graph.target, score)
+
+
+def gat_backward(
+    graph: Graph,
+    x: Tensor,
+    score_src: Tensor,
+    score_dst: Tensor,
+    score_edge: Tensor | None,
+    out: Tensor,
+    normaliser: Tensor,
+    grad: Tensor,
+    negative_slope: float,
+    dropout: float,
+    seed: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of ``x``, ``score_src``, ``score_dst`` and ``score_edge``."""
+    score = edge_score(graph, score_src, score_dst, score_edge)
+    alpha = F.leaky_relu(score, negative_slope) - normaliser[:, graph.target.values]
+    alpha = dropped = alpha.exp()
+    grad_alpha = sddmm(graph, widened(x), widened(grad))
+    if dropout > 0:
+        scale = keep_scale(seed, alpha, dropout)
+        dropped, grad_alpha = alpha * scale, grad_alpha * scale
+    grad_score = softmax_backward(graph.target, alpha, grad_alpha)
+    grad_score = torch.where(score > 0, grad_score, negative_slope * grad_score)
+    return (
+        spmm(graph, dropped, widened(grad), True).to(x.dtype),
+        segment_sum(graph.source, grad_score).to(x.dtype),
+        segment_sum(graph.target, grad_score).to(x.dtype),
+        grad_score.to(x.dtype),
+    )
