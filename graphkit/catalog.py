@@ -134,7 +134,7 @@ class Card:
             return self.bibtex.strip()
         preprint = self.venue.lower().startswith(("arxiv", "corr", "preprint"))
         journal = preprint or bool(
-            re.search(r"journal|transactions|\b(T[A-Z]{2,4}|JMLR|PNAS|IJCV|Nature)\b", self.venue)
+            re.search(r"[Jj]ournal|Transactions|Letters|\b(T[A-Z]{2,4}|JMLR|PNAS|IJCV|Nature)\b", self.venue)
         )
         entry = {
             "title": f"{{{self.title.translate(LATEX)}}}",

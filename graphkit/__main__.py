@@ -1,0 +1,5 @@
+"""Runs ``python -m graphkit``."""
+
+from graphkit.cli import main
+
+main()

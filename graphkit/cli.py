@@ -1,0 +1,156 @@
+"""The command line: ``python -m graphkit`` or ``graphkit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    name="graphkit",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Published graph-learning methods as drop-in PyTorch Geometric parts.\n\n"
+        "First steps:\n\n"
+        "  python -m graphkit methods               which methods there are, from which paper\n\n"
+        "  python -m graphkit cite TWP SPAGAN       BibTeX of the methods you used\n\n"
+        "  python -m graphkit data                  which data sets are here, how to get others\n\n"
+        "  python -m benchmarks                     run methods on real data (in a checkout)\n\n"
+        "Data sets are read from the folder GRAPHKIT_DATA; what is computed from them is kept in "
+        "GRAPHKIT_CACHE (by default ~/.cache/graphkit). GRAPHKIT_OFFLINE=1 forbids downloads."
+    ),
+)
+console = Console()
+errors = Console(stderr=True)
+
+
+def show_version(value: bool) -> None:
+    """Prints the version and ends."""
+    if value:
+        import graphkit
+
+        console.print(f"graphkit {graphkit.__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options before any command."""
+
+
+@app.command()
+def data(
+    root: Annotated[
+        Path | None, typer.Option(help="Look here instead of in GRAPHKIT_DATA.")
+    ] = None,
+) -> None:
+    """Shows which data sets are here, where they are looked for and how to get the others.
+
+    Examples:
+
+      python -m graphkit data
+
+      GRAPHKIT_DATA=~/data python -m graphkit data
+    """
+    from graphkit.datasets.folders import search_path
+    from graphkit.datasets.registry import dataset_cards
+
+    places = search_path(root)
+    table = Table(title="Data sets", title_justify="left")
+    for column in ("name", "here", "graphs", "nodes", "edges", "features", "classes", "what"):
+        numeric = column in ("graphs", "nodes", "edges", "features", "classes")
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=numeric)
+    absent = []
+    for card in dataset_cards():
+        found = card.embedded or any(not card.missing(base) for base in places)
+        if not found:
+            absent.append(card)
+        here = "built in" if card.embedded else "yes" if found else "no"
+        counts = ({"graphs": 1} | card.counts).get
+        numbers = [counts(c) for c in ("graphs", "nodes", "edges", "features", "classes")]
+        cells = ["" if number is None else f"{number:,}" for number in numbers]
+        table.add_row(card.name, here, *cells, card.about)
+    console.print(table)
+    lines = ["Looked in:", *(f"  {base}" for base in places)]
+    for card in absent:
+        lines += [
+            f"{card.name} is missing.",
+            f"  files:   {card.folder}/{{{', '.join(card.files)}}}",
+            f"  get it:  {card.source}",
+            f"  terms:   {card.terms}",
+        ]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def methods(
+    room: Annotated[
+        str | None, typer.Option(help="Only this room, such as nn, continual or distill.")
+    ] = None,
+) -> None:
+    """Lists the methods: the paper, the released code and its licence.
+
+    Examples:
+
+      python -m graphkit methods
+
+      python -m graphkit methods --room nn
+    """
+    from graphkit.catalog import cards
+
+    known = cards()
+    rooms = sorted({card.room for card in known})
+    if room is not None and room not in rooms:
+        errors.print(f"no method lives in {room!r}; rooms: {', '.join(rooms)}", markup=False)
+        raise typer.Exit(2)
+    table = Table(title="Methods", title_justify="left")
+    for column in ("method", "room", "venue", "paper", "code", "licence"):
+        table.add_column(column, overflow="fold")
+    for card in known:
+        if room in (None, card.room):
+            code = card.code or "none released"
+            table.add_row(card.name, card.room, card.venue, card.link, code, card.licence)
+    console.print(table)
+    console.print("BibTeX of a method: python -m graphkit cite NAME", highlight=False)
+
+
+@app.command()
+def cite(
+    names: Annotated[list[str], typer.Argument(help="Names of methods; see 'methods'.")],
+) -> None:
+    """Prints BibTeX for the papers behind methods.
+
+    Examples:
+
+      python -m graphkit cite TWP
+
+      python -m graphkit cite TWP SPAGAN >> paper.bib
+    """
+    from graphkit.catalog import UnknownMethodError
+    from graphkit.catalog import cite as bibtex
+
+    try:
+        text = bibtex(names)
+    except UnknownMethodError as error:
+        errors.print(str(error), markup=False, highlight=False)
+        raise typer.Exit(1) from error
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of the command ``graphkit``."""
+    app()

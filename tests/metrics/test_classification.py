@@ -1,0 +1,36 @@
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, f1_score
+
+from graphkit.metrics import accuracy, micro_f1
+
+
+def test_accuracy_equals_scikit_learn():
+    out, y = torch.randn(50, 4), torch.randint(4, (50,))
+    assert float(accuracy(out, y)) == pytest.approx(accuracy_score(y, out.argmax(1)))
+
+
+@pytest.mark.parametrize("shapes", [((3,), (3,)), ((3, 2), (2,)), ((0, 2), (0,))])
+def test_accuracy_refuses_wrong_shapes(shapes):
+    with pytest.raises(ValueError, match="'out' must be"):
+        accuracy(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_micro_f1_equals_scikit_learn(threshold):
+    out, y = torch.randn(40, 7), torch.randint(2, (40, 7))
+    expected = f1_score(y.numpy(), (out > threshold).numpy(), average="micro")
+    assert float(micro_f1(out, y, threshold)) == pytest.approx(expected)
+
+
+def test_micro_f1_of_nothing_predicted_and_nothing_right_is_zero():
+    assert micro_f1(-torch.ones(2, 3), torch.zeros(2, 3)) == 0.0
+
+
+def test_micro_f1_refuses_what_is_no_label_and_nan():
+    with pytest.raises(ValueError, match="0 and 1"):
+        micro_f1(torch.zeros(1, 1), torch.full((1, 1), 2))
+    with pytest.raises(ValueError, match="NaN"):
+        micro_f1(torch.full((1, 1), torch.nan), torch.ones(1, 1))
+    with pytest.raises(ValueError, match=r"must both be \[n, C\]"):
+        micro_f1(torch.zeros(2, 1), torch.zeros(1, 2))
