@@ -9,6 +9,7 @@ from torch import nn
 from torch_geometric import EdgeIndex
 from torch_geometric.utils import coalesce, remove_self_loops
 
+from graphkit import ops
 from tests.testing.test_toy_layers import AttentionSuite, MeanConv, MeanSuite, ToyAttention
 
 FAULTS: list[tuple[type[nn.Module], str]] = []
@@ -189,6 +190,12 @@ class DiffersWhenCompiled(MeanConv):
     def combine(self, x, edge_index):
         out = super().combine(x, edge_index)
         return out * 2 if torch.compiler.is_compiling() else out
+
+
+@caught_by("every_backend")
+class DiffersByBackend(MeanConv):
+    def combine(self, x, edge_index):
+        return super().combine(x * 2 if ops.active_backend() == "numba" else x, edge_index)
 
 
 @caught_by("noncontiguous_input")

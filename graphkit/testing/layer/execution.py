@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import torch
 from torch import Tensor
 
@@ -30,12 +32,14 @@ class ExecutionChecks(LayerBase):
         torch.compiler.reset()
 
     def test_every_backend(self) -> None:
-        """Each backend of ``graphkit.ops`` that runs here gives the reference's numbers."""
+        """Each installed CPU backend of ``graphkit.ops`` gives the reference's numbers."""
         from graphkit import ops
 
         layer = self.build()
         x, edge_index, extra = self.sample("self_loops")
-        for name in ops.available_backends():
+        for name in ("numba", "torch", "torch_scatter"):
+            if find_spec(name) is None:
+                continue
 
             def on_backend(x: Tensor, edge_index: Tensor, name: str = name) -> Tensor:
                 with ops.backend(name):

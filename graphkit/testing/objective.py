@@ -1,0 +1,221 @@
+"""The contract of an objective (loss, penalty, strategy), as a pytest class to inherit."""
+
+from __future__ import annotations
+
+import copy
+import io
+from abc import abstractmethod
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GCN
+
+from graphkit.testing.asserts import assert_close, assert_no_trace, assert_not_mutated
+from graphkit.testing.graphs import example_graph
+from graphkit.testing.suite import Suite, seed_everything
+
+
+class ObjectiveSuite(Suite):
+    """The contract of an objective: something that is added to the loss of another's model.
+
+    A test supplies :meth:`make`, which builds the objective around a model *as it is now* (a
+    strategy finishes its task, a distillation loss takes a copy as its teacher), and
+    :meth:`value`, which computes the scalar for the model *as it has become*. At the moment
+    of :meth:`make` the value is zero, away from it positive.
+
+    Example:
+        >>> class StayNear:
+        ...     def __init__(self, model):
+        ...         self.old = {n: p.detach().clone() for n, p in model.named_parameters()}
+        ...     def penalty(self, model):
+        ...         return sum((p - self.old[n]).square().sum()
+        ...                    for n, p in model.named_parameters())
+        >>> class TestStayNear(ObjectiveSuite):
+        ...     not_claimed = {"state_dict": "keeps nothing across processes"}
+        ...     def make(self, model):
+        ...         return StayNear(model)
+        ...     def value(self, objective, model, x, edge_index):
+        ...         return objective.penalty(model)
+        >>> for name in ("zero_at_identity", "gradient", "model_restored"):
+        ...     TestStayNear.check(name)()
+    """
+
+    in_channels: int = 8
+    """Width of the node features."""
+
+    @abstractmethod
+    def make(self, model: nn.Module) -> Any:
+        """Builds the objective around the model as it is now."""
+
+    @abstractmethod
+    def value(self, objective: Any, model: nn.Module, x: Tensor, edge_index: Tensor) -> Tensor:
+        """The scalar for the model as it has become."""
+
+    def make_model(self) -> nn.Module:
+        """The model the objective is attached to; by default PyG's two-layer GCN."""
+        return GCN(self.in_channels, 6, num_layers=2, out_channels=4)
+
+    def inputs(self, name: str = "plain", dtype: torch.dtype = torch.float64) -> tuple:
+        """Node features and edge indices of an example graph."""
+        edge_index, num_nodes = example_graph(name)
+        return torch.randn(num_nodes, self.in_channels, dtype=torch.float64).to(dtype), edge_index
+
+    def build(self, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, Any]:
+        """A seeded model in train mode and the objective made around it."""
+        seed_everything()
+        model = self.make_model().to(dtype).train()
+        return model, self.make(model)
+
+    def test_scalar(self) -> None:
+        """The value is a finite scalar tensor of the model's type, in float32 and float64."""
+        for dtype in (torch.float32, torch.float64):
+            model, objective = self.build(dtype)
+            _move(model)
+            value = self.value(objective, model, *self.inputs(dtype=dtype))
+            assert isinstance(value, Tensor), f"a {type(value).__name__}, not a tensor"
+            assert value.dim() == 0, f"shape {tuple(value.shape)}, not a scalar"
+            assert value.dtype == dtype, f"{value.dtype} for a model of {dtype}"
+            assert value.isfinite(), f"value {value}"
+
+    def test_zero_at_identity(self) -> None:
+        """Zero, with a zero or absent gradient, while the model is as it was."""
+        model, objective = self.build()
+        value = self.value(objective, model, *self.inputs())
+        assert_close(value, torch.zeros_like(value), "value at identity and zero", atol=1e-10)
+        if value.requires_grad:
+            for name, grad in _gradients(value, model).items():
+                assert_close(
+                    grad, torch.zeros_like(grad), f"gradient of {name} and zero", atol=1e-7
+                )
+
+    def test_positive_away(self) -> None:
+        """Positive once the model has moved."""
+        model, objective = self.build()
+        _move(model)
+        assert self.value(objective, model, *self.inputs()) > 0, "not positive away from identity"
+
+    def test_gradient(self) -> None:
+        """A finite gradient reaches the model and agrees with finite differences."""
+        model, objective = self.build()
+        _move(model)
+        inputs = self.inputs()
+        grads = _gradients(self.value(objective, model, *inputs), model)
+        assert any(grad.abs().sum() > 0 for grad in grads.values()), "no gradient on the model"
+        parameters = dict(model.named_parameters())
+        direction = {name: torch.randn_like(p) for name, p in parameters.items()}
+        slope = sum((grads[name] * direction[name]).sum() for name in grads)
+        values = []
+        for step in (1e-6, -2e-6):
+            with torch.no_grad():
+                for name, parameter in parameters.items():
+                    parameter.add_(direction[name], alpha=step)
+            values.append(self.value(objective, model, *inputs).detach())
+        measured = (values[0] - values[1]) / 2e-6
+        assert_close(measured, torch.as_tensor(slope), "slopes", rtol=1e-4, atol=1e-6)
+
+    def test_repeatable(self) -> None:
+        """Asking twice gives the same value, and both backward passes work."""
+        model, objective = self.build()
+        _move(model)
+        inputs = self.inputs()
+        first, second = (self.value(objective, model, *inputs) for _ in range(2))
+        assert torch.equal(first, second), f"{first} and then {second}"
+        first.backward()
+        second.backward()
+
+    def test_model_restored(self) -> None:
+        """Making and asking leave weights, modes, switches, gradients and hooks as they were."""
+        seed_everything()
+        for training in (True, False):
+            model = self.make_model().double().train(training)
+            marks = [torch.full_like(parameter, 3.0) for parameter in model.parameters()]
+            for parameter, mark in zip(model.parameters(), marks, strict=True):
+                parameter.grad = mark.clone()
+            with assert_no_trace(model):
+                self.value(self.make(model), model, *self.inputs())
+            for parameter, mark in zip(model.parameters(), marks, strict=True):
+                kept = parameter.grad is not None and torch.equal(parameter.grad, mark)
+                assert kept, "making or asking changed the model's gradients"
+
+    def test_restored_after_failure(self) -> None:
+        """If the model raises while the objective runs it, nothing stays behind."""
+        model, objective = self.build()
+        inputs = self.inputs()
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("planted")
+
+        deepest = list(model.modules())[-1]
+        deepest.register_forward_hook(fail)
+        for run in (lambda: self.make(model), lambda: self.value(objective, model, *inputs)):
+            with assert_no_trace(model), suppress(RuntimeError):
+                run()
+
+    def test_input_not_mutated(self) -> None:
+        """Features and edges are left as they were."""
+        model, objective = self.build()
+        _move(model)
+        x, edge_index = self.inputs()
+        with assert_not_mutated(x=x, edge_index=edge_index):
+            self.value(objective, model, x, edge_index).backward()
+
+    def test_degenerate_graphs(self) -> None:
+        """Isolated nodes, self loops, duplicates, no edges: finite value and gradient."""
+        for name in ("isolated", "self_loops", "duplicates", "no_edges", "single_node"):
+            model, objective = self.build()
+            _move(model)
+            value = self.value(objective, model, *self.inputs(name))
+            assert value.isfinite(), f"{name}: value {value}"
+            if value.requires_grad:
+                for key, grad in _gradients(value, model).items():
+                    assert grad.isfinite().all(), f"{name}: gradient of {key} is not finite"
+
+    def test_trains(self) -> None:
+        """A few steps of gradient descent on the value alone make it smaller."""
+        model, objective = self.build()
+        _move(model)
+        inputs = self.inputs()
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+        start = self.value(objective, model, *inputs)
+        for _ in range(5):
+            optimizer.zero_grad()
+            self.value(objective, model, *inputs).backward()
+            optimizer.step()
+        end = self.value(objective, model, *inputs)
+        assert end < start, f"from {start.item()} to {end.item()}"
+
+    def test_state_dict(self) -> None:
+        """The state, saved and loaded weights-only, gives a fresh objective the same value."""
+        model, objective = self.build()
+        file = io.BytesIO()
+        torch.save(objective.state_dict(), file)
+        file.seek(0)
+        other_model = copy.deepcopy(model)
+        _move(other_model, seed=9)
+        fresh = self.make(other_model)
+        fresh.load_state_dict(torch.load(file, weights_only=True))
+        _move(model)
+        other_model.load_state_dict(model.state_dict())
+        inputs = self.inputs()
+        expected = self.value(objective, model, *inputs)
+        assert_close(self.value(fresh, other_model, *inputs), expected, "values")
+
+
+def _move(model: nn.Module, seed: int = 1) -> None:
+    """Moves every parameter a little, always in the same way."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.add_(noise.to(parameter), alpha=0.1)
+
+
+def _gradients(value: Tensor, model: nn.Module) -> dict[str, Tensor]:
+    assert value.requires_grad, "the value does not require a gradient"
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    found = torch.autograd.grad(
+        value, list(named.values()), allow_unused=True, materialize_grads=True
+    )
+    return dict(zip(named, found, strict=True))
