@@ -1,3 +1,6 @@
 """Drop-in layers and whole models."""
 
-__all__: list[str] = []
+from graphkit.nn.conv import SPAGANConv
+from graphkit.nn.models import SPAGAN
+
+__all__ = ["SPAGAN", "SPAGANConv"]

@@ -10,10 +10,12 @@ from graphkit.ops.gather import gather
 from graphkit.ops.memo import clear_cache
 from graphkit.ops.sddmm import sddmm
 from graphkit.ops.segment import segment_reduce
+from graphkit.ops.shortest_paths import PathIndex, shortest_paths
 from graphkit.ops.softmax import edge_softmax, segment_softmax
 from graphkit.ops.spmm import spmm
 
 __all__ = [
+    "PathIndex",
     "active_backend",
     "backend",
     "clear_cache",
@@ -23,5 +25,6 @@ __all__ = [
     "sddmm",
     "segment_reduce",
     "segment_softmax",
+    "shortest_paths",
     "spmm",
 ]

@@ -2,6 +2,7 @@
 
 from graphkit.train.callback import Callback
 from graphkit.train.checkpoint import load_checkpoint, save_checkpoint
+from graphkit.train.path_rounds import PathRounds
 from graphkit.train.progress import ProgressBar
 from graphkit.train.run import Result, Run
 from graphkit.train.task import GraphTask, NodeTask, Task, accuracy
@@ -11,6 +12,7 @@ __all__ = [
     "Callback",
     "GraphTask",
     "NodeTask",
+    "PathRounds",
     "ProgressBar",
     "Result",
     "Run",

@@ -1,3 +1,5 @@
 """Message-passing layers."""
 
-__all__: list[str] = []
+from graphkit.nn.conv.spagan_conv import SPAGANConv
+
+__all__ = ["SPAGANConv"]

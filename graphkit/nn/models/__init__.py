@@ -1,3 +1,5 @@
 """Whole models."""
 
-__all__: list[str] = []
+from graphkit.nn.models.spagan import SPAGAN
+
+__all__ = ["SPAGAN"]
