@@ -128,8 +128,10 @@ def methods_table() -> str:
     from graphkit.catalog import cards
 
     lines = ["| method | paper | takes | gives |", "|---|---|---|---|"]
-    for name, card in sorted(cards().items()):
-        lines.append(f"| `{name}` | {card.title} ({card.venue}) | {card.takes} | {card.gives} |")
+    for card in sorted(cards(), key=lambda card: card.name):
+        lines.append(
+            f"| `{card.name}` | {card.title} ({card.venue}) | {card.takes} | {card.gives} |"
+        )
     return "\n".join(lines)
 
 

@@ -56,14 +56,16 @@ def fingerprint(recipe: Recipe) -> str:
 
 
 def code_of(recipe: Recipe) -> str:
-    """Identifies the code that a recipe runs."""
+    """Identifies the code that a recipe runs: protocol, training loop, data set, model."""
     from benchmarks.models import BASELINES, model_class
 
-    modules = [recipe.module]
     name = recipe.sections.get("model", {}).get("name")
-    if name is not None and name not in BASELINES:
-        modules.append(sys.modules[model_class(name).__module__])
-    return code_fingerprint(modules)
+    if name is None:
+        return code_fingerprint([recipe.module])
+    cls = model_class(name)
+    if name in BASELINES:
+        return code_fingerprint([recipe.module], [cls])
+    return code_fingerprint([recipe.module, sys.modules[cls.__module__]])
 
 
 def state_folder(recipe: Recipe, options: Options) -> Path:

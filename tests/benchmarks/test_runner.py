@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -16,7 +17,13 @@ import yaml
 
 from benchmarks import recipe as recipes
 from benchmarks import report, runner
-from benchmarks.environment import code_fingerprint, imports, peak_memory_mb, reset_peak_memory
+from benchmarks.environment import (
+    code_fingerprint,
+    definition,
+    peak_memory_mb,
+    reset_peak_memory,
+    without_docstrings,
+)
 from benchmarks.progress import Display
 from benchmarks.runner import Options, record, run_recipe, write_text
 
@@ -140,7 +147,9 @@ def test_record_changes_only_the_reproduced_block(
     assert kept["metrics"]["test_accuracy"]["mean"] == pytest.approx(mean, abs=1e-5)
     fresh = recipes.load("gcn-karate")
     assert not report.is_stale(fresh)
-    assert report.is_stale(fresh.set(["train.epochs=7"])) if fresh.reproduced else False
+    other = fresh.set(["train.epochs=7"])
+    other.reproduced = fresh.reproduced
+    assert report.is_stale(other)
 
 
 def test_a_changed_program_makes_results_stale(
@@ -153,14 +162,26 @@ def test_a_changed_program_makes_results_stale(
     assert report.is_stale(recipe)
 
 
-def test_fingerprint_follows_imports_and_ignores_words() -> None:
-    assert "graphkit.train" in imports("from graphkit.train import Trainer\nimport os")
-    assert imports("from torch import nn") == set()
+def test_fingerprint_follows_imports_to_where_names_are_defined() -> None:
     from benchmarks.protocols import graph_classification, node_classification
 
+    assert definition("graphkit.train", "Trainer").name == "trainer.py"
+    assert definition("graphkit.datasets", "class_split").name == "splits.py"
     one = code_fingerprint([node_classification])
     assert one == code_fingerprint([node_classification])
     assert one != code_fingerprint([graph_classification])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ('def f():\n    "a"\n    return 1', 'def f():\n    "b"\n    # c\n    return 1', True),
+        ("def f():\n    return 1", "def f():\n    return 2", False),
+    ],
+)
+def test_words_do_not_count_and_code_does(before: str, after: str, same: bool) -> None:
+    one, two = (ast.dump(without_docstrings(ast.parse(text))) for text in (before, after))
+    assert (one == two) == same
 
 
 def test_fill_replaces_only_its_block() -> None:
