@@ -3,6 +3,7 @@
 pytest and hypothesis (``pip install "graphkit[test]"``) are needed here and nowhere else.
 """
 
+from graphkit.testing.adapter import AdapterSuite
 from graphkit.testing.asserts import (
     assert_close,
     assert_edge_order_invariant,
@@ -14,6 +15,7 @@ from graphkit.testing.asserts import (
     jacobian_support,
     reachable,
 )
+from graphkit.testing.dataset import DatasetSuite
 from graphkit.testing.decorators import needs_cuda, needs_package
 from graphkit.testing.graphs import (
     dense_adjacency,
@@ -21,10 +23,14 @@ from graphkit.testing.graphs import (
     example_graph,
 )
 from graphkit.testing.layer import LayerSuite
+from graphkit.testing.objective import ObjectiveSuite
 from graphkit.testing.suite import Suite, seed_everything
 
 __all__ = [
+    "AdapterSuite",
+    "DatasetSuite",
     "LayerSuite",
+    "ObjectiveSuite",
     "Suite",
     "assert_close",
     "assert_edge_order_invariant",

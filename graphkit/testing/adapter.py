@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from graphkit.testing.stores import edge_stores, named_tensors, node_stores
 from graphkit.testing.suite import Suite, seed_everything
 
 
-class AdapterSuite(Suite):
+class AdapterSuite(Suite, ABC):
     """The contract of an adapter: anything to :class:`~torch_geometric.data.Data`.
 
     A test supplies :meth:`make` and :meth:`example`, and :meth:`degenerate` for the smallest
@@ -90,7 +90,8 @@ class AdapterSuite(Suite):
 
     def test_nodes(self) -> None:
         """``x`` is float32, finite, and has a row per node."""
-        for key, store in node_stores(self.graph()).items():
+        graph = self.graph()
+        for key, store in node_stores(graph).items():
             assert "x" in store, f"{key}no x"
             assert store.x.dtype == torch.float32, f"{key}x is {store.x.dtype}"
             assert store.x.size(0) == store.num_nodes, f"{key}x has {store.x.size(0)} rows"
@@ -98,7 +99,8 @@ class AdapterSuite(Suite):
 
     def test_edges(self) -> None:
         """``edge_index`` is int64 and coalesced, and edge attributes have a row per edge."""
-        for key, store in edge_stores(self.graph()).items():
+        graph = self.graph()
+        for key, store in edge_stores(graph).items():
             edges = store.edge_index
             assert edges.dtype == torch.int64, f"{key}edge_index is {edges.dtype}"
             assert store.is_coalesced(), f"{key}edge_index is not sorted or has duplicates"

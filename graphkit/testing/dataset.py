@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import socket
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import combinations
@@ -24,7 +24,7 @@ from graphkit.testing.suite import Suite, seed_everything
 SPLITS = ("train_mask", "val_mask", "test_mask")
 
 
-class DatasetSuite(Suite):
+class DatasetSuite(Suite, ABC):
     """The contract of a :class:`torch_geometric.data.Dataset`.
 
     A test supplies :meth:`make`, which builds the set with its processed files under a cache

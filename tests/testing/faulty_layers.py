@@ -10,22 +10,18 @@ from torch_geometric import EdgeIndex
 from torch_geometric.utils import coalesce, remove_self_loops
 
 from graphkit import ops
+from graphkit.testing import LayerSuite
+from tests.testing.faults import FaultList
 from tests.testing.test_toy_layers import AttentionSuite, MeanConv, MeanSuite, ToyAttention
 
-FAULTS: list[tuple[type[nn.Module], str]] = []
 
-
-def caught_by(*checks: str):
-    def register(kind: type[nn.Module]) -> type[nn.Module]:
-        FAULTS.extend((kind, check) for check in checks)
-        return kind
-
-    return register
-
-
-def suite_of(kind: type[nn.Module]) -> type:
+def suite_of(kind: type[nn.Module]) -> type[LayerSuite]:
     base = AttentionSuite if issubclass(kind, ToyAttention) else MeanSuite
     return type(f"{kind.__name__}Suite", (base,), {"make": lambda self: kind(8, 5)})
+
+
+FAULTS = FaultList(suite_of)
+caught_by = FAULTS.caught_by
 
 
 @caught_by("dense_value_and_gradient", "receptive_field")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from unittest import mock
 
 import torch
@@ -14,7 +14,7 @@ from graphkit.testing.graphs import example_graph
 from graphkit.testing.suite import Suite, seed_everything
 
 
-class LayerBase(Suite):
+class LayerBase(Suite, ABC):
     """Settings and tools shared by the checks of :class:`LayerSuite`."""
 
     in_channels: int = 8

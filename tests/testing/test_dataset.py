@@ -1,0 +1,193 @@
+"""The dataset suite on PyG's sets and a toy set with raw files, and on one fault per check."""
+
+import atexit
+import random
+import socket
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import torch
+from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.datasets import FakeDataset, KarateClub
+
+from graphkit.testing import DatasetSuite
+from tests.testing.faults import FaultList
+
+FOLDER = TemporaryDirectory()
+atexit.register(FOLDER.cleanup)
+RAW = Path(FOLDER.name)
+(RAW / "numbers.txt").write_text("3 1 4 1 5 9 2 6 5 3 5 8")
+
+
+class Numbers(InMemoryDataset):
+    """A chain of numbers read from a text file, processed under a cache folder."""
+
+    def __init__(self, cache: Path, raw: Path = RAW) -> None:
+        self.source = raw
+        super().__init__(str(cache))
+        self.load(self.processed_paths[0])
+
+    @property
+    def processed_file_names(self):
+        return ["numbers.pt"]
+
+    def process(self):
+        x = torch.tensor(
+            [float(word) for word in (self.source / "numbers.txt").read_text().split()]
+        )
+        step = torch.arange(len(x) - 1)
+        data = Data(x=x[:, None], edge_index=torch.stack([step, step + 1]), y=(x > 4).long())
+        for start, name in enumerate(("train_mask", "val_mask", "test_mask")):
+            data[name] = torch.arange(len(x)) % 3 == start
+        self.spoil(data)
+        self.save([data], self.processed_paths[0])
+
+    def spoil(self, data):
+        """Where faults are planted."""
+
+
+class NumbersSuite(DatasetSuite):
+    def make(self, cache):
+        return Numbers(cache)
+
+    def raw_root(self):
+        return RAW
+
+
+class TestNumbers(NumbersSuite):
+    """A sound set with raw files passes."""
+
+
+class TestKarateClub(DatasetSuite):
+    """PyG's embedded club passes what it claims."""
+
+    not_claimed = {
+        "splits": "one training mask and nothing else",
+        "raw_untouched": "embedded, no raw files",
+    }
+
+    def make(self, cache):
+        return KarateClub()
+
+    def raw_root(self):
+        return None
+
+
+def suite_of(kind: type) -> type[DatasetSuite]:
+    def make(self, cache):
+        return kind(cache)
+
+    return type(f"{kind.__name__}Suite", (NumbersSuite,), {"make": make})
+
+
+FAULTS = FaultList(suite_of)
+
+
+@FAULTS.caught_by("valid")
+class PointsOutside(Numbers):
+    def spoil(self, data):
+        data.edge_index = data.edge_index + 1
+
+
+@FAULTS.caught_by("valid")
+class NotFinite(Numbers):
+    def spoil(self, data):
+        data.x = data.x / 0
+
+
+@FAULTS.caught_by("valid")
+class Empty(Numbers):
+    def len(self):
+        return 0
+
+
+@FAULTS.caught_by("labels")
+class NegativeLabels(Numbers):
+    def spoil(self, data):
+        data.y = data.y - 1
+
+
+@FAULTS.caught_by("deterministic")
+class DrawsFeatures(Numbers):
+    def spoil(self, data):
+        data.x = torch.rand_like(data.x)
+
+
+@FAULTS.caught_by("deterministic")
+class ForeignRandomness(Numbers):
+    def spoil(self, data):
+        data.x = data.x * random.SystemRandom().random()
+
+
+@FAULTS.caught_by("access_is_pure")
+class HandsOutItself(Numbers):
+    kept = None
+
+    def __getitem__(self, index):
+        self.kept = super().__getitem__(index) if self.kept is None else self.kept
+        return self.kept
+
+
+@FAULTS.caught_by("splits")
+class OverlappingParts(Numbers):
+    def spoil(self, data):
+        data.test_mask = data.test_mask | data.train_mask
+
+
+@FAULTS.caught_by("splits")
+class NothingToTest(Numbers):
+    def spoil(self, data):
+        data.test_mask = data.test_mask & False
+
+
+@FAULTS.caught_by("batches")
+class CannotBatch(Numbers):
+    def __getitem__(self, index):
+        data = super().__getitem__(index)
+        data.num_nodes = 99
+        return [data]
+
+
+@FAULTS.caught_by("pickle")
+class HoldsAFunction(Numbers):
+    def __init__(self, cache):
+        super().__init__(cache)
+        self.scale = lambda x: x
+
+
+@FAULTS.caught_by("raw_untouched")
+class ProcessesIntoRaw(Numbers):
+    def spoil(self, data):
+        torch.save(data.x, RAW / "numbers.pt")
+
+
+@FAULTS.caught_by("offline")
+class Downloads(Numbers):
+    def spoil(self, data):
+        with socket.socket() as line:
+            line.settimeout(0.1)
+            line.connect(("127.0.0.1", 9))
+
+
+@FAULTS.parametrize()
+def test_fault_is_caught(kind, check):
+    FAULTS.assert_caught(kind, check)
+
+
+def test_every_check_has_a_fault():
+    assert FAULTS.unproven(DatasetSuite) == set()
+
+
+def test_undrawn_random_sets_are_seen():
+    """PyG's FakeDataset draws from Python's random numbers, which no torch seed fixes."""
+
+    class Fake(DatasetSuite):
+        def make(self, cache):
+            return FakeDataset(num_graphs=2, avg_num_nodes=10)
+
+        def raw_root(self):
+            return None
+
+    with pytest.raises(AssertionError, match="differs"):
+        Fake.check("deterministic")()
