@@ -31,6 +31,7 @@ ROOMS = (
 ARXIV = re.compile(r"arxiv:(\d{4}\.\d{4,5}(v\d+)?|[a-z-]+(\.[a-z]{2})?/\d{7})", re.IGNORECASE)
 DOI = re.compile(r"(doi:|https?://(dx\.)?doi\.org/)(?P<doi>10\.\d{4,9}/\S+)", re.IGNORECASE)
 URL = re.compile(r"https?://\S+")
+JOURNAL = re.compile(r"[Jj]ournal|Transactions|Letters|\b(T[A-Z]{2,4}|JMLR|PNAS|IJCV|Nature)\b")
 SMALL_WORDS = frozenset(
     {"a", "an", "and", "are", "do", "for", "how", "in", "is", "of", "on", "the"}
 )
@@ -133,9 +134,7 @@ class Card:
         if self.bibtex is not None:
             return self.bibtex.strip()
         preprint = self.venue.lower().startswith(("arxiv", "corr", "preprint"))
-        journal = preprint or bool(
-            re.search(r"[Jj]ournal|Transactions|Letters|\b(T[A-Z]{2,4}|JMLR|PNAS|IJCV|Nature)\b", self.venue)
-        )
+        journal = preprint or JOURNAL.search(self.venue) is not None
         entry = {
             "title": f"{{{self.title.translate(LATEX)}}}",
             "author": " and ".join(self.author_names).translate(LATEX),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import pickle
 import shutil
@@ -57,7 +58,7 @@ def probe(address: str) -> None:
         try:
             with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as reply:
                 answer.append("" if reply.status < 400 else f"status {reply.status}")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             answer.append(str(error) or type(error).__name__)
 
     thread = threading.Thread(target=ask, daemon=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from graphkit.datasets.errors import DamagedDataError
 
-__all__ = ["check_counts", "check_files"]
+__all__ = ["check_counts", "check_files", "check_rows"]
 
 READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError)
 PICKLE_ERRORS = (AttributeError, ImportError, IndexError, KeyError, TypeError)
@@ -32,6 +32,13 @@ PICKLE_NAMES = frozenset(
         ("scipy.sparse.csr", "csr_matrix"),
     }
 )
+SAME_ROWS = (
+    ("x", "y"),
+    ("tx", "ty", "test.index"),
+    ("allx", "ally"),
+    ("graph_indicator", "node_labels", "node_attributes"),
+    ("A", "edge_labels", "edge_attributes"),
+)
 CHUNK = 1 << 20
 
 
@@ -44,46 +51,55 @@ class PlainUnpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def check_pickle(path: Path) -> None:
+def check_pickle(path: Path) -> int:
     """A pickle of Python 2 that holds arrays and nothing that could do harm."""
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            PlainUnpickler(file, encoding="latin1").load()
+            content = PlainUnpickler(file, encoding="latin1").load()
         except PICKLE_ERRORS as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
+    return content.shape[0] if hasattr(content, "shape") else len(content)
 
 
-def check_zip(path: Path) -> None:
+def check_zip(path: Path) -> int:
+    """An archive whose members have the checksums it states."""
     with zipfile.ZipFile(path) as archive:
         broken = archive.testzip()
-    if broken is not None:
-        raise ValueError(f"'{broken}' in it is damaged")
+        if broken is not None:
+            raise ValueError(f"'{broken}' in it is damaged")
+        return len(archive.namelist())
 
 
-def check_npy(path: Path) -> None:
-    np.load(path, mmap_mode="r")
+def check_npy(path: Path) -> int:
+    """An array as long as its header says."""
+    return len(np.load(path, mmap_mode="r"))
 
 
-def check_json(path: Path) -> None:
+def check_json(path: Path) -> int:
+    """A complete JSON value."""
     with path.open(encoding="utf-8") as file:
-        json.load(file)
+        return len(json.load(file))
 
 
-def check_gzip(path: Path) -> None:
+def check_gzip(path: Path) -> int:
+    """A stream with the checksum it states."""
+    lines = 0
     with gzip.open(path) as file:
-        while file.read(CHUNK):
-            continue
+        while chunk := file.read(CHUNK):
+            lines += chunk.count(b"\n")
+    return lines
 
 
-def check_text(path: Path) -> None:
+def check_text(path: Path) -> int:
     """Rows of as many numbers each, to the last line."""
     table = np.loadtxt(path, delimiter=",", ndmin=2)
     if not np.isfinite(table).all():
         raise ValueError("it holds values that are not finite")
+    return len(table)
 
 
-CHECKS: dict[str, Callable[[Path], None]] = {
+CHECKS: dict[str, Callable[[Path], int]] = {
     ".npz": check_zip,
     ".npy": check_npy,
     ".json": check_json,
@@ -93,15 +109,19 @@ CHECKS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def check_files(paths: Iterable[Path]) -> None:
+def check_files(paths: Iterable[Path]) -> dict[Path, int]:
     r"""Reads every file to its end.
 
     Args:
         paths (iterable of Path): Raw files; the format follows from the name.
 
+    Returns:
+        The number of rows or entries of each file whose format is known.
+
     Raises:
         DamagedDataError: If one is empty, truncated or unreadable; the message names it.
     """
+    lengths = {}
     for path in paths:
         pickled = check_pickle if path.name.startswith("ind.") else None
         check = CHECKS.get(path.suffix, pickled)
@@ -109,12 +129,36 @@ def check_files(paths: Iterable[Path]) -> None:
             if path.stat().st_size == 0:
                 raise ValueError("it is empty")
             if check is not None:
-                check(path)
+                lengths[path] = check(path)
         except READ_ERRORS as error:
             raise DamagedDataError(
                 f"cannot read '{path}': {error or type(error).__name__}. "
                 "Get the file anew; `python -m graphkit data` says where from."
             ) from error
+    return lengths
+
+
+def check_rows(lengths: dict[Path, int], name: str) -> None:
+    r"""Compares files of Planetoid and of the TU collection that must have as many rows.
+
+    Args:
+        lengths (dict): What :func:`check_files` returned.
+        name (str): Name of the data set in the file names.
+
+    Raises:
+        DamagedDataError: If two lengths differ; the message names both files.
+    """
+    parts = {}
+    for path in lengths:
+        part = path.name.removeprefix(f"ind.{name.lower()}.").removeprefix(f"{name}_")
+        parts[part.removesuffix(".txt")] = path
+    for group in SAME_ROWS:
+        paths = sorted((parts[part] for part in group if part in parts), key=lambda p: lengths[p])
+        if paths and lengths[paths[0]] != lengths[paths[-1]]:
+            raise DamagedDataError(
+                f"'{paths[0]}' has {lengths[paths[0]]:,} rows, but '{paths[-1].name}' has "
+                f"{lengths[paths[-1]]:,}: one of them is truncated or another set's"
+            )
 
 
 def check_counts(name: str, folder: Path, found: dict[str, int], expected: dict[str, int]) -> None:

@@ -19,7 +19,7 @@ import graphkit
 from graphkit.datasets.download import DownloadError, download
 from graphkit.datasets.errors import DamagedDataError, MissingDataError
 from graphkit.datasets.folders import cache_root, search_path
-from graphkit.datasets.integrity import check_counts, check_files
+from graphkit.datasets.integrity import check_counts, check_files, check_rows
 from graphkit.datasets.registry import DatasetCard, find_card
 
 __all__ = ["load"]
@@ -150,10 +150,12 @@ def build(card: DatasetCard, folder: Path, processed: Path, options: dict[str, A
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore", DeprecationWarning)
-        check_files(raw_files(card, folder))
+        check_rows(check_files(raw_files(card, folder)), card.arguments.get("name", ""))
         aside = Path(temporary) / "processed"
         try:
             dataset = construct(card, folder, aside, options)
+            if card.checked:
+                check_counts(card.name, folder, count(dataset), card.counts)
         except DamagedDataError:
             raise
         except BUILD_ERRORS as error:
@@ -162,8 +164,6 @@ def build(card: DatasetCard, folder: Path, processed: Path, options: dict[str, A
                 f"the files of {card.name!r} in '{folder}' do not fit together "
                 f"({type(error).__name__}: {error}); one of them is truncated: {names}"
             ) from error
-        if card.checked:
-            check_counts(card.name, folder, count(dataset), card.counts)
         try:
             os.rename(aside, processed)
         except OSError:
