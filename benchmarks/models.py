@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, GINConv, SAGEConv, global_add_pool
 
+from graphkit.nn.head_linear import feature_dropout
+
 
 class MLP(nn.Module):
     """Two linear layers that see no edges: what the features alone can do."""
@@ -22,7 +24,7 @@ class MLP(nn.Module):
         self.lin2 = nn.Linear(hidden_channels, out_channels)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        x = F.dropout(x, self.dropout, self.training)
+        x = feature_dropout(x, self.dropout, self.training)
         x = F.dropout(self.lin1(x).relu(), self.dropout, self.training)
         return self.lin2(x)
 
@@ -63,7 +65,7 @@ class GAT(nn.Module):
         )
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        x = self.conv1(F.dropout(x, self.dropout, self.training), edge_index)
+        x = self.conv1(feature_dropout(x, self.dropout, self.training), edge_index)
         return self.conv2(F.dropout(F.elu(x), self.dropout, self.training), edge_index)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -23,16 +24,23 @@ def load(
     normalize_features: bool = True,
     train_per_class: int = 20,
     val_per_class: int = 30,
+    sparse_features: bool = False,
     seed: int = 0,
 ) -> Data:
     """The graph of a recipe's ``dataset`` section.
 
     ``split: public`` takes the masks that come with the data; ``split: random`` draws
     ``train_per_class`` and ``val_per_class`` nodes of every class anew for each seed.
+    ``sparse_features`` keeps bags of words as sparse CSR: the same mathematics, many times
+    faster for models whose first step is linear.
     """
     data = load_dataset(name)[0]
     if normalize_features:
         data = NormalizeFeatures()(data)
+    if sparse_features:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
+            data.x = data.x.to_sparse_csr()
     if split == "random":
         return class_split(data, train_per_class, val_per_class, seed=seed)
     if split != "public":

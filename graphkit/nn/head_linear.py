@@ -101,4 +101,6 @@ def feature_dropout(x: Tensor, p: float, training: bool) -> Tensor:
     if x.layout == torch.strided or not training:
         return F.dropout(x, p, training)
     values = F.dropout(x.values(), p, training)
-    return torch.sparse_csr_tensor(x.crow_indices(), x.col_indices(), values, x.shape)
+    return torch.sparse_csr_tensor(
+        x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False
+    )
