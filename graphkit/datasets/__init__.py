@@ -13,6 +13,7 @@ from graphkit.datasets.registry import (
     find_card,
 )
 from graphkit.datasets.splits import class_split
+from graphkit.datasets.task_sequence import StreamTask, TaskSequence
 
 __all__ = [
     "DamagedDataError",
@@ -20,6 +21,8 @@ __all__ = [
     "DigitsGraph",
     "MissingDataError",
     "OGBNArxiv",
+    "StreamTask",
+    "TaskSequence",
     "UnknownDatasetError",
     "cache_root",
     "class_split",
