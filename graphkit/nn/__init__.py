@@ -1,6 +1,7 @@
 """Drop-in layers and whole models."""
 
-from graphkit.nn.conv import SPAGANConv
+from graphkit.nn.conv import FactorConv, SPAGANConv
 from graphkit.nn.models import SPAGAN
+from graphkit.nn.path_sampler import PathLoader, PathSampler
 
-__all__ = ["SPAGAN", "SPAGANConv"]
+__all__ = ["SPAGAN", "FactorConv", "PathLoader", "PathSampler", "SPAGANConv"]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphkit.ops import paths_scipy, paths_torch
 from graphkit.ops.backends import active_backend
+from graphkit.ops.checks import as_edge_index
 
 CHUNK = 1 << 14
 
@@ -34,7 +35,7 @@ class PathIndex:
         - **output:** see :meth:`query`
 
     Raises:
-        TypeError: If :obj:`edge_index` is not an int64 tensor.
+        TypeError: If :obj:`edge_index` holds no integers.
         ValueError: If shapes disagree or a cost is negative, infinite or NaN.
         IndexError: If an index lies outside the graph.
 
@@ -159,7 +160,7 @@ def shortest_paths(
           :math:`c = 2, \ldots` :obj:`max_nodes`
 
     Raises:
-        TypeError: If an index tensor is not int64.
+        TypeError: If indices are not integers.
         ValueError: If shapes disagree, a cost is negative, infinite or NaN, or an option
             is unknown.
         IndexError: If an index lies outside the graph.
@@ -205,11 +206,7 @@ def check_graph(
     edge_index: Tensor, cost: Tensor | None, num_nodes: int | None
 ) -> tuple[Tensor, Tensor, int]:
     """Plain edges, costs and the number of nodes, or an error naming what is wrong."""
-    edge_index = edge_index.as_subclass(Tensor)
-    if edge_index.dtype != torch.long:
-        raise TypeError(f"'edge_index' must be int64, got {edge_index.dtype}")
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        raise ValueError(f"'edge_index' must have shape [2, E], got {list(edge_index.shape)}")
+    edge_index = as_edge_index(edge_index).long()
     if num_nodes is None:
         num_nodes = int(edge_index.max()) + 1 if edge_index.numel() else 0
     check_range("edge_index", edge_index, num_nodes)

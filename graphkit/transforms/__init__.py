@@ -1,3 +1,5 @@
 """Transforms of PyG data objects."""
 
-__all__: list[str] = []
+from graphkit.transforms.add_shortest_paths import AddShortestPaths, paths_of
+
+__all__ = ["AddShortestPaths", "paths_of"]

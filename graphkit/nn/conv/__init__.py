@@ -1,5 +1,6 @@
 """Message-passing layers."""
 
+from graphkit.nn.conv.factor_conv import FactorConv
 from graphkit.nn.conv.spagan_conv import SPAGANConv
 
-__all__ = ["SPAGANConv"]
+__all__ = ["FactorConv", "SPAGANConv"]

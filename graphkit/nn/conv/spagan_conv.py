@@ -278,10 +278,11 @@ class SPAGANConv(MessagePassing):
 
 
 def known(index: Tensor, key: Hashable, build: Callable[[Tensor], Tensor]) -> Tensor:
-    """``build(index)``, kept with the index tensor outside of compiled code."""
+    """``build(index)``, kept with the index tensor (as it is viewed) outside of compiled code."""
     if torch.compiler.is_compiling():
         return build(index)
-    return remember(index, key, lambda: build(index))
+    view = (index.storage_offset(), index.shape, index.stride())
+    return remember(index, (key, view), lambda: build(index))
 
 
 def looped(edge_index: Tensor, num_nodes: int) -> Tensor:

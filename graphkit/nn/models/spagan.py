@@ -32,7 +32,7 @@ def attention_costs(edge_index: Tensor, alpha: Tensor) -> Tensor:
         >>> import torch
         >>> edge_index = torch.tensor([[0, 1], [1, 2]])
         >>> attention_costs(edge_index, torch.tensor([[0.2], [0.8]]))
-        tensor([0.7500, 0.0000])
+        tensor([0.7500, 0.0000], dtype=torch.float64)
     """
     mean = alpha.detach().double().mean(dim=1)
     mean = mean.masked_fill(edge_index[0] == edge_index[1], 0.0)

@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch_geometric.datasets import KarateClub
+
+from graphkit.nn import SPAGAN
+from graphkit.train import NodeTask, PathRounds, Trainer, seed_everything
+
+
+def task():
+    data = KarateClub()[0]
+    data.val_mask = ~data.train_mask
+    data.test_mask = data.val_mask
+    return NodeTask(data)
+
+
+def fit(rounds, checkpoint=None, resume=False, epochs=3):
+    seed_everything(0)
+    model = SPAGAN(34, 4, 4, heads=2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    trainer = Trainer(
+        epochs,
+        seed=0,
+        callbacks=[PathRounds(rounds)],
+        progress=False,
+        checkpoint=checkpoint,
+        resume=resume,
+    )
+    return model, trainer.fit(model, optimizer, task())
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2])
+def test_every_round_adds_a_stage(rounds):
+    model, result = fit(rounds)
+    assert result.stages == rounds + 1
+    assert [entry["stage"] for entry in result.history] == [
+        stage for stage in range(rounds + 1) for _ in range(3)
+    ]
+    assert bool(model.paths) == bool(rounds)
+
+
+def test_paths_come_back_with_the_checkpoint(tmp_path):
+    file = tmp_path / "run.pt"
+    model, _ = fit(1, file)
+    data = task().data
+    wanted = model.eval()(data.x, data.edge_index)
+    again, _ = fit(1, file, resume=True)
+    assert torch.equal(again.paths[3], model.paths[3])
+    assert torch.equal(again.eval()(data.x, data.edge_index), wanted)
+
+
+def test_negative_rounds_are_refused():
+    with pytest.raises(ValueError, match="'rounds'"):
+        PathRounds(-1)
