@@ -1,0 +1,73 @@
+"""What every distillation loss shares: its contract and its checks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class DistillationLoss(nn.Module):
+    r"""A scalar that compares what a student and a teacher made of the same nodes.
+
+    Subclasses implement ``forward(student, teacher)``; those that look at the graph set
+    :attr:`takes_edges` and get ``edge_index`` and ``edge_index_teacher``, those that look at
+    the graphs of a batch set :attr:`takes_batch` and get ``batch``. No gradient has to reach
+    the teacher, none is stopped: :class:`~graphkit.distill.Distiller` runs it without.
+
+    Shapes:
+        - **input:** student :math:`(N, C_s)`, teacher :math:`(N, C_t)`
+        - **output:** a scalar
+
+    Example:
+        >>> import torch
+        >>> class Distance(DistillationLoss):
+        ...     def forward(self, student, teacher):
+        ...         return (student - teacher).square().mean()
+        >>> Distance()(torch.ones(2, 3), torch.zeros(2, 3))
+        tensor(1.)
+    """
+
+    takes_edges = False
+    takes_batch = False
+
+
+def check_pair(student: Tensor, teacher: Tensor, same_width: bool = False) -> None:
+    """Raises unless both are finite floating matrices with one row for each of the same nodes."""
+    for name, value in (("student", student), ("teacher", teacher)):
+        if not value.is_floating_point():
+            raise TypeError(f"'{name}' must be of a floating dtype, got {value.dtype}")
+        if value.dim() != 2:
+            raise ValueError(f"'{name}' must have shape [N, C], got {list(value.shape)}")
+        if not torch.isfinite(value.sum()):
+            raise ValueError(f"'{name}' of shape {list(value.shape)} holds NaN or infinite values")
+    if student.size(0) != teacher.size(0):
+        raise ValueError(
+            f"'student' has {student.size(0)} rows and 'teacher' {teacher.size(0)}; "
+            "both must describe the same nodes"
+        )
+    if same_width and student.size(1) != teacher.size(1):
+        raise ValueError(
+            f"'student' has {student.size(1)} columns and 'teacher' {teacher.size(1)}; "
+            "this loss compares column by column"
+        )
+
+
+def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raises if an option is not one of those there are."""
+    if value not in known:
+        raise ValueError(f"'{name}' must be one of {list(known)}, got {value!r}")
+
+
+def rows_mean(values: Tensor) -> Tensor:
+    """Mean over rows; 0, not NaN, where there is none."""
+    return values.sum() / max(values.size(0), 1)
+
+
+def check_edges(edge_index: Tensor, num_nodes: int) -> None:
+    """Raises unless every entry of ``edge_index`` is a node."""
+    if edge_index.numel() == 0:
+        return
+    low, high = (int(value) for value in torch.aminmax(edge_index))
+    if low < 0 or high >= num_nodes:
+        wrong = low if low < 0 else high
+        raise IndexError(f"'edge_index' holds {wrong}, but there are {num_nodes} nodes")
