@@ -135,10 +135,11 @@ class Card:
             return self.bibtex.strip()
         preprint = self.venue.lower().startswith(("arxiv", "corr", "preprint"))
         journal = preprint or JOURNAL.search(self.venue) is not None
+        venue = re.sub(r",?\s+\d{4}$", "", self.venue) if journal else self.venue
         entry = {
             "title": f"{{{self.title.translate(LATEX)}}}",
             "author": " and ".join(self.author_names).translate(LATEX),
-            "journal" if journal else "booktitle": self.venue.translate(LATEX),
+            "journal" if journal else "booktitle": venue.translate(LATEX),
             "year": str(self.year),
         }
         doi = DOI.fullmatch(self.paper)

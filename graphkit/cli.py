@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +28,7 @@ app = typer.Typer(
         "GRAPHKIT_CACHE (by default ~/.cache/graphkit). GRAPHKIT_OFFLINE=1 forbids downloads."
     ),
 )
+COUNTS = ("nodes", "edges", "features", "classes")
 console = Console()
 errors = Console(stderr=True)
 
@@ -70,20 +72,19 @@ def data(
     from graphkit.datasets.registry import dataset_cards
 
     places = search_path(root)
-    table = Table(title="Data sets", title_justify="left")
-    for column in ("name", "here", "graphs", "nodes", "edges", "features", "classes", "what"):
-        numeric = column in ("graphs", "nodes", "edges", "features", "classes")
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=numeric)
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("here")
+    for column in COUNTS:
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("what")
     absent = []
     for card in dataset_cards():
-        found = card.embedded or any(not card.missing(base) for base in places)
-        if not found:
+        here = card.embedded or any(not card.missing(base) for base in places)
+        if not here:
             absent.append(card)
-        here = "built in" if card.embedded else "yes" if found else "no"
-        counts = ({"graphs": 1} | card.counts).get
-        numbers = [counts(c) for c in ("graphs", "nodes", "edges", "features", "classes")]
-        cells = ["" if number is None else f"{number:,}" for number in numbers]
-        table.add_row(card.name, here, *cells, card.about)
+        cells = [f"{card.counts[c]:,}" if c in card.counts else "" for c in COUNTS]
+        table.add_row(card.name, "yes" if here else "no", *cells, card.about)
     console.print(table)
     lines = ["Looked in:", *(f"  {base}" for base in places)]
     for card in absent:
@@ -117,14 +118,20 @@ def methods(
     if room is not None and room not in rooms:
         errors.print(f"no method lives in {room!r}; rooms: {', '.join(rooms)}", markup=False)
         raise typer.Exit(2)
-    table = Table(title="Methods", title_justify="left")
-    for column in ("method", "room", "venue", "paper", "code", "licence"):
-        table.add_column(column, overflow="fold")
-    for card in known:
-        if room in (None, card.room):
-            code = card.code or "none released"
-            table.add_row(card.name, card.room, card.venue, card.link, code, card.licence)
-    console.print(table)
+    for name in rooms if room is None else [room]:
+        table = Table(
+            title=name, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False
+        )
+        table.add_column("method", no_wrap=True)
+        table.add_column("paper", min_width=16, overflow="fold")
+        table.add_column("venue")
+        table.add_column("code, licence", overflow="fold")
+        for card in known:
+            if card.room == name:
+                code = (card.code or "none released").removeprefix("https://github.com/")
+                licence = f", {card.licence}" if card.code else ""
+                table.add_row(card.name, card.paper, card.venue, f"{code}{licence}")
+        console.print(table)
     console.print("BibTeX of a method: python -m graphkit cite NAME", highlight=False)
 
 

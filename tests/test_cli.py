@@ -16,7 +16,6 @@ runner = CliRunner()
 def _empty_folders(monkeypatch, tmp_path):
     monkeypatch.setenv("GRAPHKIT_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 def test_data_names_every_set_and_what_is_missing(tmp_path):

@@ -145,7 +145,7 @@ def tu(name: str, about: str, graphs: int, nodes: int, edges: int, **counts: int
     parts += ["node_labels"] if counts["features"] else []
     return DatasetCard(
         name=name,
-        about=about,
+        about=f"{graphs:,} {about}",
         loader=f"{IN_PLACE}:TUDataset",
         folder=f"TUDataset/{name}",
         files=tuple(f"raw/{name}_{part}.txt" for part in parts),
@@ -168,7 +168,7 @@ ARXIV_RAW = ("edge", "node-feat", "node-label", "node_year", "num-node-list", "n
 CARDS = (
     DatasetCard(
         name="digits",
-        about="scikit-learn's handwritten digits as a k-nearest-neighbour graph",
+        about="scikit-learn's digits as a k-NN graph",
         loader="graphkit.datasets.digits:DigitsGraph",
         options={"k": (), "train_per_class": (), "val_per_class": (), "seed": ()},
         counts={"nodes": 1797, "features": 64, "classes": 10},
@@ -250,7 +250,7 @@ CARDS = (
     tu("ENZYMES", "proteins", 600, 19580, 74564, features=3, classes=6),
     DatasetCard(
         name="PPI",
-        about="24 protein interaction graphs, several labels per node, inductive split",
+        about="24 protein graphs, several labels per node",
         loader=f"{IN_PLACE}:PPI",
         folder="PPI",
         files=tuple(f"raw/{s}_{part}" for s in ("train", "valid", "test") for part in PPI_PARTS),
@@ -282,7 +282,7 @@ CARDS = (
     ),
     DatasetCard(
         name="Reddit",
-        about="posts of one month, linked by common commenters",
+        about="posts linked by common commenters",
         loader=f"{IN_PLACE}:Reddit",
         folder="Reddit",
         files=("raw/reddit_data.npz", "raw/reddit_graph.npz"),

@@ -12,16 +12,12 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from graphkit.datasets.splits import class_split
+from graphkit.metrics import accuracy
 
 __all__ = ["StreamTask", "TaskSequence"]
 
 PARTS = ("train", "val", "test")
 Metric = Callable[[Tensor, Tensor], Tensor]
-
-
-def accuracy(out: Tensor, y: Tensor) -> Tensor:
-    """Share of rows of ``out`` ``[n, C]`` whose largest entry is at ``y`` ``[n]``."""
-    return (out.argmax(dim=1) == y).float().mean()
 
 
 def run(model: nn.Module, data: Data) -> Tensor:
