@@ -1,0 +1,57 @@
+"""Node classification in stages: graph attention first, then rounds of shortest paths.
+
+The first stage is a graph attention network trained by the same loop on the same seed, so
+every run is a paired comparison: ``gat_test_accuracy`` and ``gain`` stand beside
+``test_accuracy``.  A stage whose validation accuracy stays below ``COLLAPSE`` counts as
+collapsed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from benchmarks.fitting import Fitter
+from benchmarks.models import build
+from benchmarks.protocols import node_classification
+from graphkit.train import NodeTask, PathRounds, Result, seed_everything
+
+MAIN = "test_accuracy"
+COLLAPSE = 0.6
+
+load = node_classification.load
+
+
+def run(
+    dataset: dict[str, Any],
+    model: dict[str, Any],
+    train: dict[str, Any],
+    *,
+    seed: int,
+    fit: Fitter,
+    rounds: int = 1,
+) -> dict[str, float]:
+    """Trains one model on one seed and returns the metrics of its first and last stage."""
+    data = load(**{**dataset, "seed": seed})
+    seed_everything(seed)
+    network = build(model, data.num_features, int(data.y.max()) + 1)
+    with torch.no_grad():
+        network(data.x, data.edge_index)
+    result = fit(network, NodeTask(data), callbacks=[PathRounds(rounds)])
+    first = best_of_first_stage(result)
+    return {
+        "test_accuracy": result.metrics["test_accuracy"],
+        "val_accuracy": result.metrics["val_accuracy"],
+        "collapsed": float(result.metrics["val_accuracy"] < COLLAPSE),
+        "gat_test_accuracy": first["test_accuracy"],
+        "gat_collapsed": float(first["val_accuracy"] < COLLAPSE),
+        "gain": result.metrics["test_accuracy"] - first["test_accuracy"],
+        "epochs": float(result.epochs),
+    }
+
+
+def best_of_first_stage(result: Result) -> dict[str, float]:
+    """The evaluation of the first stage at its lowest validation loss."""
+    stage = [epoch for epoch in result.history if epoch["stage"] == 0]
+    return min(stage, key=lambda epoch: epoch["val_loss"])
