@@ -9,6 +9,10 @@ import pytest
 import torch
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     """Fixed seeds; ``UNLOCK_SEED=1`` frees them to hunt for lucky passes."""
