@@ -29,8 +29,8 @@ def node_counts(min_nodes: int = 0, max_nodes: int = 8) -> SearchStrategy[int]:
         max_nodes (int, optional): The most. (default: :obj:`8`)
 
     Example:
-        >>> node_counts(2, 2).example()
-        2
+        >>> node_counts(2, 5)
+        integers(min_value=2, max_value=5)
     """
     return st.integers(min_nodes, max_nodes)
 

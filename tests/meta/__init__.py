@@ -1,0 +1,1 @@
+"""Checks over a source tree; they are tested on trees with planted faults."""

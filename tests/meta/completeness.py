@@ -1,0 +1,146 @@
+"""What belongs to every public class, as functions from a source tree to complaints."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.meta.source import Source, sources
+
+ROOMS = ("nn", "continual", "distill", "transfer", "compress", "vision", "adapters")
+PARTS = {
+    "a link to the paper": re.compile(r"<https?://\S+>`_"),
+    "a formula": re.compile(r"\.\. math::"),
+    "Args:": re.compile(r"^\s*Args:", re.MULTILINE),
+    "Shapes:": re.compile(r"^\s*Shapes?:", re.MULTILINE),
+    "an Example: that runs": re.compile(r"^\s*Example:\s*\n(?:.*\n)*?\s*>>> ", re.MULTILINE),
+}
+
+
+@dataclass(frozen=True)
+class PublicClass:
+    """A class in a room of methods whose name does not begin with an underscore."""
+
+    file: Source
+    node: ast.ClassDef
+    room: str
+    exported: bool
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def card(self) -> ast.Call | None:
+        calls = (d for d in self.node.decorator_list if isinstance(d, ast.Call))
+        return next((d for d in calls if ast.unparse(d.func).split(".")[-1] == "method"), None)
+
+    @property
+    def where(self) -> str:
+        return f"{self.file.at(self.node)} {self.name}"
+
+
+def public_classes(root: Path, package: str = "graphkit") -> list[PublicClass]:
+    """Every public class of the rooms of methods."""
+    found = []
+    for room in ROOMS:
+        files = sources(root, f"{package}/{room}")
+        exports = exported_names(root / package / room / "__init__.py")
+        for file in files:
+            for node in file.tree.body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    found.append(PublicClass(file, node, room, node.name in exports))
+    return found
+
+
+def exported_names(init: Path) -> set[str]:
+    """The names in the ``__all__`` of a room."""
+    if not init.is_file():
+        return set()
+    for node in ast.parse(init.read_text()).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id == "__all__":
+            return {ast.literal_eval(name) for name in node.value.elts}
+    return set()
+
+
+def without_card(classes: list[PublicClass], no_methods: dict[str, str]) -> list[str]:
+    """Exported classes without a card, unless they are named as no methods, with the reason."""
+    return [
+        f"{one.where} is exported and has no card"
+        for one in classes
+        if one.exported and one.card is None and one.name not in no_methods
+    ]
+
+
+def stale_exceptions(classes: list[PublicClass], no_methods: dict[str, str]) -> list[str]:
+    """Names that are excused from having a card, and have one or are gone, or give no reason."""
+    needed = {one.name for one in classes if one.exported and one.card is None}
+    stale = [f"{name} is excused for nothing" for name in no_methods if name not in needed]
+    return stale + [f"{name} has no reason" for name, why in no_methods.items() if not why.strip()]
+
+
+def without_export(classes: list[PublicClass]) -> list[str]:
+    """Classes with a card that their room does not export."""
+    return [
+        f"{one.where} has a card and is not in __all__ of {one.room}"
+        for one in classes
+        if one.card is not None and not one.exported
+    ]
+
+
+def without_test(classes: list[PublicClass], root: Path) -> list[str]:
+    """Classes with a card or an export whose file has no test file of the same name."""
+    found = []
+    for one in classes:
+        path = Path(*Path(one.file.name).parts[1:])
+        test = root / "tests" / path.parent / f"test_{path.name}"
+        asked = one.card is not None or one.exported
+        if asked and not (test.is_file() and re.search(rf"\b{one.name}\b", test.read_text())):
+            found.append(f"{one.where}: no test of it in {test.relative_to(root).as_posix()}")
+    return found
+
+
+def incomplete_docstrings(classes: list[PublicClass]) -> list[str]:
+    """Methods need all five parts; other public classes a docstring, exported ones an example."""
+    found = []
+    for one in classes:
+        text = ast.get_docstring(one.node) or ""
+        if one.card is not None:
+            asked = list(PARTS)
+        else:
+            asked = ["an Example: that runs"] if one.exported else []
+        missing = [part for part in asked if not PARTS[part].search(text)]
+        missing += [] if text else ["a docstring"]
+        found += [f"{one.where} lacks {', '.join(missing)}"] if missing else []
+    return found
+
+
+def unverified(classes: list[PublicClass], root: Path) -> list[str]:
+    """Methods without a recipe that names them and without ``verified_by`` in their card."""
+    recipes = [path.read_text() for path in (root / "benchmarks/recipes").glob("*.yaml")]
+    found = []
+    for one in classes:
+        if one.card is None or any(re.search(rf"\b{one.name}\b", text) for text in recipes):
+            continue
+        said = {keyword.arg: keyword.value for keyword in one.card.keywords}.get("verified_by")
+        proof = ast.literal_eval(said) if said is not None else None
+        if not proof:
+            found.append(f"{one.where}: neither a recipe nor a verification")
+            continue
+        for file in re.findall(r"[\w/.-]+\.(?:py|yaml)", proof):
+            if not (root / file).is_file():
+                found.append(f"{one.where}: verified_by names {file}, which is not there")
+    return found
+
+
+def without_notebook(classes: list[PublicClass], root: Path) -> list[str]:
+    """Methods that no notebook mentions."""
+    texts = [path.read_text() for path in (root / "notebooks").glob("*.py")]
+    return [
+        f"{one.where}: no notebook mentions it"
+        for one in classes
+        if one.card is not None and not any(re.search(rf"\b{one.name}\b", t) for t in texts)
+    ]

@@ -1,0 +1,155 @@
+"""Imports go downward, are quick, compile nothing and need no optional package."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.meta import imports
+from tests.meta.source import sources
+
+ROOT = Path(__file__).parent.parent
+OPTIONAL = ("torch_scatter", "triton", "captum", "ogb", "matplotlib", "torchvision", "psutil")
+TEST_ONLY = ("pytest", "hypothesis", "nbmake", "jupytext")
+ROOMS = sorted(
+    path.parent.name
+    for path in (ROOT / "graphkit").glob("*/__init__.py")
+    if path.parent.name != "testing"
+)
+PROBE = """
+import json, sys, time
+from numba.core.event import install_recorder
+import torch_geometric
+before = set(sys.modules)
+with install_recorder("numba:compile") as compiled:
+    start = time.process_time()
+    import graphkit
+    alone = time.process_time() - start
+    for room in ROOMS:
+        __import__("graphkit." + room)
+    rooms = time.process_time() - start
+print(json.dumps({
+    "alone": alone,
+    "rooms": rooms,
+    "compiled": len(compiled.buffer),
+    "new": sorted(set(sys.modules) - before),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def probes():
+    """Three fresh interpreters that import everything and say what it took."""
+    code = PROBE.replace("ROOMS", repr(ROOMS))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    found = []
+    for _ in range(3):
+        run = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+        )
+        assert run.returncode == 0, run.stderr
+        found.append(json.loads(run.stdout))
+    return found
+
+
+def test_import_takes_under_a_second_more_than_pyg(probes):
+    """Processor time, so that a busy machine does not decide."""
+    assert statistics.median(probe["alone"] for probe in probes) < 1
+    assert statistics.median(probe["rooms"] for probe in probes) < 1
+
+
+def test_import_compiles_nothing(probes):
+    assert probes[0]["compiled"] == 0
+    compilers = [name for name in probes[0]["new"] if name.startswith("torch._inductor")]
+    assert not compilers
+
+
+def test_import_loads_no_optional_package(probes):
+    loaded = {name.split(".")[0] for name in probes[0]["new"]}
+    assert not loaded & {*OPTIONAL, *TEST_ONLY, "lightning", "lightning_fabric", "benchmarks"}
+
+
+def test_nothing_imports_upward():
+    assert imports.upward_imports(ROOT) == []
+
+
+def test_rooms_do_not_import_each_other_in_circles():
+    assert imports.import_cycles(ROOT) == []
+
+
+def test_vision_knows_no_pyg():
+    assert imports.foreign_imports(sources(ROOT, "graphkit/vision"), "torch_geometric") == []
+
+
+def test_the_library_knows_neither_benchmarks_nor_tests():
+    assert imports.foreign_imports(sources(ROOT, "graphkit"), "benchmarks", "tests") == []
+
+
+def test_test_tools_are_used_in_testing_only():
+    rest = [f for f in sources(ROOT, "graphkit") if not f.name.startswith("graphkit/testing/")]
+    assert imports.foreign_imports(rest, *TEST_ONLY) == []
+
+
+def test_optional_packages_are_imported_where_they_are_used():
+    files = [f for f in sources(ROOT, "graphkit") if f.path.stem not in BACKEND_FILES]
+    assert imports.eager_imports(files, *OPTIONAL) == []
+
+
+BACKEND_FILES = {"scatter_backend", "triton_backend"}
+"""Loaded by name, when a backend is asked for."""
+
+
+def plant(root, **files):
+    for name, text in files.items():
+        path = root / "graphkit" / (name.replace("__", "/") + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ops__spmm", "from graphkit.nn import FooConv"),
+        ("ops__spmm", "import graphkit.nn.foo"),
+        ("ops__spmm", "from graphkit import taps"),
+        ("ops__spmm", "def f():\n    from graphkit import nn\n"),
+        ("taps", "from .nn import FooConv"),
+        ("nn__foo", "from ..continual import TWP"),
+        ("catalog", "from graphkit.files import replacing"),
+        ("train__loop", "from graphkit.continual import TWP"),
+        ("vision__crop", "from graphkit.adapters import Grid"),
+        ("nn__foo", "from graphkit import testing"),
+        ("nn__foo", "from graphkit.attic import Old"),
+    ],
+)
+def test_an_upward_import_is_seen(name, text, tmp_path):
+    rooms = ["ops", "nn", "continual", "train", "vision", "adapters", "testing", "attic"]
+    plant(tmp_path, **{f"{room}____init__": "" for room in rooms}, taps="", files="")
+    plant(tmp_path, **{name: text})
+    assert len(imports.upward_imports(tmp_path)) == 1
+
+
+def test_downward_and_typing_imports_pass(tmp_path):
+    typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from graphkit.nn import A\n"
+    plant(tmp_path, nn____init__="", ops____init__="", ops__a=typed, catalog="")
+    plant(tmp_path, nn__b="from graphkit import __version__, ops\nfrom graphkit.catalog import x\n")
+    assert imports.upward_imports(tmp_path) == []
+
+
+def test_a_circle_is_seen(tmp_path):
+    plant(tmp_path, nn__a="import graphkit.datasets.b", datasets__b="from graphkit.nn.a import c")
+    assert len(imports.import_cycles(tmp_path)) == 1
+
+
+def test_foreign_and_eager_imports_are_seen(tmp_path):
+    plant(tmp_path, vision__a="from torch_geometric.data import Data\nimport captum.attr\n")
+    plant(tmp_path, vision__b="def f():\n    import captum\n")
+    files = sources(tmp_path, "graphkit")
+    assert len(imports.foreign_imports(files, "torch_geometric")) == 1
+    assert len(imports.foreign_imports(files, "captum")) == 2
+    assert len(imports.eager_imports(files, "captum")) == 1
