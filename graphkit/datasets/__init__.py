@@ -14,6 +14,7 @@ from graphkit.datasets.registry import (
 )
 from graphkit.datasets.splits import class_split
 from graphkit.datasets.task_sequence import StreamTask, TaskSequence
+from graphkit.datasets.tox21 import Tox21
 
 __all__ = [
     "DamagedDataError",
@@ -23,6 +24,7 @@ __all__ = [
     "OGBNArxiv",
     "StreamTask",
     "TaskSequence",
+    "Tox21",
     "UnknownDatasetError",
     "cache_root",
     "class_split",

@@ -108,7 +108,7 @@ def download(card: DatasetCard) -> Path:
             with bounded_reads():
                 card.resolve()(
                     root=temporary,
-                    raw_folder=fetched / "raw",
+                    raw_folder=fetched / card.raw,
                     processed_folder=Path(temporary) / "processed",
                     **card.arguments,
                 )

@@ -120,7 +120,7 @@ def missing_message(card: DatasetCard, places: list[Path], reason: str) -> str:
 def raw_files(card: DatasetCard, folder: Path) -> list[Path]:
     """The needed files and whatever else lies in the raw folder."""
     needed = {folder / name for name in card.files}
-    return sorted(needed | {path for path in (folder / "raw").iterdir() if path.is_file()})
+    return sorted(needed | {path for path in (folder / card.raw).iterdir() if path.is_file()})
 
 
 def fingerprint(card: DatasetCard, folder: Path, options: dict[str, Any]) -> str:
@@ -181,7 +181,7 @@ def construct(
     """The dataset with its processed files in a given folder."""
     return card.resolve()(
         root=os.fspath(folder),
-        raw_folder=folder / "raw",
+        raw_folder=folder / card.raw,
         processed_folder=processed,
         transform=transform,
         **card.arguments,

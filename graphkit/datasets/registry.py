@@ -32,6 +32,7 @@ class DatasetCard:
         folder (str, optional): Its folder under the data root; empty for sets that come with
             a dependency.
         files (tuple of str, optional): The files it needs, relative to :obj:`folder`.
+        raw (str, optional): Folder of the raw files in :obj:`folder`. (default: :obj:`"raw"`)
         arguments (dict, optional): Arguments the loader always gets.
         options (dict, optional): Further keyword arguments the loader understands, each with
             its allowed values, or with :obj:`()` where there is no list of them.
@@ -50,6 +51,7 @@ class DatasetCard:
     loader: str
     folder: str = ""
     files: tuple[str, ...] = ()
+    raw: str = "raw"
     arguments: dict[str, Any] = field(default_factory=dict)
     options: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     build_options: tuple[str, ...] = ()
@@ -279,6 +281,21 @@ CARDS = (
             "renamed to 'ogbn_arxiv'"
         ),
         terms="ODC-BY",
+    ),
+    DatasetCard(
+        name="Tox21",
+        about="molecules, twelve assays; needs rdkit",
+        loader="graphkit.datasets.tox21:Tox21",
+        folder="tox21",
+        files=("tox21.csv.gz",),
+        raw="",
+        counts={"graphs": 8006, "features": 9, "classes": 12},
+        probe="https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/tox21.csv.gz",
+        source=(
+            "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/tox21.csv.gz, or "
+            "datasets/tox21.csv.gz of https://github.com/deepchem/deepchem"
+        ),
+        terms="MIT (repository)",
     ),
     DatasetCard(
         name="Reddit",
