@@ -32,7 +32,6 @@ Norm = Literal["sym", "source", "none"]
     deviations=[
         "the paper's nonlinearity behind the sum is left to the caller",
         "the two biases of a factor's gate, which only ever act together, are one parameter",
-        "add_self_loops=True adds the loops inside the layer; the authors add them to the data",
     ],
     verified_by="tests/golden_checks/factor_conv.py",
 )
@@ -49,7 +48,7 @@ class FactorConv(MessagePassing):
     with :math:`\mathbf{h} = \mathbf{x} \mathbf{W} + \mathbf{w}`, the same for all factors.
     The gates :math:`w^k` split one edge set into :math:`K` soft graphs; they are normalised
     neither over neighbours nor over factors.  The :math:`k`-th block of the output belongs to
-    the :math:`k`-th factor.
+    the :math:`k`-th factor.  A node hears itself only if it has a self loop.
 
     All factors run at once: memory beside the features is the :math:`\mathcal{O}(E K)` of the
     gates, never :math:`E \cdot K \cdot F`; time grows with :math:`E \cdot F_{out}`, as in
@@ -68,16 +67,13 @@ class FactorConv(MessagePassing):
         norm (str, optional): :obj:`"sym"`: :math:`c_{ij} = \sqrt{d_i d_j}`, :obj:`"source"`:
             :math:`\sqrt{d_j}`, or :obj:`"none"`: 1, with the in-degrees :math:`d`, at least 1;
             by default what :obj:`variant` says. (default: :obj:`None`)
-        add_self_loops (bool, optional): Gives every node one edge to itself, in place of
-            loops among the edges. Without, a node never hears itself.
-            (default: :obj:`False`)
         gate_bias (bool, optional): Learns :math:`c_k`. (default: :obj:`True`)
         bias (bool, optional): Learns :math:`\mathbf{w}`. (default: :obj:`True`)
         return_factors (bool, optional): Makes calls return the gates, too.
             (default: :obj:`False`)
         variant (str, optional): :obj:`"paper"` is :obj:`slope=1` and :obj:`norm="sym"`,
-            :obj:`"released"` is :obj:`slope=6` and :obj:`norm="source"`.
-            (default: :obj:`"paper"`)
+            :obj:`"released"` is :obj:`slope=6` and :obj:`norm="source"`, with the degrees'
+            roots rounded to float32. (default: :obj:`"paper"`)
         **kwargs (optional): Arguments of :class:`torch_geometric.nn.MessagePassing`.
 
     Shapes:
@@ -108,7 +104,6 @@ class FactorConv(MessagePassing):
         concat: bool = True,
         slope: float | None = None,
         norm: Norm | None = None,
-        add_self_loops: bool = False,
         gate_bias: bool = True,
         bias: bool = True,
         return_factors: bool = False,
@@ -120,6 +115,7 @@ class FactorConv(MessagePassing):
         if variant not in ("paper", "released"):
             raise ValueError(f"'variant' must be 'paper' or 'released', got {variant!r}")
         paper = variant == "paper"
+        self.single = not paper
         self.slope = (1.0 if paper else 6.0) if slope is None else float(slope)
         self.norm = ("sym" if paper else "source") if norm is None else norm
         if self.norm not in ("sym", "source", "none"):
@@ -133,7 +129,7 @@ class FactorConv(MessagePassing):
             )
         self.in_channels, self.out_channels = in_channels, out_channels
         self.num_factors, self.concat = num_factors, concat
-        self.add_self_loops, self.return_factors = add_self_loops, return_factors
+        self.return_factors = return_factors
         self.factor_channels = out_channels // num_factors if concat else out_channels
         self.lin = Linear(in_channels, self.factor_channels, bias=bias)
         self.att = nn.Parameter(torch.empty(2 * num_factors, self.factor_channels))
@@ -166,7 +162,7 @@ class FactorConv(MessagePassing):
         edges = as_edge_index(edge_index)
         h = self.project(x)
         gate = self.score(h, edges).sigmoid()
-        out = self.aggregate(h, edges, gate)
+        out = self.sum_factors(h, edges, gate)
         out = out.flatten(-2) if self.concat else out.mean(dim=-2)
         if return_attention_weights:
             return out, (edges, gate)
@@ -194,38 +190,20 @@ class FactorConv(MessagePassing):
         score = score + primitives.gather(edges, 1, target, active_backend())
         return score if h.dim() == 3 else score.squeeze(0)
 
-    def aggregate(self, h: Tensor, edge_index: Tensor, gate: Tensor) -> Tensor:
-        """Sums ``[N, F]`` or ``[N, K, F]`` features over the factor graphs, ``[N, K, F]``."""
-        edges = as_edge_index(edge_index)
-        loop = self.loop_gate(h) if self.add_self_loops else None
-        return self.propagate_factors(h, edges, gate, loop)
+    def sum_factors(self, h: Tensor, edge_index: Tensor, gate: Tensor) -> Tensor:
+        """The normalised sums over the factor graphs, ``[N, K, F]``.
 
-    def loop_gate(self, h: Tensor) -> Tensor:
-        """The gates of the added self loops, ``[N, K]``."""
-        score = self.slope * (h @ self.att.t())
-        score = score[..., : self.num_factors] + score[..., self.num_factors :]
-        if self.gate_bias is not None:
-            score = score + self.slope * self.gate_bias
-        return score.sigmoid()
-
-    def propagate_factors(
-        self, h: Tensor, edges: Tensor, gate: Tensor, loop: Tensor | None
-    ) -> Tensor:
-        """The normalised sum, by the kernel or, while PyG explains, by :meth:`message`."""
-        if loop is not None:
-            gate = gate.masked_fill((edges[0] == edges[1]).unsqueeze(-1), 0.0)
-        scale = None
+        While PyG explains the layer they go through :meth:`message`.
+        """
+        edges, scale = as_edge_index(edge_index), None
         if self.norm != "none":
-            degree = in_degree(edges, h.size(-2), loop is not None)
-            scale = degree.clamp(min=1).rsqrt().to(h.dtype).unsqueeze(-1)
+            scale = inverse_root_degree(edges, h, self.single)
             h = h * scale
         if self.explain:
             out = self.propagate(edges, x=h.unsqueeze(-2), alpha=gate)
         else:
-            wide = h.unsqueeze(-2).expand(*h.shape[:-1], self.num_factors, h.size(-1))
-            out = ops.spmm(edges, gate, wide)
-        if loop is not None:
-            out = out + loop.unsqueeze(-1) * h.unsqueeze(-2)
+            shared = h.unsqueeze(-2).expand(*h.shape[:-1], self.num_factors, h.size(-1))
+            out = ops.spmm(edges, gate, shared)
         return out * scale.unsqueeze(-1) if scale is not None and self.norm == "sym" else out
 
     def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
@@ -240,17 +218,24 @@ class FactorConv(MessagePassing):
         )
 
 
-def in_degree(edge_index: Tensor, num_nodes: int, loops: bool = False) -> Tensor:
-    """The number of edges into each node, float32; with ``loops``, every node has one loop."""
+def inverse_root_degree(edge_index: Tensor, like: Tensor, single: bool = False) -> Tensor:
+    r""":math:`d^{-1/2}` of the in-degrees :math:`d \geq 1`, ``[N, 1]``, in the type of ``like``.
+
+    ``single`` rounds it to float32 first, as the released code does also in float64.
+    """
+    degree = in_degree(edge_index, like.size(-2)).clamp(min=1)
+    if not single:
+        degree = degree.to(torch.promote_types(like.dtype, degree.dtype))
+    return degree.pow(-0.5).to(like.dtype).unsqueeze(-1)
+
+
+def in_degree(edge_index: Tensor, num_nodes: int) -> Tensor:
+    """The number of edges into each node, float32, kept with ``edge_index``."""
 
     def count() -> Tensor:
         ones = torch.ones(1, edge_index.size(1), 1, device=edge_index.device)
-        if loops:
-            ones = ones * (edge_index[0] != edge_index[1]).view(1, -1, 1)
-        degree = primitives.segment_sum(edge_index, 1, ones, num_nodes, active_backend())
-        return degree.view(-1) + float(loops)
+        return primitives.segment_sum(edge_index, 1, ones, num_nodes, active_backend()).view(-1)
 
     if torch.compiler.is_compiling():
         return count()
-    rows = Rows(edge_index, 1, num_nodes, "edge_index[1]")
-    return rows.remember(("in_degree", num_nodes, loops), count)
+    return Rows(edge_index, 1, num_nodes, "edge_index[1]").remember("in_degree", count)
