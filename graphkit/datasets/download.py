@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
-import pickle
 import shutil
 import socket
 import tempfile
@@ -13,8 +12,9 @@ import threading
 import urllib.request
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -29,10 +29,8 @@ FETCH_ERRORS = (
     OSError,
     ValueError,
     RuntimeError,
-    EOFError,
     asyncio.TimeoutError,
     aiohttp.ClientError,
-    pickle.UnpicklingError,
     zipfile.BadZipFile,
 )
 
@@ -80,6 +78,19 @@ def bounded_reads() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
+class FetchedError(Exception):
+    """Ends the construction of a dataset as soon as its raw files are there."""
+
+
+def fetcher(cls: type) -> type:
+    """A dataset class that downloads and does not read what came: that needs a check first."""
+
+    def process(_: Any) -> None:
+        raise FetchedError
+
+    return type(cls.__name__, (cls,), {"process": process})
+
+
 def download(card: DatasetCard) -> Path:
     r"""Fetches the raw files of a data set into the cache.
 
@@ -105,15 +116,16 @@ def download(card: DatasetCard) -> Path:
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as temporary:
         fetched = Path(temporary) / "fetched"
         try:
-            with bounded_reads():
-                card.resolve()(
+            with bounded_reads(), suppress(FetchedError):
+                fetcher(card.resolve())(
                     root=temporary,
                     raw_folder=fetched / card.raw,
                     processed_folder=Path(temporary) / "processed",
                     **card.arguments,
                 )
         except FETCH_ERRORS as error:
-            raise DownloadError(f"{card.probe}: {error or type(error).__name__}") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise DownloadError(f"{card.probe}: {reason}") from error
         lacking = [name for name in card.files if not (fetched / name).is_file()]
         if lacking:
             raise DownloadError(f"{card.probe}: {', '.join(lacking)} did not come with it")
