@@ -219,6 +219,15 @@ class MergesDuplicates(MeanConv):
         return super().combine(x, coalesce(edge_index))
 
 
+@caught_by("random_graphs")
+class ForgetsOneLoop(MeanConv):
+    """Wrong only where none of the fixed example graphs looks."""
+
+    def combine(self, x, edge_index):
+        loops = (edge_index[0] == 2) & (edge_index[1] == 2)
+        return super().combine(x, edge_index[:, ~loops])
+
+
 @caught_by("self_loops")
 class DropsSelfLoops(MeanConv):
     def combine(self, x, edge_index):

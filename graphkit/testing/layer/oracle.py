@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import torch
+from hypothesis import given, settings
+from torch_geometric.data import Data
 
 from graphkit.testing.asserts import assert_close
 from graphkit.testing.layer.base import LayerBase
+from graphkit.testing.strategies import datas
+from graphkit.testing.suite import seed_everything
 
 
 class OracleChecks(LayerBase):
@@ -35,6 +39,28 @@ class OracleChecks(LayerBase):
     def test_single_node(self) -> None:
         """One node, no edge."""
         self.compare_with_dense("single_node")
+
+    def test_random_graphs(self) -> None:
+        """The oracle's value on graphs drawn by hypothesis, shrunk to a small one on failure."""
+        layer = self.build()
+        graphs = datas(
+            min_nodes=1,
+            self_loops="self_loops" not in self.not_claimed,
+            duplicates="duplicate_edges" not in self.not_claimed,
+            undirected=not self.directed,
+        )
+
+        @settings(max_examples=20, deadline=None, derandomize=True, database=None)
+        @given(graphs)
+        def agrees(data: Data) -> None:
+            seed_everything()
+            x = self.features(data.num_nodes)
+            extra = self.edge_inputs(data.edge_index, x.dtype)
+            expected = self.dense_reference(layer, x, data.edge_index, **extra)
+            what = f"outputs on {data.num_nodes} nodes with edges {data.edge_index.t().tolist()}"
+            assert_close(self.call(layer, x, data.edge_index, **extra), expected, what)
+
+        agrees()
 
     def test_empty_graph(self) -> None:
         """No nodes at all: an output of no rows and the right width."""
