@@ -5,6 +5,7 @@ from graphkit.datasets.errors import DamagedDataError, MissingDataError
 from graphkit.datasets.folders import cache_root, data_root
 from graphkit.datasets.folds import gin_folds
 from graphkit.datasets.loading import load
+from graphkit.datasets.modelnet_points import ModelNet10Points
 from graphkit.datasets.ogbn_arxiv import OGBNArxiv
 from graphkit.datasets.registry import (
     DatasetCard,
@@ -13,6 +14,7 @@ from graphkit.datasets.registry import (
     find_card,
 )
 from graphkit.datasets.splits import class_split
+from graphkit.datasets.synthetic_factor_graphs import SyntheticFactorGraphs
 from graphkit.datasets.task_sequence import StreamTask, TaskSequence
 from graphkit.datasets.tox21 import Tox21
 
@@ -21,8 +23,10 @@ __all__ = [
     "DatasetCard",
     "DigitsGraph",
     "MissingDataError",
+    "ModelNet10Points",
     "OGBNArxiv",
     "StreamTask",
+    "SyntheticFactorGraphs",
     "TaskSequence",
     "Tox21",
     "UnknownDatasetError",

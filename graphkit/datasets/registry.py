@@ -298,6 +298,18 @@ CARDS = (
         terms="MIT (repository)",
     ),
     DatasetCard(
+        name="ModelNet10Points",
+        about="shapes of ten kinds as point sets, drawn from voxels",
+        loader="graphkit.datasets.modelnet_points:ModelNet10Points",
+        folder="ModelNet10",
+        files=("modelnet10.npz",),
+        raw="",
+        options={"split": ("train", "test"), "num_points": (), "seed": ()},
+        build_options=("num_points", "seed"),
+        counts={"classes": 10},
+        source="modelnet10.npz of https://github.com/amitregmi/VoxNet-Google-Colab",
+    ),
+    DatasetCard(
         name="Reddit",
         about="posts linked by common commenters",
         loader=f"{IN_PLACE}:Reddit",

@@ -2,7 +2,18 @@
 
 from graphkit.nn.conv import FactorConv, SPAGANConv
 from graphkit.nn.factor_discriminator import FactorDiscriminator
-from graphkit.nn.models import SPAGAN
+from graphkit.nn.models import DGCNN, SPAGAN
+from graphkit.nn.neighbours import NearestNeighbours, nearest_neighbours
 from graphkit.nn.path_sampler import PathLoader, PathSampler
 
-__all__ = ["SPAGAN", "FactorConv", "FactorDiscriminator", "PathLoader", "PathSampler", "SPAGANConv"]
+__all__ = [
+    "DGCNN",
+    "SPAGAN",
+    "FactorConv",
+    "FactorDiscriminator",
+    "NearestNeighbours",
+    "PathLoader",
+    "PathSampler",
+    "SPAGANConv",
+    "nearest_neighbours",
+]

@@ -1,0 +1,115 @@
+"""Nearest neighbours in torch alone: PyG's own search needs a compiled library."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["NearestNeighbours", "nearest_neighbours"]
+
+
+def nearest_neighbours(
+    x: Tensor, k: int, batch: Tensor | None = None, loop: bool = False
+) -> Tensor:
+    r"""Edges from the :math:`k` nearest points of its set to every point.
+
+    .. math::
+        \mathcal{E} = \{(j, i) : j \in \operatorname{arg\,min}^k_j \lVert x_j - x_i \rVert_2\}
+
+    Edges are sorted by target, each target has :math:`k` of them, nearest first. No gradient
+    flows. Memory and time grow with the square of the largest set's points.
+
+    Args:
+        x (torch.Tensor): Points.
+        k (int): Neighbours per point.
+        batch (torch.Tensor, optional): The set of each point, sorted. (default: one set)
+        loop (bool, optional): Whether a point is the first of its own neighbours, as in
+            :func:`torch_geometric.nn.knn_graph`. (default: :obj:`False`)
+
+    Shapes:
+        - **input:** points :math:`(N, C)`, set of each point :math:`(N)`
+        - **output:** :math:`(2, N k)`
+
+    Raises:
+        ValueError: If a set has too few points, ``batch`` is not sorted, shapes do
+            not fit or values are not finite.
+
+    Example:
+        >>> import torch
+        >>> nearest_neighbours(torch.tensor([[0.0], [1.0], [5.0]]), 1)
+        tensor([[1, 0, 1],
+                [0, 1, 2]])
+    """
+    if x.dim() != 2:
+        raise ValueError(f"'x' must have shape [N, C], got {list(x.shape)}")
+    if k < 1:
+        raise ValueError(f"'k' must be at least 1, got {k}")
+    if not torch.isfinite(x.sum()):
+        raise ValueError("'x' holds NaN or infinite values")
+    sizes = set_sizes(x, batch)
+    if (sizes < k + (not loop)).any():
+        raise ValueError(
+            f"a set of {int(sizes.min())} points has no {k} neighbours with loop={loop}; lower 'k'"
+        )
+    target = torch.arange(x.size(0), device=x.device)
+    if x.size(0) == 0:
+        return target.new_empty(2, 0)
+    with torch.no_grad():
+        source = grouped_search(x.detach(), sizes, k, loop)
+    return torch.stack([source.flatten(), target.repeat_interleave(k)])
+
+
+def set_sizes(x: Tensor, batch: Tensor | None) -> Tensor:
+    """The number of points in each set, empty ones left out."""
+    if batch is None:
+        return torch.tensor([x.size(0)] if x.size(0) else [], device=x.device)
+    if batch.shape != x.shape[:1]:
+        raise ValueError(f"'batch' has shape {list(batch.shape)} for {x.size(0)} points")
+    if (batch.diff() < 0).any():
+        raise ValueError("'batch' must be sorted, as PyG's loaders make it")
+    return torch.unique_consecutive(batch, return_counts=True)[1]
+
+
+def grouped_search(x: Tensor, sizes: Tensor, k: int, loop: bool) -> Tensor:
+    """The neighbours ``[N, k]``; sets are padded to the largest and searched at once."""
+    width, starts = int(sizes.max()), sizes.cumsum(0) - sizes
+    place = torch.arange(width, device=x.device)
+    row = starts.unsqueeze(1) + place
+    real = place < sizes.unsqueeze(1)
+    dense = x[row.clamp(max=x.size(0) - 1)]
+    distance = torch.cdist(dense, dense).masked_fill_(~real.unsqueeze(1), torch.inf)
+    distance.diagonal(dim1=1, dim2=2).fill_(-1.0 if loop else torch.inf)
+    nearest = distance.topk(k, largest=False).indices + starts.view(-1, 1, 1)
+    return nearest[real]
+
+
+class NearestNeighbours(nn.Module):
+    r"""A module around :func:`nearest_neighbours` with ``loop=True``, so that its edges can be
+    tapped.
+
+    Args:
+        k (int): Most neighbours per point, itself among them; smaller sets take all.
+
+    Shapes:
+        - **input:** points :math:`(N, C)`, set of each point :math:`(N)`
+        - **output:** :math:`(2, N k)`
+
+    Example:
+        >>> import torch
+        >>> NearestNeighbours(8)(torch.rand(5, 2)).shape
+        torch.Size([2, 25])
+    """
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        if k < 1:
+            raise ValueError(f"'k' must be at least 1, got {k}")
+        self.k = k
+
+    def forward(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
+        sizes = set_sizes(x, batch)
+        k = min(self.k, int(sizes.min())) if len(sizes) else self.k
+        return nearest_neighbours(x, k, batch, loop=True)
+
+    def extra_repr(self) -> str:
+        return f"k={self.k}"
