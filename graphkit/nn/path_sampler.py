@@ -23,6 +23,7 @@ CARD: dict[str, Any] = {
     "code": "https://github.com/ihollywhy/SPAGAN",
     "licence": "none",
     "deviations": ["the paper trains full batches only"],
+    "verified_by": "tests/nn/test_path_sampler.py",
 }
 
 
