@@ -18,6 +18,7 @@ NO_METHODS: dict[str, str] = {
     "DistillationLoss": "the contract of losses, no method of its own",
     "Distillation": "the callback that attaches a Distiller to a Trainer",
     "Distiller": "attaches losses to two models, no method of its own",
+    "NearestNeighbours": "the k-NN graph of a point set, no paper of its own",
     "QuadraticPenalty": "what EWC, MAS and TWP share",
     "Strategy": "the contract of continual learning, no method of its own",
 }
@@ -176,6 +177,28 @@ def test_a_recipe_is_a_proof(tree):
     edit(tree, CONV, PROOF, "")
     edit(tree, "benchmarks/recipes/other.yaml", "OtherConv", "GoodConv")
     assert CHECKS["proof"](tree) == []
+
+
+def test_a_golden_check_is_a_proof(tree):
+    edit(tree, CONV, PROOF, "")
+    (tree / "tests/golden_checks").mkdir()
+    (tree / "tests/golden_checks/good.py").write_text("GoodConv(3)\n")
+    assert CHECKS["proof"](tree) == []
+
+
+def test_a_shared_card_is_read(tree):
+    edit(tree, CONV, "@method(paper", 'CARD = {"verified_by": "tests/gone.py"}\n@method(paper')
+    edit(tree, CONV, PROOF, ", **CARD")
+    (complaint,) = CHECKS["proof"](tree)
+    assert "tests/gone.py" in complaint
+
+
+def test_exported_parts_are_tested_somewhere_in_their_room(tree):
+    edit(tree, CONV, re.search(r"@method.*\n", GOOD)[0], "")
+    (tree / "tests/nn/test_good_conv.py").rename(tree / "tests/nn/test_parts.py")
+    assert CHECKS["test"](tree) == []
+    edit(tree, "tests/nn/test_parts.py", "GoodConv", "BetterConv")
+    assert len(CHECKS["test"](tree)) == 1
 
 
 def test_stale_and_empty_reasons_are_seen(tree):

@@ -37,6 +37,22 @@ class PublicClass:
         calls = (d for d in self.node.decorator_list if isinstance(d, ast.Call))
         return next((d for d in calls if ast.unparse(d.func).split(".")[-1] == "method"), None)
 
+    def card_entry(self, key: str) -> str | None:
+        """A value of the card, also one that comes in by ``**NAME`` of a dictionary."""
+        shared = {
+            node.targets[0].id: node.value
+            for node in self.file.tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        }
+        for keyword in self.card.keywords if self.card is not None else []:
+            if keyword.arg == key:
+                return ast.literal_eval(keyword.value)
+            if keyword.arg is None and isinstance(keyword.value, ast.Name):
+                spread = ast.literal_eval(shared[keyword.value.id])
+                if key in spread:
+                    return spread[key]
+        return None
+
     @property
     def where(self) -> str:
         return f"{self.file.at(self.node)} {self.name}"
@@ -92,14 +108,17 @@ def without_export(classes: list[PublicClass]) -> list[str]:
 
 
 def without_test(classes: list[PublicClass], root: Path) -> list[str]:
-    """Classes with a card or an export whose file has no test file of the same name."""
+    """Methods need a test file named after their file, exported parts a test in their room."""
     found = []
     for one in classes:
         path = Path(*Path(one.file.name).parts[1:])
-        test = root / "tests" / path.parent / f"test_{path.name}"
-        asked = one.card is not None or one.exported
-        if asked and not (test.is_file() and re.search(rf"\b{one.name}\b", test.read_text())):
-            found.append(f"{one.where}: no test of it in {test.relative_to(root).as_posix()}")
+        same = root / "tests" / path.parent / f"test_{path.name}"
+        if one.card is not None:
+            files = [same] if same.is_file() else []
+        else:
+            files = list((root / "tests" / one.room).rglob("test_*.py")) if one.exported else None
+        if files is not None and not any(_mentions(file, one.name) for file in files):
+            found.append(f"{one.where}: no test of it in {same.relative_to(root).as_posix()}")
     return found
 
 
@@ -119,18 +138,19 @@ def incomplete_docstrings(classes: list[PublicClass]) -> list[str]:
 
 
 def unverified(classes: list[PublicClass], root: Path) -> list[str]:
-    """Methods without a recipe that names them and without ``verified_by`` in their card."""
-    recipes = [path.read_text() for path in (root / "benchmarks/recipes").glob("*.yaml")]
+    """Methods that neither a recipe, a golden check nor ``verified_by`` in their card covers."""
+    proofs = [*(root / "benchmarks/recipes").glob("*.yaml")]
+    proofs += (root / "tests/golden_checks").glob("*.py")
     found = []
     for one in classes:
-        if one.card is None or any(re.search(rf"\b{one.name}\b", text) for text in recipes):
+        if one.card is None:
             continue
-        said = {keyword.arg: keyword.value for keyword in one.card.keywords}.get("verified_by")
-        proof = ast.literal_eval(said) if said is not None else None
-        if not proof:
-            found.append(f"{one.where}: neither a recipe nor a verification")
+        said = one.card_entry("verified_by")
+        if said is None:
+            known = any(_mentions(file, one.name) for file in proofs)
+            found += [] if known else [f"{one.where}: neither a recipe nor a verification"]
             continue
-        for file in re.findall(r"[\w/.-]+\.(?:py|yaml)", proof):
+        for file in re.findall(r"[\w/.-]+\.(?:py|yaml)", said):
             if not (root / file).is_file():
                 found.append(f"{one.where}: verified_by names {file}, which is not there")
     return found
@@ -138,9 +158,13 @@ def unverified(classes: list[PublicClass], root: Path) -> list[str]:
 
 def without_notebook(classes: list[PublicClass], root: Path) -> list[str]:
     """Methods that no notebook mentions."""
-    texts = [path.read_text() for path in (root / "notebooks").glob("*.py")]
+    notebooks = list((root / "notebooks").glob("*.py"))
     return [
         f"{one.where}: no notebook mentions it"
         for one in classes
-        if one.card is not None and not any(re.search(rf"\b{one.name}\b", t) for t in texts)
+        if one.card is not None and not any(_mentions(file, one.name) for file in notebooks)
     ]
+
+
+def _mentions(file: Path, name: str) -> bool:
+    return re.search(rf"\b{name}\b", file.read_text()) is not None
