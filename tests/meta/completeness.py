@@ -39,11 +39,10 @@ class PublicClass:
 
     def card_entry(self, key: str) -> str | None:
         """A value of the card, also one that comes in by ``**NAME`` of a dictionary."""
-        shared = {
-            node.targets[0].id: node.value
-            for node in self.file.tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-        }
+        named = [node for node in self.file.tree.body if isinstance(node, ast.Assign)]
+        typed = [node for node in self.file.tree.body if isinstance(node, ast.AnnAssign)]
+        shared = {ast.unparse(node.targets[0]): node.value for node in named}
+        shared |= {ast.unparse(node.target): node.value for node in typed}
         for keyword in self.card.keywords if self.card is not None else []:
             if keyword.arg == key:
                 return ast.literal_eval(keyword.value)
