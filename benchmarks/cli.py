@@ -36,6 +36,7 @@ DEFAULT = (
     "gat-karate",
     "graphsage-karate",
 )
+PLAIN = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "precision": "32-true"}
 console = Console()
 
 Seeds = Annotated[int | None, typer.Option(min=1, help="Seeds 0 … n-1; else the recipe's number.")]
@@ -120,8 +121,13 @@ def execute(
     except (MissingDataError, ValueError, ImportError, FloatingPointError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0:
+    if leads():
         present(results, json_file, out)
+
+
+def leads() -> bool:
+    """Whether this process is the first of those that share the work."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
 
 
 def run_all(
@@ -135,14 +141,16 @@ def run_all(
     """Runs checked recipes one after another."""
     from benchmarks.progress import Display
     from benchmarks.runner import Options, record, run_recipe
+    from graphkit.train import make_fabric
 
-    options = Options(seeds, out, resume, launch)
+    options = Options(seeds, out, resume, None if launch in ({}, PLAIN) else make_fabric(**launch))
     results = []
-    with Display(sum(seeds or recipe.seeds for recipe in loaded)) as display:
+    total = sum(seeds or recipe.seeds for recipe in loaded)
+    with Display(total, quiet=not leads()) as display:
         for recipe in loaded:
             result = run_recipe(recipe, options, display)
             results.append(result)
-            if record_results:
+            if record_results and options.leads:
                 record(recipe, result)
     return results
 

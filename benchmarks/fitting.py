@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from graphkit.train import Callback, Result, Task, Trainer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass
@@ -20,7 +23,7 @@ class Fitter:
     Args:
         train (dict): The recipe's ``train`` section.
         seed (int): Seed of this run.
-        launch (dict): Devices, machines, precision: arguments of ``Trainer``.
+        fabric (Fabric, optional): The processes that share the work; else just this one.
         folder (Path, optional): Where checkpoints of this run are kept.
         resume (bool): Whether to continue from them.
         watch (tuple of Callback): What follows the progress.
@@ -28,7 +31,7 @@ class Fitter:
 
     train: dict[str, Any]
     seed: int
-    launch: dict[str, Any] = field(default_factory=dict)
+    fabric: Fabric | None = None
     folder: Path | None = None
     resume: bool = False
     watch: tuple[Callback, ...] = ()
@@ -82,8 +85,8 @@ class Fitter:
             checkpoint=None if self.folder is None else self.folder / f"{tag}.pt",
             checkpoint_seconds=chosen["checkpoint_seconds"],
             resume=self.resume and self.folder is not None,
+            fabric=self.fabric,
             progress=False,
-            **self.launch,
         )
         self.parameters = max(self.parameters, sum(p.numel() for p in model.parameters()))
         return trainer.fit(model, optimizer, task, scheduler)

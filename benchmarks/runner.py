@@ -8,9 +8,9 @@ import shutil
 import statistics
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -24,6 +24,9 @@ from benchmarks.fitting import Fitter
 from benchmarks.progress import Display, EpochWatch
 from benchmarks.recipe import Recipe
 from graphkit.files import replacing
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def write_text(path: Path, text: str) -> None:
@@ -40,13 +43,23 @@ class Options:
         seeds (int, optional): Number of seeds; :obj:`None` takes the recipe's own.
         out (Path): Folder of states, results and plots.
         resume (bool): Continue what an earlier, killed command left in ``out``.
-        launch (dict): Devices, machines and precision for the trainer.
+        fabric (Fabric, optional): The processes that share the work; else just this one.
     """
 
     seeds: int | None = None
     out: Path = Path("runs")
     resume: bool = False
-    launch: dict[str, Any] = field(default_factory=dict)
+    fabric: Fabric | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.fabric is None or self.fabric.is_global_zero
+
+    def barrier(self) -> None:
+        """Waits for the other processes."""
+        if self.fabric is not None:
+            self.fabric.barrier()
 
 
 def fingerprint(recipe: Recipe) -> str:
@@ -77,9 +90,11 @@ def state_folder(recipe: Recipe, options: Options) -> Path:
             f"'{folder}' holds a run of '{recipe.name}' with other settings; "
             "give the same --set options, another --out, or leave out --resume"
         )
-    if not options.resume and folder.exists():
-        shutil.rmtree(folder)
-    write_text(mark, fingerprint(recipe))
+    if options.leads:
+        if not options.resume and folder.exists():
+            shutil.rmtree(folder)
+        write_text(mark, fingerprint(recipe))
+    options.barrier()
     return folder
 
 
@@ -94,7 +109,7 @@ def run_seed(
     fit = Fitter(
         recipe.sections.get("train", {}),
         seed,
-        options.launch,
+        options.fabric,
         folder / f"seed-{seed}",
         options.resume,
         (EpochWatch(display),),
@@ -106,15 +121,17 @@ def run_seed(
         "parameters": fit.parameters,
         "peak_memory_mb": peak_memory_mb(),
     }
-    write_text(done, json.dumps(outcome))
-    shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
+    if options.leads:
+        write_text(done, json.dumps(outcome))
+        shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
+    options.barrier()
     return outcome
 
 
 def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, Any]:
     """All seeds of a recipe, as one entry of the results."""
     seeds = list(range(options.seeds or recipe.seeds))
-    folder = state_folder(recipe, options)
+    folder, code = state_folder(recipe, options), code_of(recipe)
     reset_peak_memory()
     outcomes = []
     for seed in seeds:
@@ -133,7 +150,7 @@ def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, 
         "peak_memory_mb": max(o["peak_memory_mb"] for o in outcomes),
         "parameters": max(o["parameters"] for o in outcomes),
         "settings": fingerprint(recipe),
-        "code": code_of(recipe),
+        "code": code,
         "environment": environment(),
     }
 

@@ -6,7 +6,7 @@ from graphkit.train.path_rounds import PathRounds
 from graphkit.train.progress import ProgressBar
 from graphkit.train.run import Result, Run
 from graphkit.train.task import GraphTask, NodeTask, Task, accuracy
-from graphkit.train.trainer import Trainer, seed_everything
+from graphkit.train.trainer import Trainer, make_fabric, seed_everything
 
 __all__ = [
     "Callback",
@@ -20,6 +20,7 @@ __all__ = [
     "Trainer",
     "accuracy",
     "load_checkpoint",
+    "make_fabric",
     "save_checkpoint",
     "seed_everything",
 ]

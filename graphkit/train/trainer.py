@@ -61,6 +61,8 @@ class Trainer:
         accelerator, devices, num_nodes, precision, strategy: As in ``lightning_fabric.Fabric``.
             ``"32-true"`` leaves a float64 model as it is; ``"64-true"`` rounds its output.
             (default: the CPU, one device, one machine, ``"32-true"``)
+        fabric (lightning_fabric.Fabric, optional): A launched Fabric to use instead, so that
+            several runs of one program share their processes. (default: :obj:`None`)
         checkpoint (str or Path, optional): File that holds the state of the run.
         checkpoint_seconds (float, optional): Least time between two checkpoints; zero
             writes one after every epoch. (default: :obj:`10.0`)
@@ -102,6 +104,7 @@ class Trainer:
         num_nodes: int = 1,
         precision: Any = "32-true",
         strategy: str = "auto",
+        fabric: Fabric | None = None,
         checkpoint: str | Path | None = None,
         checkpoint_seconds: float = 10.0,
         resume: bool = False,
@@ -123,7 +126,7 @@ class Trainer:
             min_epochs,
             monitor,
         )
-        self.seed, self.clip_norm = seed, clip_norm
+        self.seed, self.clip_norm, self.fabric = seed, clip_norm, fabric
         self.callbacks = [*callbacks, *([ProgressBar()] if progress else [])]
         self.launch = {
             "accelerator": accelerator,
@@ -151,7 +154,7 @@ class Trainer:
             task (Task): What to train on.
             scheduler (LRScheduler, optional): Stepped once per epoch.
         """
-        fabric = make_fabric(**self.launch)
+        fabric = self.fabric or make_fabric(**self.launch)
         if self.seed is not None:
             seed_everything(self.seed + 1_000_003 * fabric.global_rank)
         prepared = fabric.setup(model, optimizer)
