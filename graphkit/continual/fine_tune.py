@@ -17,7 +17,7 @@ from graphkit.continual.strategy import Strategy
     takes="any model",
     gives="nothing: the model forgets",
     deviations=["all parameters are trained, as in the paper's fine-tuning baseline"],
-    verified_by="tests/continual/test_baselines.py",
+    verified_by="tests/continual/test_fine_tune.py",
 )
 class FineTune(Strategy):
     r"""Plain training, the fine-tuning baseline of the `"Learning without Forgetting"

@@ -22,7 +22,7 @@ from graphkit.continual.strategy import LossFn, OutputFn, Strategy, losses_of
     takes="any model, the loss of each task",
     gives="the losses of all earlier tasks: nothing is forgotten, nothing is saved",
     deviations=["tasks join one after another; their losses are added with equal weight"],
-    verified_by="tests/continual/test_baselines.py",
+    verified_by="tests/continual/test_joint_train.py",
 )
 class JointTrain(Strategy):
     r"""Training on all tasks seen so far, as in the `"Multitask Learning"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -102,6 +103,13 @@ class TaskSequence(Sequence[StreamTask]):
             :obj:`None` takes the graph's ``train_mask``, ``val_mask`` and ``test_mask``.
             (default: :obj:`40`)
         val_per_class (int, optional): Validation samples of a class. (default: :obj:`20`)
+        balanced (bool, optional): Whether every class has just so many training and validation
+            samples; otherwise their total is drawn from all samples alike, as the TWP authors
+            do, and small classes have few. (default: :obj:`True`)
+        hops (int, optional): Train on the edges within so many steps of a training sample only.
+            Loss and gradient are those of the whole visible graph if the model has no more
+            layers (one less for GCN, which reads degrees of neighbours); the topology of
+            :class:`~graphkit.continual.TWP` is that of the smaller graph. (default: :obj:`None`)
         class_order (list of int, optional): Order of the classes; :obj:`None` shuffles them.
             (default: :obj:`None`)
         seed (int, optional): Seed of order and split. (default: :obj:`0`)
@@ -134,6 +142,8 @@ class TaskSequence(Sequence[StreamTask]):
         setting: Literal["task", "class"] = "task",
         train_per_class: int | None = 40,
         val_per_class: int = 20,
+        balanced: bool = True,
+        hops: int | None = None,
         class_order: Sequence[int] | None = None,
         seed: int = 0,
     ) -> None:
@@ -146,16 +156,21 @@ class TaskSequence(Sequence[StreamTask]):
             raise ValueError(
                 f"graphs of a set share no nodes: 'visible' must be 'task', not '{visible}'"
             )
+        if hops is not None and (hops < 1 or graphs is not None):
+            raise ValueError(f"'hops' must be at least 1 and needs a single graph, got {hops}")
         samples = data if isinstance(data, Data) else label_table(graphs or [])
-        if train_per_class is not None:
-            samples = class_split(samples, train_per_class, val_per_class, seed=seed)
         order = class_sequence(samples.y, class_order, seed)
         self.visible, self.inter_task_edges, self.setting = visible, inter_task_edges, setting
-        self.classes_per_task = classes_per_task
+        self.classes_per_task, self.hops = classes_per_task, hops
         self.groups = group(order, classes_per_task)
         self.num_classes = sum(map(len, self.groups))
         self.column = column_of(samples.y, order[: self.num_classes])
         self.task = torch.where(self.column < 0, -1, self.column // classes_per_task)
+        if train_per_class is not None and balanced:
+            samples = class_split(samples, train_per_class, val_per_class, seed=seed)
+        elif train_per_class is not None:
+            sizes = (train_per_class * self.num_classes, val_per_class * self.num_classes)
+            samples = plain_split(samples, self.column >= 0, *sizes, seed)
         self.positions = {part: mask_index(samples, part) for part in PARTS}
         self.data, self.all_graphs = data, graphs
         self.shared: dict[tuple[str, int], tuple[Data, Tensor]] = {}
@@ -178,6 +193,8 @@ class TaskSequence(Sequence[StreamTask]):
         graphs, rows, y = {}, {}, {}
         for part in PARTS:
             mine = self.positions[part][self.task[self.positions[part]] == number]
+            if len(mine) == 0 and part != "val":
+                raise ValueError(f"task {number} has no {part} sample; change the split")
             graphs[part], rows[part] = self.place(mine, part, number, at)
             y[part] = self.column[mine] - first
         return StreamTask(number, self.groups[number], columns, graphs, rows, y)
@@ -193,7 +210,11 @@ class TaskSequence(Sequence[StreamTask]):
         if ("", latest) not in self.shared:
             self.shared["", latest] = self.visible_graph(latest)
         graph, row = self.shared["", latest]
-        return graph, row[samples]
+        if self.hops is None or part != "train":
+            return graph, row[samples]
+        if (part, number) not in self.shared:
+            self.shared[part, number] = near(graph, row[samples], self.hops)
+        return self.shared[part, number]
 
     def visible_graph(self, latest: int) -> tuple[Data, Tensor]:
         """The graph while task ``latest`` is learned, and the row of every original node in it."""
@@ -255,6 +276,18 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> None:
         raise ValueError(f"'{name}' must be one of {list(known)}, got {value!r}")
 
 
+def near(graph: Data, rows: Tensor, hops: int) -> tuple[Data, Tensor]:
+    """The graph of edges that reach ``rows`` in at most ``hops`` steps, and their rows in it."""
+    assert graph.num_nodes is not None
+    reached = torch.zeros(graph.num_nodes, dtype=torch.bool, device=rows.device)
+    reached[rows] = True
+    source, target = graph.edge_index
+    for _ in range(hops):
+        edges = reached[target]
+        reached[source[edges]] = True
+    return graph.edge_subgraph(edges).subgraph(reached), (reached.cumsum(0) - 1)[rows]
+
+
 def label_table(graphs: list[Data]) -> Data:
     """The labels of graphs, as if each graph were a node."""
     if not graphs:
@@ -288,6 +321,20 @@ def column_of(y: Tensor, order: list[int]) -> Tensor:
     table = y.new_full((int(y.max()) + 1,), -1)
     table[torch.tensor(order, device=y.device)] = torch.arange(len(order), device=y.device)
     return torch.where(y >= 0, table[y.clamp(min=0)], -1)
+
+
+def plain_split(samples: Data, kept: Tensor, train: int, val: int, seed: int) -> Data:
+    """Draws training and validation samples from all kept ones alike; the rest is for testing."""
+    nodes = kept.nonzero().view(-1)
+    if len(nodes) <= train + val:
+        raise ValueError(f"{len(nodes)} samples are too few to draw {train} and {val} from")
+    order = torch.randperm(len(nodes), generator=torch.Generator().manual_seed(seed))
+    nodes, out = nodes[order.to(nodes.device)], copy.copy(samples)
+    for part, chosen in zip(PARTS, nodes.tensor_split([train, train + val]), strict=True):
+        mask = torch.zeros_like(kept)
+        mask[chosen] = True
+        out[f"{part}_mask"] = mask
+    return out
 
 
 def mask_index(samples: Data, part: str) -> Tensor:

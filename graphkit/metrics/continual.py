@@ -118,7 +118,8 @@ def forward_transfer(matrix: Tensor, baseline: Tensor) -> float:
         ValueError: If shapes do not fit, or an entry that is read is not finite.
 
     Example:
-        >>> round(forward_transfer(torch.tensor([[0.9, 0.7], [0.5, 0.8]]), torch.tensor([0.5, 0.5])), 4)
+        >>> matrix = torch.tensor([[0.9, 0.7], [0.5, 0.8]])
+        >>> round(forward_transfer(matrix, torch.tensor([0.5, 0.5])), 4)
         0.2
     """
     matrix = check_matrix(matrix)

@@ -1,0 +1,93 @@
+"""GEM: the projected gradient against a general solver, and what it promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from graphkit.continual import GEM
+from graphkit.continual.gem import project
+from tests.continual.problems import backbone, graph, losses_of_task
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.5])
+@pytest.mark.parametrize("seed", range(4))
+def test_projection_solves_the_quadratic_program(seed: int, margin: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    past = torch.randn(3, 7, generator=generator, dtype=torch.float64)
+    present = torch.randn(7, generator=generator, dtype=torch.float64)
+    rows, g = past.numpy(), present.numpy()
+    gram, linear = rows @ rows.T, rows @ g
+    solved = minimize(
+        lambda v: 0.5 * v @ gram @ v + linear @ v,
+        np.full(3, margin + 1.0),
+        jac=lambda v: gram @ v + linear,
+        bounds=[(margin, None)] * 3,
+        method="L-BFGS-B",
+        options={"ftol": 1e-15, "gtol": 1e-12, "maxiter": 5000},
+    )
+    expected = torch.from_numpy(g + rows.T @ solved.x)
+    torch.testing.assert_close(project(present, past, margin), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_without_margin_it_is_the_nearest_gradient_that_harms_no_old_task() -> None:
+    past = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+    present = torch.tensor([-2.0, 3.0, 4.0], dtype=torch.float64)
+    expected = torch.tensor([0.0, 3.0, 4.0], dtype=torch.float64)
+    torch.testing.assert_close(project(present, past, 0.0), expected, rtol=0, atol=1e-6)
+
+
+def test_equal_memories_are_no_trouble() -> None:
+    past = torch.ones(3, 4)
+    projected = project(-torch.ones(4), past, 0.0)
+    assert bool((past @ projected > -1e-4).all())
+
+
+def test_the_step_does_not_raise_the_loss_on_memories() -> None:
+    data, model = graph(), backbone("GCN")
+    gem = GEM(model, memories=4)
+    first = losses_of_task(data, 0)
+    gem.finish_task(first)
+    (-first(model).mean()).backward()
+    gem.before_step()
+    parameters = gem.parameters()
+    old = gem.memory_gradient(gem.kept[0], parameters)
+    product = sum((old[name] * p.grad).sum() for name, p in parameters.items())
+    assert product > -1e-8
+
+
+def test_a_harmless_gradient_is_left_alone() -> None:
+    data, model = graph(), backbone("GCN")
+    gem = GEM(model)
+    first = losses_of_task(data, 0)
+    gem.finish_task(first)
+    first(model).mean().backward()
+    before = [parameter.grad.clone() for parameter in model.parameters()]
+    gem.before_step()
+    for parameter, grad in zip(model.parameters(), before, strict=True):
+        assert torch.equal(parameter.grad, grad)
+
+
+def test_memories_are_a_seeded_part_of_the_task() -> None:
+    model, losses = backbone("GCN").eval(), losses_of_task(graph(), 0)
+    gem = GEM(model, memories=3)
+    gem.finish_task(losses)
+    kept = gem.kept[0][0](model)
+    assert kept.shape == (3,)
+    assert set(kept.tolist()) <= set(losses(model).tolist())
+
+
+def test_errors_say_what_is_wrong() -> None:
+    model, losses = backbone("GCN"), losses_of_task(graph(), 0)
+    with pytest.raises(ValueError, match=r"'memories'.*0"):
+        GEM(model, memories=0)
+    with pytest.raises(ValueError, match="memories=None"):
+        GEM(model, memories=2).finish_task(lambda model: losses(model).mean())
+    gem = GEM(model)
+    gem.finish_task(losses)
+    with pytest.raises(ValueError, match="after backward"):
+        gem.before_step()
+    with pytest.raises(TypeError, match="cannot be saved"):
+        gem.state_dict()
