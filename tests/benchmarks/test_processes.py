@@ -13,7 +13,7 @@ import pytest
 
 def values(out: Path, devices: int) -> list[float]:
     words = ["run", "gcn-karate", "--seeds", "2", "--out", str(out), "--devices", str(devices)]
-    words += ["--set", "train.epochs=5", "--set", "model.dropout=0.0"]
+    words += ["--set", "train.epochs=2", "--set", "model.dropout=0.0"]
     place = dict(os.environ, OMP_NUM_THREADS="1")
     command = [sys.executable, "-m", "benchmarks", *words]
     subprocess.run(command, env=place, check=True, capture_output=True, timeout=200)
