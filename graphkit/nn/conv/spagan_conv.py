@@ -176,21 +176,20 @@ class SPAGANConv(MessagePassing):
         edges = self.with_loops(as_edge_index(edge_index), x.size(-2))
         alpha = edges.new_empty(0)
         h = self.lin(x).unflatten(-1, (self.heads, self.out_channels))
+        scores = per_head(h, self.att.unflatten(-1, (2, -1)).movedim(2, 1).flatten(0, 1))
         gathered = []
-        for length, att in zip(self.lengths, self.att, strict=True):
-            att_path, att_centre = att.split(self.out_channels, dim=-1)
-            own = (h * att_centre).sum(-1)
+        for length, att, score, own in zip(
+            self.lengths, self.att, scores[::2], scores[1::2], strict=True
+        ):
             if length == 2:
-                score = (h * att_path).sum(-1)
                 out, alpha = self.attend_to_edges(
                     edges, h, score, own, bool(return_attention_weights)
                 )
             elif self.pool == "mean":
-                score = (h * att_path).sum(-1)
                 out = self.attend_to_means(self.path_rows(paths, length, x.size(-2)), h, score, own)
             else:
                 rows = self.path_rows(paths, length, x.size(-2))
-                out = self.attend_to_maxima(rows, h, att_path, own)
+                out = self.attend_to_maxima(rows, h, att[..., : self.out_channels], own)
             gathered.append(out)
         out = self.merge(gathered, h)
         out = out.flatten(-2) if self.concat else out.mean(dim=-2)
@@ -241,11 +240,11 @@ class SPAGANConv(MessagePassing):
         """Attention over the lengths."""
         if self.length_att is None:
             return gathered[0]
-        att_length, att_centre = self.length_att.split(self.out_channels, dim=-1)
-        stacked = torch.stack(gathered)
-        raw = (stacked * att_length).sum(-1) + (h * att_centre).sum(-1)
-        beta = F.leaky_relu(raw, self.negative_slope).softmax(dim=0)
-        return (beta.unsqueeze(-1) * stacked).sum(dim=0)
+        att_length, att_centre = self.length_att.unsqueeze(0).split(self.out_channels, dim=-1)
+        (own,) = per_head(h, att_centre)
+        raw = torch.stack([per_head(part, att_length)[0] + own for part in gathered])
+        beta = F.leaky_relu(raw, self.negative_slope).softmax(dim=0).unsqueeze(-1)
+        return sum(weight * part for weight, part in zip(beta, gathered, strict=True))
 
     def with_loops(self, edge_index: Tensor, num_nodes: int) -> Tensor:
         """The edges and, behind them, one self loop per node."""
@@ -275,6 +274,17 @@ class SPAGANConv(MessagePassing):
             f"{type(self).__name__}({self.lin.in_channels}, {self.out_channels}, "
             f"heads={self.heads}, lengths={self.lengths}, pool={self.pool})"
         )
+
+
+def per_head(h: Tensor, att: Tensor) -> tuple[Tensor, ...]:
+    """Products of features ``[*, H, C]`` with vectors ``[K, H, C]``, as ``K`` times ``[*, H]``.
+
+    One matrix product with a block-diagonal matrix, several times faster than products and
+    sums head by head while heads are few.
+    """
+    heads = att.size(1)
+    blocks = torch.einsum("khc,hg->hckg", att, torch.eye(heads, dtype=att.dtype, device=h.device))
+    return (h.flatten(-2) @ blocks.reshape(-1, att.size(0) * heads)).chunk(att.size(0), dim=-1)
 
 
 def known(index: Tensor, key: Hashable, build: Callable[[Tensor], Tensor]) -> Tensor:
