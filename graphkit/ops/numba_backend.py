@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from graphkit.ops import dropout as dropping
-from graphkit.ops.kernels import attention, sorting, sums
+from graphkit.ops.kernels import attention, attention_back, sorting, sums
 from graphkit.ops.kernels import softmax as groups
 from graphkit.ops.layout import Graph, Rows, index_dtype
 from graphkit.ops.reference import wide_dtype, widened
@@ -330,7 +330,7 @@ def gat_backward(
     pieces = np.empty(walk.slots.size * features, kind)
     piece_src = np.empty(walk.slots.size * heads, kind)
     run(
-        attention.attend_back,
+        attention_back.attend_back,
         walk.units,
         2 * batch * graph.num_edges * features,
         *walk.chunks,

@@ -24,14 +24,16 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     folder = cache_folder()
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
     try:
-        return numba.njit(nogil=True, cache=folder is not None, fastmath=FAST_MATH)(function)
+        return numba.njit(
+            nogil=True, cache=folder is not None, fastmath=FAST_MATH, error_model="numpy"
+        )(function)
     finally:
         numba.config.CACHE_DIR = before
 
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that is compiled into the kernels that call it."""
-    return numba.njit(fastmath=FAST_MATH)(function)
+    return numba.njit(fastmath=FAST_MATH, forceinline=True, error_model="numpy")(function)
 
 
 @functools.cache

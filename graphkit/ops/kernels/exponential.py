@@ -44,7 +44,7 @@ def _exp(x):
 
 
 @helper
-def exp_all(values, n):
-    """Replaces the first ``n`` values by their exponentials."""
-    for i in range(n):
+def exp_range(values, first, last):
+    """Replaces ``values[first:last]`` by their exponentials."""
+    for i in range(first, last):
         values[i] = exp(values[i])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from graphkit.ops.kernels.blocks import BLOCK, take_in
 from graphkit.ops.kernels.compiling import helper, kernel
-from graphkit.ops.kernels.exponential import exp
-from graphkit.ops.kernels.walking import entry_at, row_end, slot_of
+from graphkit.ops.kernels.exponential import exp, exp_range
+from graphkit.ops.kernels.vector import add_scaled, copy, divide, multiply, prefetch_row
+from graphkit.ops.kernels.walking import AHEAD, entry_at, row_end, slot_of
 
 
 @kernel
@@ -34,6 +36,9 @@ def peak_rows(
             for k in range(start, end):
                 e = np.int64(entry_at(perm, k))
                 source = (b * num_entries + e) * width
+                if k + AHEAD < num_entries:
+                    ahead = np.int64(entry_at(perm, k + AHEAD))
+                    prefetch_row(x, (b * num_entries + ahead) * width, width)
                 for c in range(width):
                     _challenge(value, position, base + c, x[source + c], e, num_entries)
             start = end
@@ -73,6 +78,8 @@ def exponent_rows(
     """The largest entry of each group (0 if infinite) and the sum of exponentials below it."""
     num_rows = indptr.shape[0] - 1
     num_entries = np.int64(indptr[num_rows])
+    top, shift, low, decay = np.empty((4, width), x.dtype)
+    block = np.empty(BLOCK * width, x.dtype)
     for u in range(first, last):
         p, b = u % parts, u // parts
         start = entries[p]
@@ -81,30 +88,24 @@ def exponent_rows(
             slot = slot_of(r, u, p, start, rows, indptr)
             if slot >= 0 and start == end:
                 continue
-            top, low, base = peak, total, (b * num_rows + r) * width
+            low[:], top[:], shift[:] = 0, -np.inf, 0
+            for k in range(start, end, BLOCK):
+                size = min(BLOCK, end - k)
+                for i in range(size):
+                    if k + i + AHEAD < num_entries:
+                        ahead = b * num_entries + np.int64(entry_at(perm, k + i + AHEAD))
+                        prefetch_row(x, ahead * width, width)
+                    source = b * num_entries + np.int64(entry_at(perm, k + i))
+                    copy(block, i * width, x, source * width, width)
+                take_in(block, size, top, shift, low, decay, width)
             if slot >= 0:
                 slots[slot] = b * num_rows + r
-                top, low, base = pieces[0], pieces[1], slot * width
-            _exponents(top, low, base, start, end, perm, x, b * num_entries, width)
+                pieces[0, slot * width : (slot + 1) * width] = shift
+                pieces[1, slot * width : (slot + 1) * width] = low
+            else:
+                copy(peak, (b * num_rows + r) * width, shift, 0, width)
+                copy(total, (b * num_rows + r) * width, low, 0, width)
             start = end
-
-
-@helper
-def _exponents(top, low, base, start, end, perm, x, offset, width):
-    for c in range(width):
-        top[base + c] = -np.inf
-        low[base + c] = 0
-    for k in range(start, end):
-        source = (offset + np.int64(entry_at(perm, k))) * width
-        for c in range(width):
-            top[base + c] = max(top[base + c], x[source + c])
-    for c in range(width):
-        if np.isinf(top[base + c]):
-            top[base + c] = 0
-    for k in range(start, end):
-        source = (offset + np.int64(entry_at(perm, k))) * width
-        for c in range(width):
-            low[base + c] += exp(x[source + c] - top[base + c])
 
 
 @kernel
@@ -129,17 +130,25 @@ def exponent_pieces(slots, pieces, peak, total, width):
 @kernel
 def normalise(first, last, groups, num_entries, num_rows, x, width, peak, total, out):
     """``out[e] = exp(x[e] - peak[g]) / total[g]``."""
-    for i in range(first, last):
-        base = ((i // num_entries) * num_rows + np.int64(groups[i % num_entries])) * width
-        for c in range(width):
-            out[i * width + c] = exp(x[i * width + c] - peak[base + c]) / total[base + c]
+    minus = x.dtype.type(-1)
+    for start in range(first, last, BLOCK):
+        size = min(BLOCK, last - start)
+        copy(out, start * width, x, start * width, size * width)
+        for i in range(start, start + size):
+            base = (i // num_entries) * num_rows + np.int64(groups[i % num_entries])
+            add_scaled(out, i * width, peak, base * width, minus, width)
+        exp_range(out, start * width, (start + size) * width)
+        for i in range(start, start + size):
+            base = (i // num_entries) * num_rows + np.int64(groups[i % num_entries])
+            divide(out, i * width, total, base * width, width)
 
 
 @kernel
 def centre(first, last, groups, num_entries, num_rows, alpha, grad, total, width, out):
     """``out[e] = alpha[e] * (grad[e] - total[g])``."""
+    minus = alpha.dtype.type(-1)
     for i in range(first, last):
-        base = ((i // num_entries) * num_rows + np.int64(groups[i % num_entries])) * width
-        for c in range(width):
-            k = i * width + c
-            out[k] = alpha[k] * (grad[k] - total[base + c])
+        base = (i // num_entries) * num_rows + np.int64(groups[i % num_entries])
+        copy(out, i * width, grad, i * width, width)
+        add_scaled(out, i * width, total, base * width, minus, width)
+        multiply(out, i * width, alpha, i * width, width)

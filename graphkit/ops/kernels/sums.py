@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from graphkit.ops.kernels.compiling import helper, kernel
-from graphkit.ops.kernels.vector import add_scaled, inner, prefetch, prefetch_row
+from graphkit.ops.kernels.vector import (
+    add_heads,
+    add_scaled,
+    dot_heads,
+    inner,
+    prefetch,
+    prefetch_row,
+    prefetch_to_write,
+)
 from graphkit.ops.kernels.walking import AHEAD, entry_at, row_end, slot_of
 
 
@@ -79,8 +87,7 @@ def _accumulate(target, base, start, end, others, perm, weight, w_base, x, x_bas
             add_scaled(target, base, x, source, one, features)
             continue
         w = w_base + np.int64(entry_at(perm, k)) * heads
-        for h in range(heads):
-            add_scaled(target, base + h * width, x, source + h * width, weight[w + h], width)
+        add_heads(target, base, x, source, weight, w, heads, width)
 
 
 @kernel
@@ -128,10 +135,11 @@ def dot_edges(
                 if k + AHEAD < others.shape[0]:
                     ahead = np.int64(others[k + AHEAD])
                     prefetch_row(other, (b * num_other + ahead) * features, features)
+                    edge = np.int64(entry_at(perm, k + AHEAD))
+                    prefetch_to_write(out, (b * num_entries + edge) * heads)
                 far = (b * num_other + np.int64(others[k])) * features
                 e = (b * num_entries + np.int64(entry_at(perm, k))) * heads
-                for h in range(heads):
-                    out[e + h] = inner(mine, own + h * width, other, far + h * width, width)
+                dot_heads(out, e, mine, own, other, far, heads, width)
             start = end
 
 

@@ -37,29 +37,48 @@ def _splat(builder: Any, value: Any, width: int) -> Any:
     return builder.shuffle_vector(single, empty, mask)
 
 
-def _axpy(width: int) -> Callable[..., None]:
-    """``out[o : o + width] += factor * x[p : p + width]`` for a fixed width."""
+def _rowwise(width: int, combine: Callable[..., Any]) -> Any:
+    """``out[o : o + width] = combine(out[...], x[p : p + width], factor)`` for a fixed width."""
 
     @intrinsic
-    def axpy(typing_context, out, o, x, p, factor):
+    def rowwise(typing_context, out, o, x, p, factor):
         def generate(context, builder, signature, args):
             size = signature.args[0].dtype.bitwidth // 8
             target = _vector_pointer(context, builder, signature.args[0], *args[0:2], width)
             source = _vector_pointer(context, builder, signature.args[2], *args[2:4], width)
-            flags = ("contract",)
-            scaled = builder.fmul(
-                _splat(builder, args[4], width), builder.load(source, align=size), flags=flags
-            )
-            total = builder.fadd(builder.load(target, align=size), scaled, flags=flags)
-            builder.store(total, target, align=size)
+            old = builder.load(target, align=size)
+            new = builder.load(source, align=size)
+            value = combine(builder, old, new, _splat(builder, args[4], width))
+            builder.store(value, target, align=size)
             return context.get_dummy_value()
 
         return types.void(out, types.int64, x, types.int64, out.dtype), generate
 
-    return axpy
+    return rowwise
 
 
-def _dot(width: int) -> Callable[..., float]:
+def _add(builder: Any, old: Any, new: Any, factor: Any) -> Any:
+    scaled = builder.fmul(factor, new, flags=("contract",))
+    return builder.fadd(old, scaled, flags=("contract",))
+
+
+def _replace(builder: Any, old: Any, new: Any, factor: Any) -> Any:
+    return new
+
+
+def _product(builder: Any, old: Any, new: Any, factor: Any) -> Any:
+    return builder.fmul(old, new)
+
+
+def _quotient(builder: Any, old: Any, new: Any, factor: Any) -> Any:
+    return builder.fdiv(old, new)
+
+
+def _larger(builder: Any, old: Any, new: Any, factor: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", new, old), new, old)
+
+
+def _dot(width: int) -> Any:
     """The dot product of ``a[i : i + width]`` and ``b[j : j + width]`` for a fixed width."""
 
     @intrinsic
@@ -85,19 +104,20 @@ def _dot(width: int) -> Callable[..., float]:
     return dot
 
 
-@intrinsic
-def prefetch(typing_context, x, offset):
-    """Asks for the cache line of ``x[offset]``; harmless for any offset."""
+def _prefetch(write: int) -> Any:
+    @intrinsic
+    def prefetch(typing_context, x, offset):
+        def generate(context, builder, signature, args):
+            address = _pointer(context, builder, signature.args[0], *args)
+            address = builder.bitcast(address, ir.IntType(8).as_pointer())
+            kind = ir.FunctionType(ir.VoidType(), [address.type, _INT32, _INT32, _INT32])
+            function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
+            builder.call(function, [address, *(ir.Constant(_INT32, n) for n in (write, 3, 1))])
+            return context.get_dummy_value()
 
-    def generate(context, builder, signature, args):
-        address = _pointer(context, builder, signature.args[0], *args)
-        address = builder.bitcast(address, ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [address.type, _INT32, _INT32, _INT32])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
-        builder.call(function, [address, *(ir.Constant(_INT32, word) for word in (0, 3, 1))])
-        return context.get_dummy_value()
+        return types.void(x, types.int64), generate
 
-    return types.void(x, types.int64), generate
+    return prefetch
 
 
 @intrinsic
@@ -113,8 +133,13 @@ def power_of_two(typing_context, exponent):
     return types.float32(types.int32), generate
 
 
-_axpy4, _axpy8, _axpy16 = _axpy(4), _axpy(8), _axpy(16)
-_dot4, _dot8, _dot16 = _dot(4), _dot(8), _dot(16)
+_add4, _add8, _add16 = (_rowwise(width, _add) for width in (4, 8, 16))
+_replace4, _replace8, _replace16 = (_rowwise(width, _replace) for width in (4, 8, 16))
+_product4, _product8, _product16 = (_rowwise(width, _product) for width in (4, 8, 16))
+_quotient4, _quotient8, _quotient16 = (_rowwise(width, _quotient) for width in (4, 8, 16))
+_larger4, _larger8, _larger16 = (_rowwise(width, _larger) for width in (4, 8, 16))
+_dot4, _dot8, _dot16 = (_dot(width) for width in (4, 8, 16))
+prefetch, prefetch_to_write = _prefetch(0), _prefetch(1)
 
 
 @helper
@@ -122,16 +147,92 @@ def add_scaled(out, o, x, p, factor, n):
     """``out[o : o + n] += factor * x[p : p + n]``."""
     c = 0
     while c + 16 <= n:
-        _axpy16(out, o + c, x, p + c, factor)
+        _add16(out, o + c, x, p + c, factor)
         c += 16
     if c + 8 <= n:
-        _axpy8(out, o + c, x, p + c, factor)
+        _add8(out, o + c, x, p + c, factor)
         c += 8
     if c + 4 <= n:
-        _axpy4(out, o + c, x, p + c, factor)
+        _add4(out, o + c, x, p + c, factor)
         c += 4
     while c < n:
         out[o + c] += factor * x[p + c]
+        c += 1
+
+
+@helper
+def copy(out, o, x, p, n):
+    """``out[o : o + n] = x[p : p + n]``."""
+    one = x.dtype.type(1)
+    c = 0
+    while c + 16 <= n:
+        _replace16(out, o + c, x, p + c, one)
+        c += 16
+    if c + 8 <= n:
+        _replace8(out, o + c, x, p + c, one)
+        c += 8
+    if c + 4 <= n:
+        _replace4(out, o + c, x, p + c, one)
+        c += 4
+    while c < n:
+        out[o + c] = x[p + c]
+        c += 1
+
+
+@helper
+def multiply(out, o, x, p, n):
+    """``out[o : o + n] *= x[p : p + n]``."""
+    one = x.dtype.type(1)
+    c = 0
+    while c + 16 <= n:
+        _product16(out, o + c, x, p + c, one)
+        c += 16
+    if c + 8 <= n:
+        _product8(out, o + c, x, p + c, one)
+        c += 8
+    if c + 4 <= n:
+        _product4(out, o + c, x, p + c, one)
+        c += 4
+    while c < n:
+        out[o + c] *= x[p + c]
+        c += 1
+
+
+@helper
+def divide(out, o, x, p, n):
+    """``out[o : o + n] /= x[p : p + n]``."""
+    one = x.dtype.type(1)
+    c = 0
+    while c + 16 <= n:
+        _quotient16(out, o + c, x, p + c, one)
+        c += 16
+    if c + 8 <= n:
+        _quotient8(out, o + c, x, p + c, one)
+        c += 8
+    if c + 4 <= n:
+        _quotient4(out, o + c, x, p + c, one)
+        c += 4
+    while c < n:
+        out[o + c] /= x[p + c]
+        c += 1
+
+
+@helper
+def keep_larger(out, o, x, p, n):
+    """``out[o : o + n] = max(out[o : o + n], x[p : p + n])``; NaN in ``x`` is passed over."""
+    one = x.dtype.type(1)
+    c = 0
+    while c + 16 <= n:
+        _larger16(out, o + c, x, p + c, one)
+        c += 16
+    if c + 8 <= n:
+        _larger8(out, o + c, x, p + c, one)
+        c += 8
+    if c + 4 <= n:
+        _larger4(out, o + c, x, p + c, one)
+        c += 4
+    while c < n:
+        out[o + c] = x[p + c] if x[p + c] > out[o + c] else out[o + c]
         c += 1
 
 
@@ -153,6 +254,28 @@ def inner(a, i, b, j, n):
         total += a[i + c] * b[j + c]
         c += 1
     return total
+
+
+@helper
+def add_heads(out, o, x, p, weight, w, heads, width):
+    """``out[o + h, :] += weight[w + h] * x[p + h, :]`` for rows of ``width``."""
+    if width == 8:
+        for h in range(heads):
+            _add8(out, o + h * 8, x, p + h * 8, weight[w + h])
+    else:
+        for h in range(heads):
+            add_scaled(out, o + h * width, x, p + h * width, weight[w + h], width)
+
+
+@helper
+def dot_heads(out, o, a, i, b, j, heads, width):
+    """``out[o + h] = <a[i + h, :], b[j + h, :]>`` for rows of ``width``."""
+    if width == 8:
+        for h in range(heads):
+            out[o + h] = _dot8(a, i + h * 8, b, j + h * 8)
+    else:
+        for h in range(heads):
+            out[o + h] = inner(a, i + h * width, b, j + h * width, width)
 
 
 @helper
