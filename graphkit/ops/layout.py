@@ -107,7 +107,7 @@ def index_dtype(num_entries: int, size: int) -> torch.dtype:
 def sort_rows(values: Tensor, size: int) -> Order:
     """The entries sorted by group, equal ones in their given order."""
     if values.device.type == "cpu":
-        from graphkit.ops.numba_backend import counting_sort
+        from graphkit.ops.numba_arrays import counting_sort
 
         return Order(*counting_sort(values, size))
     dtype = index_dtype(values.numel(), size)

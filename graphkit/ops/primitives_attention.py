@@ -124,8 +124,8 @@ def _differentiable_backward(
         for value, needed in zip(inputs, ctx.needs_input_grad[1:5], strict=True)
         if needed and value is not None
     ]
-    negative_slope, dropout, backend = ctx.settings
-    out, _ = composed(edge_index, *inputs, seed, negative_slope, dropout, backend)
+    x, score_src, score_dst, score_edge = inputs
+    out, _ = composed(edge_index, x, score_src, score_dst, score_edge, seed, *ctx.settings)
     found = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
     return tuple(
         next(found) if needed and value is not None else None

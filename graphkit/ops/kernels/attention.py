@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Fused attention, forward: the weights of a few edges at a time live in a small buffer."""
 
 import numpy as np

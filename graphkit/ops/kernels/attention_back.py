@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Fused attention, backward: weights are computed anew from scores and normalisers."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Blocks of scores: read, kept below a running maximum, exponentiated, dropped.
 
 A block holds the scores of up to ``BLOCK`` entries, all heads of an entry side by side.

@@ -22,13 +22,13 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     NaN and infinities keep their meaning: only the order of operations is free.
     """
     folder = cache_folder()
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""  # type: ignore[attr-defined]
     try:
         return numba.njit(
             nogil=True, cache=folder is not None, fastmath=FAST_MATH, error_model="numpy"
         )(function)
     finally:
-        numba.config.CACHE_DIR = before
+        numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
 
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The exponential of numbers that are not positive, fast enough for a softmax."""
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from numba import types
 from numba.extending import overload
 
 from graphkit.ops.kernels.compiling import helper
-from graphkit.ops.kernels.vector import power_of_two
+from graphkit.ops.kernels.instructions import power_of_two
 
 _LOWEST, _HIGHEST = np.float32(-87.0), np.float32(88.0)
 _LOG2_E = np.float32(1.4426950408889634)

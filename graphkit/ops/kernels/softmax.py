@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Statistics of groups: largest entry and sum of exponentials, and what is made of them."""
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ def normalise(first, last, groups, num_entries, num_rows, x, width, peak, total,
 
 
 @kernel
-def centre(first, last, groups, num_entries, num_rows, alpha, grad, total, width, out):
+def centre(first, last, groups, num_entries, num_rows, alpha, width, grad, total, out):
     """``out[e] = alpha[e] * (grad[e] - total[g])``."""
     minus = alpha.dtype.type(-1)
     for i in range(first, last):

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Entries sorted by group, and the chunks that share the work."""
 
 from __future__ import annotations

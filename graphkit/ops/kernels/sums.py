@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Weighted sums over neighbours, and dot products along edges."""
 
 from __future__ import annotations

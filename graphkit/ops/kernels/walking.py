@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """How a chunk of rows is walked, and how rows that chunks cut are finished.
 
 Every row kernel has the same loop: the unit ``u`` is chunk ``u % parts`` of batch element

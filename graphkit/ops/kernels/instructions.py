@@ -1,0 +1,139 @@
+# mypy: ignore-errors
+"""Vector instructions of known width, which the compiler does not find in short loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.ir as ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+_INT32 = ir.IntType(32)
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
+    """The address of element ``offset`` of a flat array."""
+    data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
+    return builder.gep(data, [offset])
+
+
+def _vector_pointer(
+    context: Any, builder: Any, array_type: Any, array: Any, offset: Any, width: int
+) -> Any:
+    vector = ir.VectorType(context.get_value_type(array_type.dtype), width)
+    pointer = _pointer(context, builder, array_type, array, offset)
+    return builder.bitcast(pointer, vector.as_pointer())
+
+
+def _splat(builder: Any, value: Any, width: int) -> Any:
+    """A vector that holds one value everywhere."""
+    vector = ir.VectorType(value.type, width)
+    empty = ir.Constant(vector, ir.Undefined)
+    single = builder.insert_element(empty, value, ir.Constant(_INT32, 0))
+    mask = ir.Constant(ir.VectorType(_INT32, width), [0] * width)
+    return builder.shuffle_vector(single, empty, mask)
+
+
+def rowwise(width: int, combine: Callable[..., Any]) -> Any:
+    """``out[o : o + width] = combine(out[...], x[p : p + width], factor)`` for a fixed width."""
+
+    @intrinsic
+    def rowwise(typing_context, out, o, x, p, factor):
+        def generate(context, builder, signature, args):
+            size = signature.args[0].dtype.bitwidth // 8
+            target = _vector_pointer(context, builder, signature.args[0], *args[0:2], width)
+            source = _vector_pointer(context, builder, signature.args[2], *args[2:4], width)
+            old = builder.load(target, align=size)
+            new = builder.load(source, align=size)
+            value = combine(builder, old, new, _splat(builder, args[4], width))
+            builder.store(value, target, align=size)
+            return context.get_dummy_value()
+
+        return types.void(out, types.int64, x, types.int64, out.dtype), generate
+
+    return rowwise
+
+
+def add(builder: Any, old: Any, new: Any, factor: Any) -> Any:
+    """``old + factor * new``."""
+    scaled = builder.fmul(factor, new, flags=("contract",))
+    return builder.fadd(old, scaled, flags=("contract",))
+
+
+def replace(builder: Any, old: Any, new: Any, factor: Any) -> Any:
+    """``new``."""
+    return new
+
+
+def product(builder: Any, old: Any, new: Any, factor: Any) -> Any:
+    """``old * new``."""
+    return builder.fmul(old, new)
+
+
+def quotient(builder: Any, old: Any, new: Any, factor: Any) -> Any:
+    """``old / new``."""
+    return builder.fdiv(old, new)
+
+
+def larger(builder: Any, old: Any, new: Any, factor: Any) -> Any:
+    """``max(old, new)``; NaN in ``new`` is passed over."""
+    return builder.select(builder.fcmp_ordered(">", new, old), new, old)
+
+
+def dot_of(width: int) -> Any:
+    """The dot product of ``a[i : i + width]`` and ``b[j : j + width]`` for a fixed width."""
+
+    @intrinsic
+    def dot(typing_context, a, i, b, j):
+        def generate(context, builder, signature, args):
+            size = signature.args[0].dtype.bitwidth // 8
+            left = _vector_pointer(context, builder, signature.args[0], *args[0:2], width)
+            right = _vector_pointer(context, builder, signature.args[2], *args[2:4], width)
+            lanes = builder.fmul(builder.load(left, align=size), builder.load(right, align=size))
+            count = width
+            while count > 1:
+                count //= 2
+                low = ir.Constant(ir.VectorType(_INT32, count), list(range(count)))
+                high = ir.Constant(ir.VectorType(_INT32, count), list(range(count, 2 * count)))
+                lanes = builder.fadd(
+                    builder.shuffle_vector(lanes, lanes, low),
+                    builder.shuffle_vector(lanes, lanes, high),
+                )
+            return builder.extract_element(lanes, ir.Constant(_INT32, 0))
+
+        return a.dtype(a, types.int64, b, types.int64), generate
+
+    return dot
+
+
+def prefetch_for(write: int) -> Any:
+    """A prefetch of the cache line of ``x[offset]``, to read (0) or to write (1)."""
+
+    @intrinsic
+    def prefetch(typing_context, x, offset):
+        def generate(context, builder, signature, args):
+            address = _pointer(context, builder, signature.args[0], *args)
+            address = builder.bitcast(address, ir.IntType(8).as_pointer())
+            kind = ir.FunctionType(ir.VoidType(), [address.type, _INT32, _INT32, _INT32])
+            function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
+            builder.call(function, [address, *(ir.Constant(_INT32, n) for n in (write, 3, 1))])
+            return context.get_dummy_value()
+
+        return types.void(x, types.int64), generate
+
+    return prefetch
+
+
+@intrinsic
+def power_of_two(typing_context, exponent):
+    """``2.0 ** exponent`` in float32, for int32 exponents above -127."""
+
+    def generate(context, builder, signature, args):
+        biased = builder.add(args[0], ir.Constant(_INT32, 127))
+        return builder.bitcast(
+            builder.shl(biased, ir.Constant(_INT32, 23)), context.get_value_type(types.float32)
+        )
+
+    return types.float32(types.int32), generate

@@ -1,0 +1,146 @@
+"""Fused attention of the CPU backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from graphkit.ops import dropout as dropping
+from graphkit.ops.kernels import attention, attention_back, sums
+from graphkit.ops.layout import Graph
+from graphkit.ops.numba_arrays import Array, empty, flat, segment_sum, walk_of
+from graphkit.ops.threads import run
+
+
+def _keys(seed: Tensor, probability: float) -> Array:
+    """What the kernels need to decide about dropout; empty if nothing is dropped."""
+    if probability == 0:
+        return np.empty(0, np.uint32)
+    first, second = dropping.keys(seed)
+    words = [int(first), int(second), dropping.threshold(probability)]
+    return np.array(words, dtype=np.uint32)
+
+
+def _scale(like: Array, probability: float) -> Any:
+    return like.dtype.type(1 / (1 - probability) if probability < 1 else 0)
+
+
+def gat_forward(
+    graph: Graph,
+    x: Tensor,
+    score_src: Tensor,
+    score_dst: Tensor,
+    score_edge: Tensor | None,
+    negative_slope: float,
+    dropout: float,
+    seed: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """See :func:`graphkit.ops.reference.gat_forward`."""
+    batch, count, heads, width = x.shape
+    walk, features = walk_of(graph.target, batch), heads * width
+    _, others = graph.sorted_by(False)
+    out = empty(x, batch, graph.target.size, heads, width)
+    normaliser = empty(x, batch, graph.target.size, heads)
+    kind = flat(out).dtype
+    pieces = np.empty(walk.slots.size * features, kind)
+    statistics = np.empty((2, walk.slots.size * heads), kind)
+    run(
+        attention.attend_rows,
+        walk.units,
+        batch * graph.num_edges * features,
+        *walk.chunks,
+        others.numpy(),
+        walk.perm,
+        flat(x),
+        count,
+        flat(score_src),
+        flat(score_dst),
+        np.empty(0, kind) if score_edge is None else flat(score_edge),
+        score_edge is not None and score_edge.size(0) < batch,
+        kind.type(negative_slope),
+        _keys(seed, dropout),
+        _scale(pieces, dropout),
+        heads,
+        width,
+        flat(out),
+        flat(normaliser),
+        walk.slots,
+        pieces,
+        statistics,
+    )
+    attention.attend_pieces(
+        walk.slots, pieces, statistics, flat(out), flat(normaliser), heads, width
+    )
+    return out.to(x.dtype), normaliser
+
+
+def gat_backward(
+    graph: Graph,
+    x: Tensor,
+    score_src: Tensor,
+    score_dst: Tensor,
+    score_edge: Tensor | None,
+    out: Tensor,
+    normaliser: Tensor,
+    grad: Tensor,
+    negative_slope: float,
+    dropout: float,
+    seed: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """See :func:`graphkit.ops.reference.gat_backward`."""
+    batch, count, heads, width = x.shape
+    num_out, features = graph.target.size, heads * width
+    walk = walk_of(graph.source, batch)
+    _, others = graph.sorted_by(True)
+    inner_products = empty(x, batch, num_out, heads)
+    gradient = flat(grad)
+    run(
+        sums.dot_rows,
+        batch * num_out * heads,
+        batch * num_out * features,
+        gradient,
+        flat(out),
+        width,
+        flat(inner_products),
+    )
+    grad_x = empty(x, batch, count, heads, width)
+    grad_src = empty(x, batch, count, heads)
+    grad_edge = empty(x, batch, graph.num_edges, heads)
+    kind = gradient.dtype
+    pieces = np.empty(walk.slots.size * features, kind)
+    piece_src = np.empty(walk.slots.size * heads, kind)
+    run(
+        attention_back.attend_back,
+        walk.units,
+        2 * batch * graph.num_edges * features,
+        *walk.chunks,
+        others.numpy(),
+        walk.perm,
+        flat(x),
+        num_out,
+        flat(score_src),
+        flat(score_dst),
+        np.empty(0, kind) if score_edge is None else flat(score_edge),
+        score_edge is not None and score_edge.size(0) < batch,
+        kind.type(negative_slope),
+        _keys(seed, dropout),
+        _scale(pieces, dropout),
+        heads,
+        width,
+        gradient,
+        flat(normaliser),
+        flat(inner_products),
+        flat(grad_x),
+        flat(grad_src),
+        flat(grad_edge),
+        walk.slots,
+        pieces,
+        piece_src,
+    )
+    sums.add_pieces(walk.slots, pieces, flat(grad_x), features)
+    sums.add_pieces(walk.slots, piece_src, flat(grad_src), heads)
+    grad_dst = segment_sum(graph.target, grad_edge)
+    dtype = x.dtype
+    return grad_x.to(dtype), grad_src.to(dtype), grad_dst.to(dtype), grad_edge.to(dtype)
