@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, GINConv, SAGEConv, global_add_pool
+from torch_geometric.nn import models as pyg_models
 
+from benchmarks.graph_baselines import PooledGNN
 from graphkit.nn.head_linear import feature_dropout
 
 
@@ -127,8 +129,8 @@ class GIN(nn.Module):
 
 
 BASELINES: dict[str, type[nn.Module]] = {
-    cls.__name__: cls for cls in (MLP, GCN, GAT, GraphSAGE, GIN)
-}
+    cls.__name__: cls for cls in (MLP, GCN, GAT, GraphSAGE, GIN, PooledGNN)
+} | {"NodeGIN": pyg_models.GIN}
 
 
 def model_class(name: str, where: str = "recipe") -> type[nn.Module]:

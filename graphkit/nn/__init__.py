@@ -1,16 +1,20 @@
 """Drop-in layers and whole models."""
 
-from graphkit.nn.conv import FactorConv, SPAGANConv
+from graphkit.nn.conv import DisenConv, FactorConv, SPAGANConv
+from graphkit.nn.factor_balance import FactorBalance
 from graphkit.nn.factor_discriminator import FactorDiscriminator
-from graphkit.nn.models import DGCNN, SPAGAN
+from graphkit.nn.models import DGCNN, SPAGAN, FactorGCN
 from graphkit.nn.neighbours import NearestNeighbours, nearest_neighbours
 from graphkit.nn.path_sampler import PathLoader, PathSampler
 
 __all__ = [
     "DGCNN",
     "SPAGAN",
+    "DisenConv",
+    "FactorBalance",
     "FactorConv",
     "FactorDiscriminator",
+    "FactorGCN",
     "NearestNeighbours",
     "PathLoader",
     "PathSampler",

@@ -1,6 +1,7 @@
 """Message-passing layers."""
 
+from graphkit.nn.conv.disen_conv import DisenConv
 from graphkit.nn.conv.factor_conv import FactorConv
 from graphkit.nn.conv.spagan_conv import SPAGANConv
 
-__all__ = ["FactorConv", "SPAGANConv"]
+__all__ = ["DisenConv", "FactorConv", "SPAGANConv"]

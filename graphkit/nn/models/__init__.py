@@ -1,6 +1,7 @@
 """Whole models."""
 
 from graphkit.nn.models.dgcnn import DGCNN
+from graphkit.nn.models.factor_gcn import FactorGCN
 from graphkit.nn.models.spagan import SPAGAN
 
-__all__ = ["DGCNN", "SPAGAN"]
+__all__ = ["DGCNN", "SPAGAN", "FactorGCN"]
