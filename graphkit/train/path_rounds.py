@@ -34,8 +34,8 @@ class PathRounds(Callback):
         self.paths: dict[int, Any] = {}
 
     def on_fit_start(self, run: Run) -> None:
-        model: Any = run.model
-        model.paths = self.paths
+        if self.paths:
+            run.model.paths = self.paths  # type: ignore[assignment]
 
     def on_stage_end(self, run: Run) -> bool:
         if run.stage >= self.rounds:
