@@ -1,0 +1,148 @@
+"""Tasks learned one after another by one model, judged on all of them after each.
+
+One ``fit`` per task; the strategy joins through the loss (``penalty``) and before the
+optimizer's step.  The last weights of a task count: no validation data chooses an epoch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.transforms import NormalizeFeatures
+
+import graphkit.continual
+from benchmarks.fitting import Fitter
+from benchmarks.models import build
+from benchmarks.recipe import RecipeError, check_keys, nearest
+from graphkit.continual import Strategy
+from graphkit.datasets import StreamTask, TaskSequence
+from graphkit.datasets import load as load_dataset
+from graphkit.metrics import (
+    average_forgetting,
+    average_performance,
+    backward_transfer,
+    forward_transfer,
+)
+from graphkit.train import Callback, Run, Task, seed_everything
+
+MAIN = "average_performance"
+STRATEGIES = ("TWP", "EWC", "MAS", "GEM", "LwF", "FineTune", "JointTrain")
+
+
+def load(
+    name: str,
+    classes_per_task: int,
+    visible: str,
+    inter_task_edges: bool = False,
+    setting: str = "task",
+    train_per_class: int = 40,
+    val_per_class: int = 20,
+    balanced: bool = False,
+    hops: int | None = None,
+    normalize_features: bool = False,
+    seed: int = 0,
+) -> TaskSequence:
+    """The stream of a recipe's ``dataset`` section; order and split are drawn for each seed."""
+    dataset = load_dataset(name)
+    graphs: Any = dataset[0] if len(dataset) == 1 else list(dataset)
+    if normalize_features:
+        transform = NormalizeFeatures()
+        graphs = [transform(g) for g in graphs] if isinstance(graphs, list) else transform(graphs)
+    return TaskSequence(
+        graphs,
+        classes_per_task,
+        visible=visible,  # type: ignore[arg-type]
+        inter_task_edges=inter_task_edges,
+        setting=setting,  # type: ignore[arg-type]
+        train_per_class=train_per_class,
+        val_per_class=val_per_class,
+        balanced=balanced,
+        hops=hops,
+        seed=seed,
+    )
+
+
+class LearnTask(Task):
+    """One task of a stream as the trainer sees it, the strategy's penalty included."""
+
+    def __init__(self, task: StreamTask, strategy: Strategy) -> None:
+        self.task, self.strategy = task, strategy
+
+    def batches(self, seed: int) -> Iterable[StreamTask]:
+        return (self.task,)
+
+    def loss(self, model: nn.Module, batch: StreamTask) -> Tensor:
+        loss = batch.loss(model)
+        return loss + self.strategy.penalty(loss, batch.output)
+
+    def size(self, batch: StreamTask) -> int:
+        return len(batch.rows["train"])
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        return {}
+
+    def shard(self, rank: int, world_size: int) -> LearnTask:
+        mine = {**self.task.rows, "train": self.task.rows["train"][rank::world_size]}
+        labels = {**self.task.y, "train": self.task.y["train"][rank::world_size]}
+        return LearnTask(dataclasses.replace(self.task, rows=mine, y=labels), self.strategy)
+
+
+class BeforeStep(Callback):
+    """Lets a strategy change the gradient."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self.strategy = strategy
+
+    def on_backward_end(self, run: Run) -> None:
+        self.strategy.before_step()
+
+
+def make_strategy(settings: dict[str, Any], model: nn.Module) -> Strategy:
+    """The strategy of a recipe's ``strategy`` section, its keys checked."""
+    settings = dict(settings)
+    name = settings.pop("name", None)
+    if name not in STRATEGIES:
+        hint = nearest(str(name), STRATEGIES)
+        raise RecipeError(f"section 'strategy': unknown strategy {name!r}; {hint}")
+    cls = getattr(graphkit.continual, name)
+    check_keys("section 'strategy'", settings, cls, provided=("model",))
+    return cls(model, **settings)
+
+
+def learn(tasks: TaskSequence, model: nn.Module, strategy: Strategy, fit: Fitter) -> Tensor:
+    """Learns all tasks and returns scores before and after each: ``[K + 1, K]``."""
+    rows = [tasks.evaluate(model, -1)]
+    for task in tasks:
+        fit(model, LearnTask(task, strategy), [BeforeStep(strategy)], tag=f"task-{task.number}")
+        strategy.finish_task(task.losses, task.output, task.columns)
+        rows.append(tasks.evaluate(model, task.number))
+    return torch.stack(rows)
+
+
+def run(
+    dataset: dict[str, Any],
+    model: dict[str, Any],
+    strategy: dict[str, Any],
+    train: dict[str, Any],
+    *,
+    seed: int,
+    fit: Fitter,
+) -> dict[str, float]:
+    """Learns the stream with one seed and returns the metrics of its performance matrix."""
+    tasks = load(**{**dataset, "seed": seed})
+    seed_everything(seed)
+    network = build(model, tasks[0].data.num_features, tasks.num_classes)
+    scores = learn(tasks, network, make_strategy(strategy, network), fit)
+    matrix = scores[1:]
+    return {
+        "average_performance": average_performance(matrix),
+        "average_forgetting": average_forgetting(matrix),
+        "forgetting_from_best": average_forgetting(matrix, best=True),
+        "backward_transfer": backward_transfer(matrix),
+        "forward_transfer": forward_transfer(matrix, scores[0]),
+        "new_task_accuracy": float(matrix.diagonal().mean()),
+    }
