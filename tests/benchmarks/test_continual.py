@@ -1,0 +1,104 @@
+"""The continual protocol: equal to a hand-written loop, resumable, and shared among processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import recipe as recipes
+from benchmarks.continual_plots import plot_matrices, plot_over_time
+from benchmarks.fitting import Fitter
+from benchmarks.models import build
+from benchmarks.protocols import continual
+from graphkit.continual import TWP
+from graphkit.train import seed_everything
+
+DATASET = {
+    "name": "KarateClub",
+    "classes_per_task": 2,
+    "visible": "task",
+    "train_per_class": 2,
+    "val_per_class": 0,
+}
+MODEL = {"name": "GCN", "hidden_channels": 8, "dropout": 0.5}
+TRAIN = {"epochs": 5, "lr": 0.05, "monitor": None}
+STRATEGY = {"name": "TWP", "task_weight": 10.0, "topology_weight": 1e-3}
+
+
+def run(strategy: dict[str, object], **kwargs: object) -> dict[str, float]:
+    fit = Fitter(TRAIN, 0, **kwargs)
+    return continual.run(DATASET, MODEL, strategy, TRAIN, seed=0, fit=fit)
+
+
+def test_the_protocol_is_a_plain_loop() -> None:
+    tasks = continual.load(**DATASET)
+    seed_everything(0)
+    model = build(MODEL, tasks[0].data.num_features, tasks.num_classes)
+    twp, rows = TWP(model, 10.0, 1e-3), []
+    for task in tasks:
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        seed_everything(0)
+        model.train()
+        for _ in range(5):
+            optimizer.zero_grad()
+            loss = task.loss(model)
+            (loss + twp.penalty(loss)).backward()
+            optimizer.step()
+        twp.finish_task(task.losses)
+        rows.append(tasks.evaluate(model, task.number))
+    expected = torch.stack(rows)[-1].mean().item()
+    assert run(STRATEGY)["average_performance"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", continual.STRATEGIES)
+def test_every_strategy_gives_all_metrics(name: str) -> None:
+    metrics = run({"name": name})
+    assert 0 <= metrics["average_performance"] <= 1
+    assert -1 <= metrics["average_forgetting"] <= 1
+    assert metrics["backward_transfer"] == -metrics["average_forgetting"]
+    assert metrics["forgetting_from_best"] >= metrics["average_forgetting"]
+
+
+def test_a_resumed_stream_ends_where_the_whole_one_does(tmp_path: Path) -> None:
+    whole = run(STRATEGY, folder=tmp_path)
+    assert len(list(tmp_path.glob("task-*.pt"))) == 2
+    (tmp_path / "task-1.pt").unlink()
+    assert run(STRATEGY, folder=tmp_path, resume=True) == whole
+
+
+def test_shards_share_the_training_samples() -> None:
+    task = continual.load(**DATASET)[0]
+    model = build(MODEL, task.data.num_features, 4).eval()
+    whole = continual.LearnTask(task, TWP(model))
+    parts = [whole.shard(rank, 2) for rank in range(2)]
+    assert sum(part.size(part.task) for part in parts) == whole.size(task)
+    total = sum(part.loss(model, part.task) * part.size(part.task) for part in parts)
+    torch.testing.assert_close(total / whole.size(task), whole.loss(model, task))
+
+
+def test_wrong_settings_are_refused_with_a_hint() -> None:
+    with pytest.raises(recipes.RecipeError, match="did you mean 'TWP'"):
+        run({"name": "TWPP"})
+    with pytest.raises(recipes.RecipeError, match="'task_weight'"):
+        run({"name": "TWP", "task_wight": 1.0})
+
+
+def test_all_continual_recipes_are_valid_and_named_by_the_rule() -> None:
+    strategies = {"twp", "ewc", "mas", "gem", "lwf", "finetune", "joint"}
+    found = [recipes.load(name) for name in recipes.names()]
+    found = [recipe for recipe in found if recipe.protocol == "continual"]
+    assert found
+    for recipe in found:
+        strategy, backbone, _ = recipe.name.split("-", 2)
+        assert strategy in strategies
+        assert backbone in {"gcn", "gat", "gin", "graphsage"}
+        assert recipe.sections["strategy"]["name"] in continual.STRATEGIES
+
+
+def test_pictures_show_every_strategy() -> None:
+    matrices = {"one": torch.rand(3, 3), "two": torch.rand(3, 3)}
+    assert [axis.get_title() for axis in plot_matrices(matrices).axes[:2]] == ["one", "two"]
+    panels = plot_over_time(matrices).axes
+    assert [len(axis.lines) for axis in panels] == [3, 3]
