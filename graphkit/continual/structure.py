@@ -31,8 +31,8 @@ class EdgeScores:
     num_nodes: int
 
     def energy(self) -> Tensor:
-        r""":math:`\sum_i \|\mathbf{e}_i\|_2^4`, over all centres :math:`i` and heads."""
-        per_edge = self.score.square().sum(dim=1, keepdim=True)
+        r""":math:`\sum_i \|\mathbf{e}_i\|_2^4` over all centres, heads together, in float64."""
+        per_edge = self.score.double().square().sum(dim=1, keepdim=True)
         return segment_reduce(per_edge, self.target, self.num_nodes).square().sum()
 
 

@@ -38,6 +38,7 @@ from graphkit.continual.structure import Structure, structure
         "the importance is left out of that term, and so are the two weights",
         "all message passing layers count, not one chosen layer",
         "attention coefficients are taken after the softmax and without dropout",
+        "relative=True (not the default) takes the gradient of the norm's logarithm",
         "layers that transform after the sum (GIN, GraphSAGE) give their output in place of WH",
         "variant='released' reproduces the authors' program instead: task gradient counted twice, "
         "squared gradients, topology polluted by the loss, first layer only, last batch only, "
@@ -75,6 +76,9 @@ class TWP(Strategy):
         topology_weight (float, optional): :math:`\lambda_t`. (default: :obj:`1e-2`)
         beta (float, optional): :math:`\beta`; above zero, :meth:`penalty` needs the loss.
             (default: :obj:`0.0`)
+        relative (bool, optional): Take the gradient of the logarithm of the topology's norm,
+            which depends neither on the scale of features nor on the size of the graph, so that
+            one :math:`\lambda_t` serves any backbone. (default: :obj:`False`, as in the paper)
         layers (list of str, optional): The layers whose topology counts.
             (default: all of them; with ``variant="released"`` the first)
         variant (str, optional): :obj:`"paper"`, or :obj:`"released"` for what the authors'
@@ -109,6 +113,7 @@ class TWP(Strategy):
         task_weight: float = 1e4,
         topology_weight: float = 1e-2,
         beta: float = 0.0,
+        relative: bool = False,
         layers: Sequence[str] | None = None,
         variant: Literal["paper", "released"] = "paper",
     ) -> None:
@@ -117,7 +122,7 @@ class TWP(Strategy):
         if variant not in ("paper", "released"):
             raise ValueError(f"'variant' must be 'paper' or 'released', got '{variant}'")
         self.task_weight, self.topology_weight, self.beta = task_weight, topology_weight, beta
-        self.layers, self.variant = layers, variant
+        self.relative, self.layers, self.variant = relative, layers, variant
         self.quadratic = QuadraticPenalty()
 
     def penalty(self, loss: Tensor | None = None, output_fn: OutputFn | None = None) -> Tensor:
@@ -173,8 +178,8 @@ class TWP(Strategy):
                 losses = losses_of(loss_fn, self.model)
             add_to(loss, gradient(losses.sum(), parameters, retain_graph=True))
             count += losses.numel()
-            if found is not None:
-                add_to(topology, gradient(self.norm(found), parameters))
+            if found is not None and (norm := self.norm(found)).requires_grad:
+                add_to(topology, gradient(norm, parameters))
         return {name: value / count for name, value in loss.items()}, topology
 
     def watch(self) -> Any:
@@ -185,7 +190,8 @@ class TWP(Strategy):
         """The norm of the topology whose gradient is the topological importance."""
         if self.variant == "released":
             return found.scores(softmax=True)[0].score.norm()
-        return torch.stack([scores.energy() for scores in found.scores()]).sum()
+        energy = torch.stack([scores.energy() for scores in found.scores()]).sum()
+        return energy.clamp(min=1e-300).log() if self.relative else energy
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "quadratic": self.quadratic.state_dict()}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graphkit.continual import EWC, TWP, FineTune
+from graphkit.continual import EWC, TWP, FineTune, structure
 from graphkit.testing import ObjectiveSuite, assert_no_trace
 from tests.continual.problems import BACKBONES, backbone, graph, losses_of_task, wander
 
@@ -232,3 +232,27 @@ def test_errors_say_what_is_wrong() -> None:
         TWP(model, variant="released").penalty(torch.tensor(1.0))
     with pytest.raises(ValueError, match="topology_weight=0"):
         TWP(nn.Linear(2, 2)).finish_task(lambda model: model(torch.ones(3, 2)).sum(dim=1))
+
+
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_relative_topology_is_the_absolute_one_over_the_norm(name: str) -> None:
+    model, losses = backbone(name), losses_of_task(graph(), 0)
+    found = []
+    for relative in (False, True):
+        twp = TWP(model, task_weight=0.0, topology_weight=1.0, relative=relative)
+        twp.finish_task(losses)
+        found.append(twp.quadratic.weight)
+    with structure(model.eval()) as layers:
+        losses(model)
+    energy = sum(scores.energy() for scores in layers.scores())
+    for key, absolute in found[0].items():
+        torch.testing.assert_close(found[1][key] * energy, absolute)
+
+
+def test_no_edges_have_no_topology() -> None:
+    data, model = graph(), backbone("GIN")
+    data.edge_index = data.edge_index[:, :0]
+    for relative in (False, True):
+        twp = TWP(model, task_weight=0.0, topology_weight=1.0, relative=relative)
+        twp.finish_task(losses_of_task(data, 0))
+        assert all(not value.any() for value in twp.quadratic.weight.values())
