@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-import torch
 from torch import Tensor
 
 BACKENDS: dict[str, tuple[str, str | None]] = {
@@ -97,7 +96,7 @@ def _automatic(values: Tensor) -> str:
         return "reference"
     if values.device.type == "cpu":
         return "numba"
-    if values.device.type == "cuda" and values.dtype != torch.float64 and _installed("triton"):
+    if values.device.type == "cuda" and _installed("triton"):
         return "triton"
     return "torch"
 

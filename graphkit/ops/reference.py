@@ -6,12 +6,17 @@ precision is accumulated in float32. Every function is differentiable by PyTorch
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from graphkit.ops.dropout import keep_scale
 from graphkit.ops.layout import Graph, Rows
+
+Products: TypeAlias = tuple[Callable[..., Tensor], Callable[..., Tensor]]
 
 
 def wide_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -106,13 +111,15 @@ def gat_forward(
     negative_slope: float,
     dropout: float,
     seed: Tensor,
+    products: Products | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Attention-weighted sums ``[B, M, H, C]`` and the log-normaliser ``[B, M, H]``."""
+    multiply, _ = products or (spmm, sddmm)
     score = F.leaky_relu(edge_score(graph, score_src, score_dst, score_edge), negative_slope)
     alpha = softmax(graph.target, score)
     if dropout > 0:
         alpha = alpha * keep_scale(seed, alpha, dropout)
-    out = spmm(graph, alpha, widened(x), False).to(x.dtype)
+    out = multiply(graph, alpha, widened(x), False).to(x.dtype)
     return out, segment_lse(graph.target, score)
 
 
@@ -128,19 +135,21 @@ def gat_backward(
     negative_slope: float,
     dropout: float,
     seed: Tensor,
+    products: Products | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of ``x``, ``score_src``, ``score_dst`` and ``score_edge``."""
+    multiply, dot = products or (spmm, sddmm)
     score = edge_score(graph, score_src, score_dst, score_edge)
     alpha = F.leaky_relu(score, negative_slope) - normaliser[:, graph.target.values]
     alpha = dropped = alpha.exp()
-    grad_alpha = sddmm(graph, widened(x), widened(grad))
+    grad_alpha = dot(graph, widened(x), widened(grad))
     if dropout > 0:
         scale = keep_scale(seed, alpha, dropout)
         dropped, grad_alpha = alpha * scale, grad_alpha * scale
     grad_score = softmax_backward(graph.target, alpha, grad_alpha)
     grad_score = torch.where(score > 0, grad_score, negative_slope * grad_score)
     return (
-        spmm(graph, dropped, widened(grad), True).to(x.dtype),
+        multiply(graph, dropped, widened(grad), True).to(x.dtype),
         segment_sum(graph.source, grad_score).to(x.dtype),
         segment_sum(graph.target, grad_score).to(x.dtype),
         grad_score.to(x.dtype),
