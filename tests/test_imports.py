@@ -41,36 +41,38 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module")
-def probes():
-    """Three fresh interpreters that import everything and say what it took."""
+def measure():
+    """A fresh interpreter imports everything and says what it took."""
     code = PROBE.replace("ROOMS", repr(ROOMS))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-c", code]
-    found = []
-    for _ in range(3):
-        run = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
-        )
-        assert run.returncode == 0, run.stderr
-        found.append(json.loads(run.stdout))
-    return found
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
 
 
-def test_import_takes_under_a_second_more_than_pyg(probes):
-    """Processor time, so that a busy machine does not decide."""
-    assert statistics.median(probe["alone"] for probe in probes) < 1
-    assert statistics.median(probe["rooms"] for probe in probes) < 1
+@pytest.fixture(scope="module")
+def probe():
+    return measure()
 
 
-def test_import_compiles_nothing(probes):
-    assert probes[0]["compiled"] == 0
-    compilers = [name for name in probes[0]["new"] if name.startswith("torch._inductor")]
+def test_import_takes_under_a_second_more_than_pyg(probe):
+    """Processor time; the median of three decides if the first is over the limit."""
+    runs = [probe] if probe["rooms"] < 1 else [probe, measure(), measure()]
+    assert statistics.median(run["alone"] for run in runs) < 1
+    assert statistics.median(run["rooms"] for run in runs) < 1
+
+
+def test_import_compiles_nothing(probe):
+    assert probe["compiled"] == 0
+    compilers = [name for name in probe["new"] if name.startswith("torch._inductor")]
     assert not compilers
 
 
-def test_import_loads_no_optional_package(probes):
-    loaded = {name.split(".")[0] for name in probes[0]["new"]}
+def test_import_loads_no_optional_package(probe):
+    loaded = {name.split(".")[0] for name in probe["new"]}
     assert not loaded & {*OPTIONAL, *TEST_ONLY, "lightning", "lightning_fabric", "benchmarks"}
 
 
