@@ -12,6 +12,7 @@
 
 # %%
 import os
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import networkx as nx
@@ -19,7 +20,7 @@ import torch
 from torch_geometric.datasets import KarateClub
 from torch_geometric.utils import to_networkx
 
-from graphkit.nn import SPAGAN, PathLoader, PathSampler
+from graphkit.nn import SPAGAN, PathLoader, PathSampler, SPAGANConv
 from graphkit.ops import shortest_paths
 from graphkit.train import NodeTask, PathRounds, Trainer, seed_everything
 from graphkit.transforms import AddShortestPaths, paths_of
@@ -37,6 +38,7 @@ data
 # attention into edge costs, finds the paths, and lets the path network train.
 # (The club has four labelled nodes and nothing to validate on, so the figures below
 # only show the machinery; the benchmarks have the real ones.)
+
 
 # %%
 def train(costs: str = "attention", seed: int = 0) -> tuple[SPAGAN, float]:
@@ -62,11 +64,15 @@ centre = 16
 graph = to_networkx(data, to_undirected=True)
 place = nx.spring_layout(graph, seed=3)
 mine = model.paths[3][model.paths[3][:, 0] == centre].tolist()
-on_paths = {edge for path in mine for edge in zip(path, path[1:], strict=False)}
+on_paths = {edge for path in mine for edge in pairwise(path)}
 figure, axes = plt.subplots(figsize=(6.5, 5))
 colours = [plt.cm.Set2(int(label)) for label in data.y]
-nx.draw_networkx(graph, place, ax=axes, node_color=colours, edge_color="0.8", node_size=220, font_size=7)
-nx.draw_networkx_edges(graph, place, edgelist=list(on_paths), edge_color="crimson", width=2.5, ax=axes)
+nx.draw_networkx(
+    graph, place, ax=axes, node_color=colours, edge_color="0.8", node_size=220, font_size=7
+)
+nx.draw_networkx_edges(
+    graph, place, edgelist=list(on_paths), edge_color="crimson", width=2.5, ax=axes
+)
 axes.set_axis_off()
 mine
 
@@ -87,14 +93,17 @@ for costs in ("attention", "uniform", "random"):
 # ## Paths without the model
 #
 # `shortest_paths` is an ordinary function on tensors, and `AddShortestPaths` a PyG
-# transform. Both give the cheapest paths by number of nodes.
+# transform. Both give the cheapest paths by number of nodes, ready for `SPAGANConv`, the
+# layer behind the model.
 
 # %%
 cost = torch.rand(data.num_edges, generator=torch.Generator().manual_seed(0))
 shortest_paths(data.edge_index, cost, max_nodes=4, ratio=0.5)[4][:3]
 
 # %%
-AddShortestPaths(max_nodes=3, ratio=0.5)(data)
+with_paths = AddShortestPaths(max_nodes=3, ratio=0.5)(data)
+conv = SPAGANConv(data.num_features, 8, heads=2)
+conv(with_paths.x, with_paths.edge_index, paths_of(with_paths)).shape
 
 # %% [markdown]
 # ## Graphs that do not fit
