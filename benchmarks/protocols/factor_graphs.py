@@ -3,7 +3,9 @@
 70 / 10 / 20 % of the graphs train, choose the epoch and test, in the order of generation.
 Beside the micro-F1 of the labels stand GED_E and the C-Score of the first layer's factor
 graphs, with edges ranked by gate and by the score before the sigmoid, with what random gates
-reach on the same graphs (paired t-test), and how the gates are used.
+reach on the same graphs (paired t-test), and how the gates are used.  ``untrained`` figures
+are those of the same network before its first step: gates that are functions of both ends of
+an edge beat independent random ones without having learned anything.
 """
 
 from __future__ import annotations
@@ -73,17 +75,26 @@ def run(
     seed_everything(seed)
     network = build(model, graphs.num_features, graphs.num_classes)
     rest: list[Any] = [*parts, batch_size, F.binary_cross_entropy_with_logits, micro_f1, "f1"]
+    test = Batch.from_data_list(parts[2])
+    before = judge(network, test)
     factored = isinstance(network, FactorGCN)
     task = FactorTask(penalty, *rest) if factored else GraphTask(*rest)
     result = fit(network, task)
     metrics = {"test_f1": result.metrics["test_f1"], "val_f1": result.metrics["val_f1"]}
-    return metrics | judge(network, Batch.from_data_list(parts[2]))
+    untrained = {
+        name.replace("_by_", "_untrained_by_"): value
+        for name, value in before.items()
+        if name.startswith(("ged_by_", "c_by_"))
+    }
+    return metrics | untrained | judge(network, test)
 
 
 @torch.no_grad()
 def judge(network: nn.Module, batch: Any) -> dict[str, float]:
     """How the first layer's factor graphs compare with the truth and with chance."""
+    mode = network.training
     rankings = first_layer(network.eval().cpu(), batch)
+    network.train(mode)
     metrics: dict[str, float] = {}
     for name, score in rankings.items():
         found = factor_ged(score, batch.edge_factor, batch.edge_index, batch.batch)

@@ -19,7 +19,7 @@ OURS = {"name": "FactorGCN", "hidden_channels": 12, "num_factors": 3, "head": "p
 def test_reports_everything_the_issue_asks_for(objective):
     metrics = run(DATA, {**OURS, "objective": objective}, TRAIN, seed=0, fit=Fitter(TRAIN, 0))
     for ranking in ("gate", "score"):
-        for name in ("ged", "c", "t", "p"):
+        for name in ("ged", "c", "t", "p", "ged_untrained", "c_untrained"):
             assert f"{name}_by_{ranking}" in metrics
     assert {"ged_random_gate", "c_random_gate", "ged_single_graph", "saturated"} <= {*metrics}
     shares = [metrics[f"gates_{i / 10:.1f}"] for i in range(10)]
