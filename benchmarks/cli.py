@@ -32,6 +32,7 @@ DEFAULT = (
     "gcn-digits",
     "gat-digits",
     "graphsage-digits",
+    "spagan-digits",
     "gcn-karate",
     "gat-karate",
     "graphsage-karate",
