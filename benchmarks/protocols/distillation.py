@@ -1,8 +1,9 @@
 """A teacher, students of several sizes, and every way of distilling one into the other.
 
 Per seed one teacher is trained, then for every student and every budget each arm: the same
-initial weights, the same batches, the best epoch by validation loss. ``gain_…`` is an arm
-less ``labels`` of the same seed, so its deviation is that of the paired difference.
+initial weights, the same batches, the best epoch by validation. ``gain_…`` is an arm less
+``labels`` of the same seed, so its deviation is that of the paired difference; ``gain_ARM`` is
+that with the recipe's last student and last budget.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from graphkit.train import seed_everything
 
 __all__ = ["ARMS", "MAIN", "load", "run"]
 
-MAIN = "gain_converged_shallow_lsp"
+MAIN = "gain_lsp"
 OUTPUT = ("", "")
 
 ARMS: dict[str, tuple[Callable[..., DistillationLoss], float]] = {
@@ -87,6 +88,7 @@ def run(
                 metrics |= {tag: scores["test"], f"val_{tag}": scores["val"]}
                 if arm != "labels":
                     metrics[f"gain_{tag}"] = metrics[tag] - metrics[f"{stem}_labels"]
+                    metrics[f"gain_{arm}"] = metrics[f"gain_{tag}"]
     return metrics
 
 

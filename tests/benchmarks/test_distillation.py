@@ -61,7 +61,7 @@ def test_every_arm_on_the_smallest_problem() -> None:
     for arm in distillation.ARMS:
         gain = found[f"converged_shallow_{arm}"] - found["converged_shallow_labels"]
         assert found[f"gain_converged_shallow_{arm}"] == pytest.approx(gain)
-    assert distillation.MAIN in found
+    assert found[distillation.MAIN] == found["gain_converged_shallow_lsp"]
 
 
 def test_ppi_in_the_published_format(data_folder: Path) -> None:
