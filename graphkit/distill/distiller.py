@@ -18,7 +18,9 @@ Pair = tuple[str, str]
 
 
 class Distiller(nn.Module):
-    r"""Attaches distillation losses to any student and any teacher by module names.
+    r"""Attaches distillation losses to any student and any teacher by module names, for static
+    and dynamic graphs as in the `"Distilling Knowledge from Graph Convolutional Networks"
+    <https://arxiv.org/abs/2003.10477>`_ paper.
 
     Called like the student, it returns the student's output; in training mode it also reads
     the named features of both networks, and :meth:`penalty` then gives

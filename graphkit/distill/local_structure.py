@@ -19,7 +19,9 @@ DIRECTIONS = ("student_teacher", "teacher_student")
 def local_structure(
     x: Tensor, edge_index: Tensor, kernel: str = "rbf", bandwidth: float | str = "median"
 ) -> Tensor:
-    r"""How each node's neighbours share its similarity: a distribution per target.
+    r"""How each node's neighbours share its similarity, a distribution per target: the local
+    structure vectors of the `"Distilling Knowledge from Graph Convolutional Networks"
+    <https://arxiv.org/abs/2003.10477>`_ paper.
 
     .. math::
         LS_{ij} = \frac{\exp(\mathrm{SIM}(x_i, x_j))}

@@ -22,7 +22,9 @@ def edge_similarity(
     degree: int = 2,
     offset: float = 0.0,
 ) -> Tensor:
-    r"""The similarity of both ends of every edge, in float32 or better.
+    r"""The similarity of both ends of every edge, in float32 or better: the kernels of the
+    `"Distilling Knowledge from Graph Convolutional Networks" <https://arxiv.org/abs/2003.10477>`_
+    paper, and the Laplacian one of its code.
 
     .. math::
         \begin{aligned}
