@@ -33,6 +33,7 @@ DEFAULT = (
     "gat-digits",
     "graphsage-digits",
     "spagan-digits",
+    "factorgcn-digits",
     "gcn-karate",
     "gat-karate",
     "graphsage-karate",
