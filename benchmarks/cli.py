@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -121,10 +121,15 @@ def execute(
             raise ValueError("--record keeps figures of the recipe as it is; leave out --set")
         results = run_all(loaded, seeds, launch or {}, out, resume, record_results)
     except (MissingDataError, ValueError, ImportError, FloatingPointError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+        fail(error)
     if leads():
         present(results, json_file, out)
+
+
+def fail(error: Exception) -> NoReturn:
+    """Ends the command with a message instead of a traceback."""
+    Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1) from error
 
 
 def leads() -> bool:
@@ -187,15 +192,39 @@ def report(
 
 @app.command()
 def speed(
+    only: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What to time, else all: kernels gat spmm sum sddmm softmax max, "
+            "or the parts loop (training loop), paths (SPAGAN), factor (FactorGCN), distill (LSP)."
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option(help="Small sizes, a few seconds.")] = False,
-    only: Annotated[list[str] | None, typer.Argument(help="Parts to time; else all.")] = None,
     json_file: Json = None,
     out: Out = Path("runs"),
 ) -> None:
     """Times kernels, layers and the training loop against their rivals, side by side."""
-    from benchmarks.speed import run as run_speed
+    from benchmarks.runner import write_text
+    from benchmarks.speed import OPS
+    from benchmarks.speed import run as run_kernels
+    from benchmarks.speed.parts import PARTS, run_parts
+    from graphkit.datasets import MissingDataError
 
-    run_speed(quick=quick, json_file=json_file, plot=out / "speed.png", only=only)
+    wanted = only or [*OPS, *PARTS]
+    unknown = set(wanted) - {*OPS, *PARTS}
+    try:
+        if unknown:
+            raise ValueError(f"unknown {sorted(unknown)}; there are {[*OPS, *PARTS]}")
+        kernels = [name for name in wanted if name in OPS]
+        found: dict[str, Any] = {}
+        if kernels:
+            found = run_kernels(quick=quick, plot=out / "speed.png", only=kernels)
+        found |= run_parts([name for name in wanted if name in PARTS], quick, console)
+    except (MissingDataError, ValueError) as error:
+        fail(error)
+    for file in (out / "speed.json", *([json_file] if json_file else [])):
+        write_text(file, json.dumps(found, indent=1) + "\n")
+        console.print(f"figures: {file.resolve()}", soft_wrap=True, highlight=False)
 
 
 @app.command()
