@@ -1,0 +1,51 @@
+"""One measurement in a process of its own: ``python -m benchmarks.speed.child JSON``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from benchmarks.environment import ROOT
+
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
+    "MALLOC_TOP_PAD_": str(1 << 28),
+}
+RETURN_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 16), "MALLOC_TRIM_THRESHOLD_": str(1 << 16)}
+
+
+def measure(task: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
+    """Runs the task under other allocator settings and returns what it found."""
+    command = [sys.executable, "-m", "benchmarks.speed.child", json.dumps(task)]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"the measurement {task} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Does what the first argument asks for and prints the result as JSON."""
+    from benchmarks.speed.problems import Problem
+    from benchmarks.speed.timing import compare, extra_memory
+
+    task = json.loads(sys.argv[1])
+    problem = Problem(**task["problem"])
+    if task["kind"] == "memory":
+        print(json.dumps({"megabytes": extra_memory(problem, task["side"])}))
+    else:
+        print(json.dumps(compare(problem, task["repeats"])))
+
+
+if __name__ == "__main__":
+    main()
