@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks import recipe as recipes
+from benchmarks.continual_cost import ARMS, measure
 from benchmarks.continual_plots import plot_matrices, plot_over_time
+from benchmarks.continual_sweep import combinations, main
 from benchmarks.fitting import Fitter
 from benchmarks.models import build
 from benchmarks.protocols import continual
@@ -102,3 +105,20 @@ def test_pictures_show_every_strategy() -> None:
     assert [axis.get_title() for axis in plot_matrices(matrices).axes[:2]] == ["one", "two"]
     panels = plot_over_time(matrices).axes
     assert [len(axis.lines) for axis in panels] == [3, 3]
+
+
+def test_a_sweep_runs_every_combination(tmp_path: Path) -> None:
+    ranges = ["strategy.task_weight=0,10", "train.epochs=1,2"]
+    assert list(combinations(ranges))[1] == ["strategy.task_weight=0", "train.epochs=2"]
+    main(["twp-gat-digits", *ranges, "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "sweep.json").read_text())
+    assert len(rows) == 4
+    assert all(0 <= row["metrics"]["average_performance"]["mean"] <= 1 for row in rows)
+    with pytest.raises(recipes.RecipeError, match="key=value"):
+        list(combinations(["strategy.beta"]))
+
+
+def test_the_cost_of_a_step_is_taken_arm_by_arm() -> None:
+    task = continual.load(**DATASET)[0]
+    seconds = measure(task, MODEL, turns=2)
+    assert {arm: len(times) for arm, times in seconds.items()} == dict.fromkeys(ARMS, 2)
