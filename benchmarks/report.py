@@ -90,29 +90,39 @@ def is_stale(recipe: Recipe) -> bool:
     return kept["code"] != code_of(recipe) or kept["settings"] != fingerprint(recipe)
 
 
+def state(recipe: Recipe) -> str:
+    """How a recipe was run here: seeds, minutes, collapsed runs, and whether that is stale."""
+    kept = recipe.reproduced
+    if not kept:
+        return "not run here"
+    text = f"{kept['seeds']} seeds, {kept['minutes']:g} min"
+    if "collapsed" in kept["metrics"]:
+        text += f", {round(kept['metrics']['collapsed']['mean'] * kept['seeds'])} collapsed"
+    return text + (", **stale**: the code has changed since" if is_stale(recipe) else "")
+
+
 def rows(recipes: Iterable[Recipe]) -> list[list[str]]:
-    """Rows of the README's results table."""
+    """Rows of the results table: the main metric, and every other one that was reported."""
     table = []
     for recipe in recipes:
-        kept, main = recipe.reproduced, recipe.module.MAIN
-        reported = recipe.reported.get(main) or {}
-        state, ours = "not run here", "–"
-        if kept:
-            ours = number(main, kept["metrics"][main]).replace(" %", "")
-            state = f"{kept['seeds']} seeds, {kept['minutes']:g} min"
-            if is_stale(recipe):
-                state += ", **stale**: the code has changed since"
-        theirs = percent(reported) if is_rate(main) else str(reported.get("mean", "–"))
-        source = reported.get("source", "")
-        table.append([f"`{recipe.name}`", main, f"{theirs} {source}".strip(), ours, state])
+        main, ours = recipe.module.MAIN, recipe.reproduced.get("metrics", {})
+        extra = [name for name in recipe.reported if name != main and name in ours]
+        for name in (main, *extra):
+            reported = recipe.reported.get(name) or {}
+            theirs = percent(reported) if is_rate(name) else str(reported.get("mean", "–"))
+            found = number(name, ours[name]).replace(" %", "") if name in ours else "–"
+            cells = [f"`{recipe.name}`", name, f"{theirs} {reported.get('source', '')}".strip()]
+            table.append([*cells, found, state(recipe)])
     return table
 
 
 def markdown(recipes: Iterable[Recipe]) -> str:
-    """The README's results table."""
+    """The README's results table, and below it the recipes that were not run here."""
+    recipes = list(recipes)
     lines = ["| recipe | metric | reported | reproduced | run |", "|---|---|---|---|---|"]
-    lines += ["| " + " | ".join(row) + " |" for row in rows(recipes)]
-    return "\n".join(lines)
+    lines += ["| " + " | ".join(row) + " |" for row in rows(r for r in recipes if r.reproduced)]
+    waiting = ", ".join(f"`{recipe.name}`" for recipe in recipes if not recipe.reproduced)
+    return "\n".join([*lines, "", f"Ready, not run here: {waiting}."])
 
 
 def fill(text: str, name: str, content: str) -> str:
