@@ -29,7 +29,8 @@ def number(name: str, metric: dict[str, Any]) -> str:
     """A metric as people read it: rates in per cent, the rest as it is."""
     if is_rate(name):
         return f"{percent(metric)} %"
-    return f"{metric['mean']:.4g} ± {metric['std']:.2g}"
+    mean = f"{metric['mean']:.4g}"
+    return mean if metric["std"] is None else f"{mean} ± {metric['std']:.2g}"
 
 
 def is_rate(name: str) -> bool:
@@ -95,7 +96,7 @@ def state(recipe: Recipe) -> str:
     kept = recipe.reproduced
     if not kept:
         return "not run here"
-    text = f"{kept['seeds']} seeds, {kept['minutes']:g} min"
+    text = f"{kept['seeds']} seed{'s' * (kept['seeds'] > 1)}, {kept['minutes']:g} min"
     if "collapsed" in kept["metrics"]:
         text += f", {round(kept['metrics']['collapsed']['mean'] * kept['seeds'])} collapsed"
     return text + (", **stale**: the code has changed since" if is_stale(recipe) else "")
@@ -110,7 +111,10 @@ def rows(recipes: Iterable[Recipe]) -> list[list[str]]:
         for name in (main, *extra):
             reported = recipe.reported.get(name) or {}
             theirs = percent(reported) if is_rate(name) else str(reported.get("mean", "–"))
-            found = number(name, ours[name]).replace(" %", "") if name in ours else "–"
+            found = "–"
+            if name in ours:
+                lone = {"std": None} if recipe.reproduced["seeds"] == 1 else {}
+                found = number(name, {**ours[name], **lone}).replace(" %", "")
             cells = [f"`{recipe.name}`", name, f"{theirs} {reported.get('source', '')}".strip()]
             table.append([*cells, found, state(recipe)])
     return table
