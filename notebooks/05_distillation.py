@@ -77,7 +77,7 @@ ARMS = {
     "AT": lambda: (HIDDEN, AttentionTransferLoss(), 1.0),
     "MMD": lambda: (HIDDEN, MMDLoss(), 1.0),
     "GSP": lambda: (HIDDEN, GlobalStructureLoss(), 1.0),
-    "LSP": lambda: (HIDDEN, LocalStructureLoss("rbf"), 10.0),
+    "LSP": lambda: (HIDDEN, LocalStructureLoss("rbf"), 1.0),
     "G-CRD": lambda: (HIDDEN, GraphContrastiveLoss(8, 64, max_samples=512), 0.1),
 }
 scores = {name: [] for name in ("teacher", "labels", *ARMS)}
