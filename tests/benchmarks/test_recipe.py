@@ -101,7 +101,7 @@ def test_assignments() -> None:
 
 
 def test_expand() -> None:
-    assert recipes.expand(["gcn-c*", "gcn-cora", "nonsense"]) == [
+    assert recipes.expand(["gcn-ci*", "gcn-cora", "nonsense"]) == [
         "gcn-citeseer",
         "gcn-cora",
         "nonsense",
