@@ -1,6 +1,6 @@
 """Drop-in layers and whole models."""
 
-from graphkit.nn.conv import DisenConv, FactorConv, SPAGANConv
+from graphkit.nn.conv import DisenConv, FactorConv, FusedGATConv, SPAGANConv
 from graphkit.nn.factor_balance import FactorBalance
 from graphkit.nn.factor_discriminator import FactorDiscriminator
 from graphkit.nn.models import DGCNN, SPAGAN, FactorGCN
@@ -15,6 +15,7 @@ __all__ = [
     "FactorConv",
     "FactorDiscriminator",
     "FactorGCN",
+    "FusedGATConv",
     "NearestNeighbours",
     "PathLoader",
     "PathSampler",

@@ -2,6 +2,7 @@
 
 from graphkit.nn.conv.disen_conv import DisenConv
 from graphkit.nn.conv.factor_conv import FactorConv
+from graphkit.nn.conv.fused_gat_conv import FusedGATConv
 from graphkit.nn.conv.spagan_conv import SPAGANConv
 
-__all__ = ["DisenConv", "FactorConv", "SPAGANConv"]
+__all__ = ["DisenConv", "FactorConv", "FusedGATConv", "SPAGANConv"]
