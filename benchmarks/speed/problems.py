@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import GATConv
 from torch_geometric.utils import scatter, softmax
 
 from benchmarks.speed.graphs import random_edges
 from graphkit import ops
+from graphkit.nn import FusedGATConv
 
 FLOAT = 4
 INDEX = 4
@@ -43,20 +44,6 @@ class Problem:
         return asdict(self)
 
 
-class FusedAttention(nn.Module):
-    """The parameters of a ``GATConv`` without self loops, computed by ``ops.gat_attention``."""
-
-    def __init__(self, conv: GATConv) -> None:
-        super().__init__()
-        self.conv = conv
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        conv = self.conv
-        h = conv.lin(x).view(-1, conv.heads, conv.out_channels)
-        source, target = (h * conv.att_src).sum(-1), (h * conv.att_dst).sum(-1)
-        return ops.gat_attention(edge_index, h, source, target).flatten(1) + conv.bias
-
-
 def _gather_and_scatter(edge_index: Tensor, weight: Tensor, x: Tensor) -> Tensor:
     message = x[edge_index[0]] * weight.unsqueeze(-1)
     return scatter(message, edge_index[1], 0, x.size(0), "sum")
@@ -82,8 +69,9 @@ def build(problem: Problem) -> tuple[Call, Call, list[Tensor], float]:
     row, weights, per_edge = h * c * FLOAT, h * FLOAT, 2 * INDEX
     if problem.op == "gat":
         conv, x = GATConv(h * c, c, heads=h, add_self_loops=False), normal(n, h * c)
-        ours = FusedAttention(conv)
-        values = [x, *conv.parameters()]
+        ours = FusedGATConv(h * c, c, heads=h, add_self_loops=False)
+        ours.load_state_dict(conv.state_dict())
+        values = [x, *conv.parameters(), *ours.parameters()]
         moved = e * (row + weights + INDEX) + 2 * n * row
         return (lambda: ours(x, edge_index)), (lambda: conv(x, edge_index)), values, moved
     if problem.op == "spmm":

@@ -117,12 +117,17 @@ class FusedGATConv(GATConv):
         residual, x_src, x_dst = self.project(x)
         if self.add_self_loops:
             index, edge_attr = self.with_loops(index, edge_attr, x_src, x_dst)
+        if x_src is x_dst:
+            score_src, score_dst = head_scores(x_src, self.att_src, self.att_dst)
+        else:
+            (score_src,) = head_scores(x_src, self.att_src)
+            (score_dst,) = head_scores(x_dst, self.att_dst)
         attend: Any = ops.gat_attention
         result = attend(
             index,
             x_src,
-            (x_src * self.att_src).sum(-1),
-            (x_dst * self.att_dst).sum(-1),
+            score_src,
+            score_dst,
             self.negative_slope,
             self.dropout,
             self.training,
@@ -181,3 +186,14 @@ class FusedGATConv(GATConv):
         features = self.lin_edge(edge_attr).unflatten(-1, (self.heads, self.out_channels))
         score = (features * self.att_edge).sum(-1)
         return score if x_src.dim() == 3 else score.expand(x_src.size(0), -1, -1)
+
+
+def head_scores(x: Tensor, *attention: Tensor) -> tuple[Tensor, ...]:
+    """``(x * a).sum(-1)`` for each vector ``a [1, H, C]``, as one product of matrices.
+
+    The vectors form a block-diagonal matrix, so that no tensor of the size of ``x`` is made.
+    """
+    heads = x.size(-2)
+    eye = torch.eye(heads, dtype=x.dtype, device=x.device)
+    blocks = [torch.einsum("hc,hk->hck", a[0].to(x.dtype), eye).flatten(0, 1) for a in attention]
+    return (x.flatten(-2) @ torch.cat(blocks, 1)).split(heads, -1)
