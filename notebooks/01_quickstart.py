@@ -51,8 +51,7 @@ for name, result in results.items():
     plt.plot([entry["val_accuracy"] for entry in result.history], label=name)
 plt.xlabel("epoch")
 plt.ylabel("validation accuracy")
-plt.legend();
-
+plt.legend()
 # %% [markdown]
 # `graphkit.taps` reads inner features of any model without changing it.
 
@@ -68,4 +67,4 @@ from sklearn.decomposition import PCA
 place = PCA(2).fit_transform(hidden.numpy())
 plt.scatter(*place.T, c=data.y, s=4, cmap="tab10")
 plt.title("first layer of GAT, two principal components")
-plt.axis("off");
+plt.axis("off")

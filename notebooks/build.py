@@ -1,7 +1,7 @@
 """Generates the notebooks from the ``.py`` files beside them.
 
-    python notebooks/build.py           writes the .ipynb files
-    python notebooks/build.py --check   fails when one of them differs from its source
+python notebooks/build.py           writes the .ipynb files
+python notebooks/build.py --check   fails when one of them differs from its source
 """
 
 from __future__ import annotations
