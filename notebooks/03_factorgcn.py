@@ -29,7 +29,8 @@ fast = bool(os.environ.get("GRAPHKIT_FAST"))
 #
 # `FactorConv` stands where `GATConv` stood. Each block of its output belongs to one factor; the
 # gates say how much of an edge each factor has. `DisenConv`, the layer of DisenGCN, shares
-# every edge out instead: its shares add up to one.
+# every edge out instead: its shares add up to one. `FusedGATConv` is `GATConv` itself, with its
+# parameters and numbers, on the kernels that serve all three.
 
 # %%
 karate = KarateClub()[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-SMALL = 1 << 16
+SMALL = 1 << 20
 TASKS_PER_THREAD = 4
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
