@@ -181,11 +181,11 @@ def test_every_backbone_keeps_its_first_task_better_than_fine_tuning(name: str) 
     for label, weight in (("fine", 0.0), ("twp", 1e3)):
         model = backbone(name)
         twp = TWP(model, task_weight=weight, topology_weight=0.0)
-        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
         first, second = losses_of_task(data, 0), losses_of_task(data, 1)
         twp.finish_task(first)
         before = first(model).mean().item()
-        for _ in range(30):
+        for _ in range(100):
             optimizer.zero_grad()
             (10 * second(model).mean() + twp.penalty()).backward()
             optimizer.step()

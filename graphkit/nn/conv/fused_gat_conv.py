@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import GATConv
+from torch_geometric.nn import GATConv, MessagePassing
 from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor, remove_self_loops
 
 from graphkit import ops
@@ -45,7 +45,9 @@ class FusedGATConv(GATConv):
     grows with :math:`|\mathcal{E}| H`, never :math:`|\mathcal{E}| H F_{out}`. Static batches
     of features on one graph are taken, too. Dropout draws other masks than ``GATConv`` does.
     Sparse tensors, :obj:`flow="target_to_source"`, a ``size``, and runs of a PyG explainer go
-    through ``GATConv`` itself, which is the definition.
+    through ``GATConv`` itself, which is the definition. ``propagate`` is that of
+    ``MessagePassing``: once a ``GATConv`` exists, PyG puts a version without explanations into
+    its class, and a subclass would inherit it.
 
     Args:
         in_channels (int or tuple): Size of each input, or sizes of sources and targets;
@@ -79,6 +81,8 @@ class FusedGATConv(GATConv):
         >>> conv(torch.randn(3, 16), edge_index).shape
         torch.Size([3, 32])
     """
+
+    propagate = MessagePassing.propagate
 
     def __init__(
         self,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -142,6 +144,26 @@ def test_explainers_see_every_edge():
         )
         masks.append(explainer(x, EDGES).edge_mask)
     torch.testing.assert_close(masks[0], masks[1])
+
+
+FIRST = """
+import torch
+from torch_geometric.explain import Explainer, GNNExplainer
+from torch_geometric.nn import GATConv
+GATConv(2, 2)
+from graphkit.nn import FusedGATConv
+explainer = Explainer(
+    FusedGATConv(2, 2), GNNExplainer(epochs=2), explanation_type="model", edge_mask_type="object",
+    model_config={"mode": "regression", "task_level": "node", "return_type": "raw"},
+)
+mask = explainer(torch.randn(3, 2), torch.tensor([[0, 1], [1, 2]])).edge_mask
+assert mask.shape == (2,)
+"""
+
+
+def test_is_explained_where_a_gat_conv_was_made_before():
+    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_wrong_index_is_refused_by_name():
