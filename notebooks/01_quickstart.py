@@ -68,3 +68,16 @@ place = PCA(2).fit_transform(hidden.numpy())
 plt.scatter(*place.T, c=data.y, s=4, cmap="tab10")
 plt.title("first layer of GAT, two principal components")
 plt.axis("off")
+
+# %% [markdown]
+# `FusedGATConv` is PyG's `GATConv` on graphkit's kernels: the same parameters under the same
+# names, so the trained weights load, and the same output.
+
+# %%
+from graphkit.nn import FusedGATConv
+
+fused = FusedGATConv(data.num_features, 16, heads=8)
+fused.load_state_dict(model.conv1.state_dict())
+with torch.no_grad():
+    difference = (fused(data.x, data.edge_index) - hidden).abs().max()
+float(difference)
