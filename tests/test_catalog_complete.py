@@ -20,6 +20,7 @@ NO_METHODS: dict[str, str] = {
     "Distiller": "attaches losses to two models, no method of its own",
     "NearestNeighbours": "the k-NN graph of a point set, no paper of its own",
     "QuadraticPenalty": "what EWC, MAS and TWP share",
+    "SkeletonGraph": "the skeleton that models share, with the partitions of ST-GCN",
     "Strategy": "the contract of continual learning, no method of its own",
 }
 DOCUMENTED = [file.module for file in sources(ROOT, "graphkit") if ">>> " in file.text]

@@ -6,6 +6,7 @@ from graphkit.nn.factor_discriminator import FactorDiscriminator
 from graphkit.nn.models import DGCNN, SPAGAN, FactorGCN
 from graphkit.nn.neighbours import NearestNeighbours, nearest_neighbours
 from graphkit.nn.path_sampler import PathLoader, PathSampler
+from graphkit.nn.skeleton_graph import SkeletonGraph
 
 __all__ = [
     "DGCNN",
@@ -20,5 +21,6 @@ __all__ = [
     "PathLoader",
     "PathSampler",
     "SPAGANConv",
+    "SkeletonGraph",
     "nearest_neighbours",
 ]

@@ -1,0 +1,67 @@
+"""Skeletons as data: the joints' names, in the order of a format, and each joint's parent."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["LAYOUTS", "Layout"]
+
+
+class Layout(NamedTuple):
+    """The joints of a format; the root of the body is its own parent."""
+
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+
+
+def limbs(*parts: str) -> tuple[str, ...]:
+    """The parts of the left side, then those of the right side."""
+    return tuple(f"{side}_{part}" for side in ("left", "right") for part in parts)
+
+
+ARM = ("shoulder", "elbow", "wrist", "hand")
+LEG = ("hip", "knee", "ankle", "foot")
+ARMS_AND_LEGS = (*limbs(*ARM), *limbs(*LEG))
+
+LAYOUTS = {
+    "ntu-25": Layout(
+        (
+            *("spine_base", "spine_mid", "neck", "head"),
+            *ARMS_AND_LEGS,
+            *("spine_shoulder", *limbs("hand_tip", "thumb")),
+        ),
+        (
+            *(1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10),
+            *(0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11),
+        ),
+    ),
+    "kinect-20": Layout(
+        ("hip_center", "spine", "shoulder_center", "head", *ARMS_AND_LEGS),
+        (1, 2, 2, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18),
+    ),
+    "utd-mhad-20": Layout(
+        ("head", "shoulder_center", "spine", "hip_center", *ARMS_AND_LEGS),
+        (1, 1, 1, 2, 1, 4, 5, 6, 1, 8, 9, 10, 3, 12, 13, 14, 3, 16, 17, 18),
+    ),
+    "coco-17": Layout(
+        (
+            "nose",
+            *("left_eye", "right_eye", "left_ear", "right_ear"),
+            *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow"),
+            *("left_wrist", "right_wrist", "left_hip", "right_hip"),
+            *("left_knee", "right_knee", "left_ankle", "right_ankle"),
+        ),
+        (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14),
+    ),
+    "openpose-18": Layout(
+        (
+            *("nose", "neck"),
+            *("right_shoulder", "right_elbow", "right_wrist"),
+            *("left_shoulder", "left_elbow", "left_wrist"),
+            *("right_hip", "right_knee", "right_ankle"),
+            *("left_hip", "left_knee", "left_ankle"),
+            *("right_eye", "left_eye", "right_ear", "left_ear"),
+        ),
+        (1, 1, 1, 2, 3, 1, 5, 6, 2, 8, 9, 5, 11, 12, 0, 0, 14, 15),
+    ),
+}
