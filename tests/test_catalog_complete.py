@@ -18,9 +18,11 @@ NO_METHODS: dict[str, str] = {
     "DistillationLoss": "the contract of losses, no method of its own",
     "Distillation": "the callback that attaches a Distiller to a Trainer",
     "Distiller": "attaches losses to two models, no method of its own",
+    "GraphAdapter": "the contract of adapters, no method of its own",
     "NearestNeighbours": "the k-NN graph of a point set, no paper of its own",
     "QuadraticPenalty": "what EWC, MAS and TWP share",
     "SkeletonGraph": "the skeleton that models share, with the partitions of ST-GCN",
+    "Schema": "what an adapter declares about its graphs",
     "Strategy": "the contract of continual learning, no method of its own",
 }
 DOCUMENTED = [file.module for file in sources(ROOT, "graphkit") if ">>> " in file.text]
@@ -210,6 +212,34 @@ def test_stale_and_empty_reasons_are_seen(tree):
     classes = completeness.public_classes(tree)
     assert completeness.stale_exceptions(classes, {"GoodConv": "a tool"}) == []
     assert len(completeness.stale_exceptions(classes, {"GoodConv": " "})) == 1
+
+
+ADAPTER = re.sub(r"@method.*\n", "", GOOD).replace("class GoodConv", "class Box(GraphAdapter)")
+
+
+@pytest.mark.parametrize(
+    ("check", "name", "old", "new"),
+    [
+        ("export", "graphkit/adapters/__init__.py", '"Box"', ""),
+        ("test", "tests/adapters/test_box.py", "Box", "Ball"),
+        ("docstring", "graphkit/adapters/box.py", "Shapes:", "Sizes:"),
+        ("notebook", "notebooks/01.py", "Box", "Boxes"),
+    ],
+)
+def test_an_adapter_needs_all_but_a_card(check, name, old, new, tree):
+    files = {
+        "graphkit/adapters/__init__.py": '__all__ = ["Box"]\n',
+        "graphkit/adapters/box.py": ADAPTER,
+        "tests/adapters/test_box.py": "Box\n",
+        "notebooks/01.py": "GoodConv, Box\n",
+    }
+    for path, text in files.items():
+        (tree / path).parent.mkdir(exist_ok=True)
+        (tree / path).write_text(text)
+    assert all(one(tree) == [] for one in CHECKS.values())
+    edit(tree, name, old, new)
+    (complaint,) = CHECKS[check](tree)
+    assert "Box" in complaint
 
 
 def test_private_classes_are_left_alone(tree):

@@ -33,6 +33,11 @@ class PublicClass:
         return self.node.name
 
     @property
+    def is_adapter(self) -> bool:
+        """An adapter belongs to a method; the method has the card."""
+        return any(ast.unparse(base).split(".")[-1] == "GraphAdapter" for base in self.node.bases)
+
+    @property
     def card(self) -> ast.Call | None:
         calls = (d for d in self.node.decorator_list if isinstance(d, ast.Call))
         return next((d for d in calls if ast.unparse(d.func).split(".")[-1] == "method"), None)
@@ -86,33 +91,35 @@ def without_card(classes: list[PublicClass], no_methods: dict[str, str]) -> list
     return [
         f"{one.where} is exported and has no card"
         for one in classes
-        if one.exported and one.card is None and one.name not in no_methods
+        if one.exported and one.card is None and not one.is_adapter and one.name not in no_methods
     ]
 
 
 def stale_exceptions(classes: list[PublicClass], no_methods: dict[str, str]) -> list[str]:
     """Names that are excused from having a card, and have one or are gone, or give no reason."""
-    needed = {one.name for one in classes if one.exported and one.card is None}
+    bare = [one for one in classes if one.exported and one.card is None]
+    needed = {one.name for one in bare if not one.is_adapter}
     stale = [f"{name} is excused for nothing" for name in no_methods if name not in needed]
     return stale + [f"{name} has no reason" for name, why in no_methods.items() if not why.strip()]
 
 
 def without_export(classes: list[PublicClass]) -> list[str]:
-    """Classes with a card that their room does not export."""
+    """Classes with a card, and adapters, that their room does not export."""
     return [
-        f"{one.where} has a card and is not in __all__ of {one.room}"
+        f"{one.where} is a {'adapter' if one.is_adapter else 'method'} and not in __all__ of "
+        f"{one.room}"
         for one in classes
-        if one.card is not None and not one.exported
+        if (one.card is not None or one.is_adapter) and not one.exported
     ]
 
 
 def without_test(classes: list[PublicClass], root: Path) -> list[str]:
-    """Methods need a test file named after their file, exported parts a test in their room."""
+    """Methods and adapters need a test file named after theirs; exported parts need a test."""
     found = []
     for one in classes:
         path = Path(*Path(one.file.name).parts[1:])
         same = root / "tests" / path.parent / f"test_{path.name}"
-        if one.card is not None:
+        if one.card is not None or one.is_adapter:
             files = [same] if same.is_file() else []
         else:
             files = list((root / "tests" / one.room).rglob("test_*.py")) if one.exported else None
@@ -122,12 +129,17 @@ def without_test(classes: list[PublicClass], root: Path) -> list[str]:
 
 
 def incomplete_docstrings(classes: list[PublicClass]) -> list[str]:
-    """Methods need all five parts; other public classes a docstring, exported ones an example."""
+    """Methods need all five parts, adapters three.
+
+    Other public classes need a docstring, exported ones an example.
+    """
     found = []
     for one in classes:
         text = ast.get_docstring(one.node) or ""
         if one.card is not None:
             asked = list(PARTS)
+        elif one.is_adapter:
+            asked = ["Args:", "Shapes:", "an Example: that runs"]
         else:
             asked = ["an Example: that runs"] if one.exported else []
         missing = [part for part in asked if not PARTS[part].search(text)]
@@ -156,12 +168,13 @@ def unverified(classes: list[PublicClass], root: Path) -> list[str]:
 
 
 def without_notebook(classes: list[PublicClass], root: Path) -> list[str]:
-    """Methods that no notebook mentions."""
+    """Methods and adapters that no notebook mentions."""
     notebooks = list((root / "notebooks").glob("*.py"))
     return [
         f"{one.where}: no notebook mentions it"
         for one in classes
-        if one.card is not None and not any(_mentions(file, one.name) for file in notebooks)
+        if (one.card is not None or one.is_adapter)
+        and not any(_mentions(file, one.name) for file in notebooks)
     ]
 
 

@@ -20,6 +20,7 @@ FAILURE = (
     TypeError,
     ValueError,
     pickle.PicklingError,
+    pickle.UnpicklingError,
 )
 
 

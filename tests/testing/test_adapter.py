@@ -1,24 +1,21 @@
 """The adapter suite on sound toy adapters, and on one broken adapter per check."""
 
-from types import SimpleNamespace
+import dataclasses
 
+import numpy as np
 import torch
 from torch import nn
 from torch_geometric.data import Data, HeteroData
 
+from graphkit.adapters import GraphAdapter, Schema, chain_edges
 from graphkit.testing import AdapterSuite
 from tests.testing.faults import FaultList
 
 
-def chain(num_nodes: int) -> torch.Tensor:
-    step = torch.arange(max(num_nodes - 1, 0))
-    return torch.stack([step, step + 1])
-
-
-class Windows(nn.Module):
+class Windows(GraphAdapter):
     """Consecutive windows of a signal; a window is a node, an edge leads to the next one."""
 
-    schema = SimpleNamespace(
+    schema = Schema(
         node="a window of four values",
         edge="from a window to the next",
         attributes={
@@ -27,8 +24,7 @@ class Windows(nn.Module):
             "edge_weight": ("E",),
             "start": ("N",),
         },
-        undirected=False,
-        differentiable=True,
+        differentiable=("x",),
     )
 
     def __init__(self) -> None:
@@ -37,12 +33,13 @@ class Windows(nn.Module):
 
     def forward(self, signal: torch.Tensor) -> Data:
         windows = signal[: len(signal) // 4 * 4].view(-1, 4)
-        edge_index = chain(len(windows))
+        place = torch.arange(len(windows), device=signal.device)
+        edge_index = chain_edges(torch.zeros_like(place))
         return Data(
             x=self.embed(windows),
             edge_index=edge_index,
-            edge_weight=torch.ones(edge_index.size(1)),
-            start=torch.arange(len(windows)) * 4,
+            edge_weight=torch.ones(edge_index.size(1), device=signal.device),
+            start=place * 4,
             num_nodes=len(windows),
         )
 
@@ -57,35 +54,36 @@ class WindowsSuite(AdapterSuite):
     def degenerate(self):
         return {"one window": (torch.rand(4),), "none": (torch.rand(3),)}
 
+    def recovered(self, graph, signal):
+        return {"length": (graph.start[-1] + 4, torch.tensor(len(signal) // 4 * 4))}
+
 
 class TestWindows(WindowsSuite):
     """A sound adapter passes."""
 
 
-class Boxes(nn.Module):
+class Boxes(GraphAdapter):
     """Boxes in an image as two node types."""
 
-    schema = SimpleNamespace(
-        node="a box, or the image",
-        edge="a box lies in the image",
+    schema = Schema(
+        node={"box": "a box", "image": "the image"},
+        edge={"box.in.image": "a box lies in the image"},
         attributes={
             "box.x": ("N", "D"),
             "image.x": ("N", "D"),
             "box.in.image.edge_index": (2, "E"),
         },
-        undirected=False,
-        differentiable=False,
     )
 
     def forward(self, boxes: torch.Tensor, generator: torch.Generator) -> HeteroData:
         count = len(boxes)
         data = HeteroData()
-        noise = torch.rand(boxes.shape, generator=generator)
+        noise = torch.rand(boxes.shape, generator=generator, device=boxes.device)
         data["box"].x = (boxes + noise).detach()
         data["box"].num_nodes = count
         data["image"].x = boxes.detach().sum(0, keepdim=True)
         data["image"].num_nodes = 1
-        rows = torch.arange(count)
+        rows = torch.arange(count, device=boxes.device)
         data["box", "in", "image"].edge_index = torch.stack([rows, torch.zeros_like(rows)])
         return data
 
@@ -99,12 +97,22 @@ class TestBoxes(AdapterSuite):
     def example(self):
         return (torch.rand(3, 4),)
 
+    not_claimed = {"no_edge": "a box always lies in the image"}
+
     def degenerate(self):
-        return {"no box": (torch.rand(0, 4),)}
+        return {"no box": (torch.rand(0, 4),), "one box": (torch.rand(1, 4),)}
+
+    def recovered(self, graph, boxes):
+        return {"sum of boxes": (graph["image"].x[0], boxes.sum(0))}
 
 
 def suite_of(kind: type) -> type[AdapterSuite]:
-    return type(f"{kind.__name__}Suite", (WindowsSuite,), {"make": lambda self: kind()})
+    own = {name: getattr(kind, name) for name in SUITE_SIDE if name in vars(kind)}
+    return type(f"{kind.__name__}Suite", (WindowsSuite,), {"make": lambda self: kind(), **own})
+
+
+SUITE_SIDE = ("degenerate", "recovered")
+"""Methods of a fault that belong to its test: the test itself is broken."""
 
 
 FAULTS = FaultList(suite_of)
@@ -167,6 +175,12 @@ class ShortEdges(Changed):
 
 
 @FAULTS.caught_by("edges")
+class NoEdgeAtAll(Changed):
+    def spoil(self, data):
+        data.edge_index, data.edge_weight = data.edge_index[:, :0], data.edge_weight[:0]
+
+
+@FAULTS.caught_by("edges")
 class WeightOfNoEdge(Changed):
     def spoil(self, data):
         data.edge_weight = data.edge_weight[1:]
@@ -194,13 +208,27 @@ class OtherShape(Changed):
 
 @FAULTS.caught_by("schema")
 class Speechless(Windows):
-    schema = SimpleNamespace(**{**vars(Windows.schema), "edge": ""})
+    schema = dataclasses.replace(Windows.schema, edge="")
 
 
 @FAULTS.caught_by("deterministic", "copies")
 class Noisy(Changed):
     def spoil(self, data):
         data.x = data.x + torch.rand_like(data.x)
+
+
+@FAULTS.caught_by("deterministic")
+class SeedsTheWorld(Windows):
+    def forward(self, signal):
+        torch.manual_seed(0)
+        return super().forward(signal)
+
+
+@FAULTS.caught_by("deterministic")
+class DrawsFromNumpy(Windows):
+    def forward(self, signal):
+        np.random.rand()  # noqa: NPY002
+        return super().forward(signal)
 
 
 @FAULTS.caught_by("batches")
@@ -241,6 +269,28 @@ class LeavesEvalMode(Windows):
 
 
 @FAULTS.caught_by("differentiable")
+class CutsTheGradient(Changed):
+    def spoil(self, data):
+        data.x = data.x * 0
+
+
+@FAULTS.caught_by("schema")
+class UnexplainedLabel(Windows):
+    schema = Schema(
+        **{
+            **vars(Windows.schema),
+            "attributes": {**Windows.schema.attributes, "y": ("N",)},
+            "y": " ",
+        }
+    )
+
+    def forward(self, signal):
+        data = super().forward(signal)
+        data.y = torch.zeros_like(data.start)
+        return data
+
+
+@FAULTS.caught_by("differentiable")
 class Detached(Changed):
     def spoil(self, data):
         data.x = data.x.detach()
@@ -248,13 +298,79 @@ class Detached(Changed):
 
 @FAULTS.caught_by("differentiable")
 class UndeclaredGradient(Windows):
-    schema = SimpleNamespace(**{**vars(Windows.schema), "differentiable": False})
+    schema = dataclasses.replace(Windows.schema, differentiable=())
+
+
+@FAULTS.caught_by("degenerate", "batches")
+class ForgetsWeights(Changed):
+    def spoil(self, data):
+        if data.num_nodes < 2:
+            del data.edge_weight
+
+
+@FAULTS.caught_by("degenerate", "batches")
+class OtherTypeWhenSmall(Changed):
+    def spoil(self, data):
+        data.start = data.start.float() if data.num_nodes < 2 else data.start
+
+
+@FAULTS.caught_by("degenerate")
+class NeedsTwoWindows(Changed):
+    def spoil(self, data):
+        data.x = data.x / (data.x.std(0, correction=0) if len(data.x) else 1)
 
 
 @FAULTS.caught_by("degenerate")
 class NeedsAWindow(Changed):
     def spoil(self, data):
         data.x = data.x - data.x.amax()
+
+
+@FAULTS.caught_by("no_node")
+class NoEmptyCase(Windows):
+    def degenerate(self):
+        return {"one window": (torch.rand(4),)}
+
+
+@FAULTS.caught_by("single_node", "no_edge")
+class NoSingleCase(Windows):
+    def degenerate(self):
+        return {"two windows": (torch.rand(8),), "none": (torch.rand(0),)}
+
+
+@FAULTS.caught_by("large_k")
+class NoLargeK(Windows):
+    k = 3
+
+
+@FAULTS.caught_by("recovers")
+class ForgetsWhere(Changed):
+    def spoil(self, data):
+        data.start = data.start + 1
+
+
+@FAULTS.caught_by("recovers")
+class ReadsNothing(Windows):
+    def recovered(self, graph, signal):
+        return {}
+
+
+@FAULTS.caught_by("round_trip")
+class HoldsAModule(Changed):
+    def spoil(self, data):
+        data.network = self.embed
+
+
+@FAULTS.caught_by("follows_device")
+class DefaultDevice(Changed):
+    def spoil(self, data):
+        data.start = torch.arange(data.num_nodes) * 4
+
+
+@FAULTS.caught_by("follows_device")
+class FollowsDefault(Changed):
+    def spoil(self, data):
+        data.x = data.x + float(torch.get_default_device().type == "meta")
 
 
 @FAULTS.caught_by("trains_a_layer")
@@ -276,4 +392,4 @@ def test_fault_is_caught(kind, check):
 
 
 def test_every_check_has_a_fault():
-    assert FAULTS.unproven(AdapterSuite) == {"device"}
+    assert FAULTS.unproven(AdapterSuite) == {"cuda"}

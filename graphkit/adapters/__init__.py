@@ -1,0 +1,22 @@
+"""What is not a graph goes in, an ordinary PyG graph comes out; by what the nodes are."""
+
+from graphkit.adapters.builders import (
+    bipartite_edges,
+    chain_edges,
+    complete_edges,
+    grid_edges,
+    knn_edges,
+    lattice_edges,
+)
+from graphkit.adapters.graph_adapter import GraphAdapter, Schema
+
+__all__ = [
+    "GraphAdapter",
+    "Schema",
+    "bipartite_edges",
+    "chain_edges",
+    "complete_edges",
+    "grid_edges",
+    "knn_edges",
+    "lattice_edges",
+]
