@@ -13,10 +13,15 @@ from graphkit.datasets.registry import (
     dataset_cards,
     find_card,
 )
+from graphkit.datasets.scene_parser import format_scene, parse_scene
+from graphkit.datasets.scene_vocabulary import SceneVocabulary
 from graphkit.datasets.splits import class_split
 from graphkit.datasets.synthetic_factor_graphs import SyntheticFactorGraphs
+from graphkit.datasets.synthetic_scenes import SyntheticScenes
 from graphkit.datasets.task_sequence import StreamTask, TaskSequence
 from graphkit.datasets.tox21 import Tox21
+from graphkit.datasets.visual_genome import VisualGenomeGraphs
+from graphkit.datasets.vrd import VRDSceneGraphs
 
 __all__ = [
     "DamagedDataError",
@@ -25,16 +30,22 @@ __all__ = [
     "MissingDataError",
     "ModelNet10Points",
     "OGBNArxiv",
+    "SceneVocabulary",
     "StreamTask",
     "SyntheticFactorGraphs",
+    "SyntheticScenes",
     "TaskSequence",
     "Tox21",
     "UnknownDatasetError",
+    "VRDSceneGraphs",
+    "VisualGenomeGraphs",
     "cache_root",
     "class_split",
     "data_root",
     "dataset_cards",
     "find_card",
+    "format_scene",
     "gin_folds",
     "load",
+    "parse_scene",
 ]

@@ -99,6 +99,11 @@ def check_text(path: Path) -> int:
     return len(table)
 
 
+def check_aliases(path: Path) -> int:
+    """Lines of names, parted by commas."""
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
 CHECKS: dict[str, Callable[[Path], int]] = {
     ".npz": check_zip,
     ".npy": check_npy,
@@ -125,6 +130,7 @@ def check_files(paths: Iterable[Path]) -> dict[Path, int]:
     for path in paths:
         pickled = check_pickle if path.name.startswith("ind.") else None
         check = CHECKS.get(path.suffix, pickled)
+        check = check_aliases if path.name.endswith("_alias.txt") else check
         try:
             if path.stat().st_size == 0:
                 raise ValueError("it is empty")

@@ -166,6 +166,11 @@ SHCHUR = "https://github.com/shchur/gnn-benchmark/tree/master/data/npz"
 G2G = "https://github.com/abojchevski/graph2gauss/tree/master/data"
 PPI_PARTS = ("feats.npy", "graph_id.npy", "graph.json", "labels.npy")
 ARXIV_RAW = ("edge", "node-feat", "node-label", "node_year", "num-node-list", "num-edge-list")
+VG_FILES = ("image_data.json", "objects.json", "relationships.json", "object_alias.txt")
+VG_FILES += ("relationship_alias.txt", "vg_splits.json")
+VG_SETTINGS = ("variant", "min_image_size", "min_object_size", "min_object_instances")
+VG_SETTINGS += ("min_predicate_instances", "min_objects", "max_objects", "min_triples")
+VG_SETTINGS += ("max_triples",)
 
 CARDS = (
     DatasetCard(
@@ -308,6 +313,36 @@ CARDS = (
         build_options=("num_points", "seed"),
         counts={"classes": 10},
         source="modelnet10.npz of https://github.com/amitregmi/VoxNet-Google-Colab",
+    ),
+    DatasetCard(
+        name="VRD",
+        about="scene graphs of photographs, 100 categories, 70 predicates",
+        loader="graphkit.datasets.vrd:VRDSceneGraphs",
+        folder="VRD",
+        files=("annotations_train.json", "annotations_test.json"),
+        raw="",
+        options={"split": ("train", "test")},
+        counts={"classes": 100},
+        source=(
+            "data/VRD/annotations_train.json and annotations_test.json of "
+            "https://github.com/StanfordVL/ReferringRelationships"
+        ),
+        terms="MIT (repository)",
+    ),
+    DatasetCard(
+        name="VisualGenome",
+        about="scene graphs of photographs, 178 categories, 45 predicates",
+        loader="graphkit.datasets.visual_genome:VisualGenomeGraphs",
+        folder="VisualGenome",
+        files=VG_FILES,
+        raw="",
+        options={"split": ("train", "val", "test"), **dict.fromkeys(VG_SETTINGS, ())},
+        build_options=VG_SETTINGS,
+        source=(
+            "https://homes.cs.washington.edu/~ranjay/visualgenome/api.html (version 1.4), and "
+            "sg2im/data/vg_splits.json of https://github.com/google/sg2im"
+        ),
+        terms="CC BY 4.0",
     ),
     DatasetCard(
         name="Reddit",

@@ -1,0 +1,119 @@
+import json
+import time
+
+import pytest
+import torch
+
+from graphkit.datasets import SceneVocabulary, SyntheticScenes, format_scene, parse_scene
+
+NAMES = SceneVocabulary(
+    ("sheep", "tree", "grass", "sky", "traffic light", "light", "top"),
+    ("by", "on", "on the top of", "above", "in the front of"),
+)
+
+
+def triples(data):
+    source, target = data.edge_index.tolist()
+    return list(zip(source, data.edge_attr.tolist(), target, strict=True))
+
+
+def test_chain():
+    data = parse_scene("sheep by tree on grass", NAMES)
+    assert data.x.tolist() == [0, 1, 2]
+    assert triples(data) == [(0, 0, 1), (1, 1, 2)]
+    assert data.validate()
+    assert data.num_nodes == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "found"),
+    [
+        ("Sheep ON the Grass", [0, 2], [(0, 1, 1)]),
+        ("sheep on the top of a tree", [0, 1], [(0, 2, 1)]),
+        ("sheep on the top", [0, 6], [(0, 1, 1)]),
+        ("traffic light in the front of sky", [4, 3], [(0, 4, 1)]),
+        ("sheep by sheep", [0], [(0, 0, 0)]),
+        ("sheep#1 by sheep#2; sheep#2 on grass", [0, 0, 2], [(0, 0, 1), (1, 1, 2)]),
+        ("traffic light#2 by traffic light", [4, 4], [(0, 0, 1)]),
+        ("sky, sheep\n tree by sheep;", [3, 0, 1], [(2, 0, 1)]),
+        ("the sky", [3], []),
+        ("", [], []),
+        (" ; ", [], []),
+    ],
+)
+def test_text(text, x, found):
+    data = parse_scene(text, NAMES)
+    assert data.x.tolist() == x
+    assert triples(data) == found
+    assert data.edge_index.shape == (2, len(found))
+    assert data.edge_index.dtype == data.x.dtype == data.edge_attr.dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("scene", "message"),
+    [
+        ("shepe by tree", "no object is called 'shepe'; did you mean 'sheep'"),
+        ("sheep buy tree", "no predicate is called 'buy'; did you mean 'by'"),
+        ("sheep by trea; sky", "'sheep by trea': no object is called 'trea'"),
+        ("sheep by", "'sheep by' ends with a predicate"),
+        ("by tree", "no object is called 'by'"),
+        ("sheep tree", "no predicate is called 'tree'"),
+        ("zzz", "there are 7, such as 'sheep'"),
+        ('{"objects": ["sheep"', "not valid JSON"),
+        ({"relationships": []}, "'objects'"),
+        ({"objects": [], "boxes": []}, "boxes"),
+        ({"objects": ["shep"]}, "did you mean 'sheep'"),
+        ({"objects": ["sheep"], "relationships": [[0, "by", 1]]}, "names object 1.*has 1 objects"),
+        ({"objects": ["sheep"], "relationships": [[-1, "by", 0]]}, "names object -1"),
+        ({"objects": ["sheep"], "relationships": [[0, "bye", 0]]}, "did you mean 'by'"),
+        ({"objects": ["sheep"], "relationships": [[0, "by"]]}, "subject, predicate, object"),
+        ([["sheep", "by"]], "subject, predicate, object"),
+        (["sheep by tree"], "subject, predicate, object"),
+        ([["sheep", "by", "trees"]], "did you mean 'tree'"),
+        (7, "got int"),
+    ],
+)
+def test_malformed_scenes_are_named(scene, message):
+    with pytest.raises(ValueError, match=message):
+        parse_scene(scene, NAMES)
+
+
+def test_json_of_the_released_code_and_triples_of_names():
+    scene = {"objects": ["sheep", "sheep", "sky"], "relationships": [[0, "by", 1], [2, "above", 0]]}
+    data = parse_scene(json.dumps(scene), NAMES)
+    assert data.x.tolist() == [0, 0, 3]
+    assert triples(data) == [(0, 0, 1), (2, 3, 0)]
+    same = parse_scene('[["sheep", "by", "sheep#2"], ["sky", "above", "sheep"]]', NAMES)
+    assert same.x.tolist() == [0, 0, 3]
+    assert triples(same) == triples(data)
+    assert parse_scene({"objects": []}, NAMES).num_nodes == 0
+
+
+def test_text_and_graph_go_round():
+    scenes = SyntheticScenes(num_graphs=40)
+    for data in scenes:
+        text = format_scene(data, scenes.vocabulary)
+        again = parse_scene(text, scenes.vocabulary)
+        assert format_scene(again, scenes.vocabulary) == text
+        assert sorted(again.x.tolist()) == sorted(data.x.tolist())
+
+
+@pytest.mark.parametrize("one_chain", [True, False])
+def test_ten_thousand_objects(one_chain):
+    names = [f"sheep#{i}" for i in range(2, 10_002)]
+    text = " by ".join(names) if one_chain else "; ".join(names)
+    started = time.perf_counter()
+    data = parse_scene(text, NAMES)
+    assert time.perf_counter() - started < 5
+    assert data.num_nodes == 10_000
+    assert data.num_edges == (9_999 if one_chain else 0)
+
+
+def test_vocabulary_refuses_doubles_and_empty_names():
+    with pytest.raises(ValueError, match="'objects' must hold different names"):
+        SceneVocabulary(("a", "a"), ("on",))
+    with pytest.raises(ValueError, match="'predicates' must hold different names"):
+        SceneVocabulary(("a",), ("on", " "))
+    assert (NAMES.num_objects, NAMES.num_predicates) == (7, 5)
+    with pytest.raises(ValueError, match="no predicate is called 'bi'"):
+        NAMES.predicate_id("bi")
