@@ -24,7 +24,8 @@ app = typer.Typer(
         "  python -m benchmarks list                        what there is to run\n\n"
         "  python -m benchmarks run gcn-cora --seeds 3      one recipe, three seeds\n\n"
         "  python -m benchmarks run gat-cora --set train.epochs=50\n\n"
-        "  python -m benchmarks run gat-cora --resume       go on where a killed run stopped"
+        "  python -m benchmarks run gat-cora --resume       go on where a killed run stopped\n\n"
+        "  python -m benchmarks run adapters                all image-side methods, as one table"
     ),
 )
 
@@ -73,7 +74,9 @@ def list_recipes() -> None:
 
 @app.command()
 def run(
-    recipes: Annotated[list[str], typer.Argument(help="Recipe names, or 'all'; see 'list'.")],
+    recipes: Annotated[
+        list[str], typer.Argument(help="Recipe or group names, or 'all'; see 'list'.")
+    ],
     seeds: Seeds = None,
     devices: Devices = "1",
     nodes: Nodes = 1,

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).parent / "recipes"
-FIELDS = ("about", "protocol", "seeds", "reported", "reproduced")
+FIELDS = ("about", "protocol", "seeds", "group", "reported", "reproduced")
 
 
 class RecipeError(ValueError):
@@ -33,6 +33,7 @@ class Recipe:
         sections (dict): Keyword arguments of the protocol's ``run``.
         reported (dict): Published figures: ``{metric: {mean, std, source}}``.
         reproduced (dict): Our figures; written by the runner alone.
+        group (str): A name under which recipes are run together.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Recipe:
     sections: dict[str, Any]
     reported: dict[str, Any] = field(default_factory=dict)
     reproduced: dict[str, Any] = field(default_factory=dict)
+    group: str = ""
 
     @property
     def path(self) -> Path:
@@ -83,15 +85,21 @@ def names() -> list[str]:
 
 
 def expand(wanted: Iterable[str]) -> list[str]:
-    """Recipe names behind what a user typed: a name, ``all``, or a name with ``*``."""
+    """Recipe names behind what a user typed: a name, a name with ``*``, a group, or ``all``."""
     import fnmatch
 
     found: list[str] = []
     for word in wanted:
         pattern = "*" if word == "all" else word
-        matches = fnmatch.filter(names(), pattern) or [word]
+        matches = fnmatch.filter(names(), pattern) or members(word) or [word]
         found += [name for name in matches if name not in found]
     return found
+
+
+def members(group: str) -> list[str]:
+    """Names of the recipes with ``group: GROUP``, sorted."""
+    line = f"group: {group}"
+    return [name for name in names() if line in (FOLDER / f"{name}.yaml").read_text().splitlines()]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

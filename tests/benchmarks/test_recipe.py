@@ -107,3 +107,12 @@ def test_expand() -> None:
         "nonsense",
     ]
     assert recipes.expand(["all"]) == recipes.names()
+
+
+def test_a_group_stands_for_its_recipes(folder: Path) -> None:
+    for name, group in (("a", "moments"), ("b", "other"), ("c", "moments")):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({**GOOD, "group": group}))
+    assert recipes.expand(["moments"]) == ["a", "c"]
+    assert recipes.expand(["b", "moments"]) == ["b", "a", "c"]
+    assert recipes.expand(["nothing"]) == ["nothing"]
+    assert recipes.load("a").group == "moments"

@@ -1,0 +1,209 @@
+"""Pictures of graphs, those of adapters above all: over an image, over time, as a layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data, HeteroData
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["as_layout", "over_image", "over_time"]
+
+Graph = Data | HeteroData
+Places = dict[str, np.ndarray]
+MARKERS = "os^Dv*P"
+
+
+def over_image(graph: Graph, image: Tensor | None = None, **options: Any) -> Axes:
+    """Draws a graph at the ``pos``, (row, column), of its nodes.
+
+    Args:
+        graph (Data or HeteroData): Node types without ``pos`` are left out.
+        image (torch.Tensor, optional): What lies below. (default: :obj:`None`)
+        **options (optional): ``axes`` to draw on; ``color``, a node attribute or one value per
+            node; ``nodes`` and ``edges``, the types to draw; ``width``, an edge attribute;
+            ``size`` of the nodes; ``title``.
+
+    Shapes:
+        - **input:** image :math:`(H, W)`, :math:`(H, W, 3)` or :math:`(3, H, W)`
+
+    Raises:
+        ValueError: If no node has a place.
+        ImportError: If matplotlib is missing.
+
+    Example:
+        >>> import torch
+        >>> from graphkit.adapters import grid_edges
+        >>> pos = torch.cartesian_prod(torch.arange(2), torch.arange(3))
+        >>> data = Data(pos=pos, edge_index=grid_edges(2, 3), num_nodes=6)
+        >>> axes = over_image(data, torch.rand(2, 3))
+        >>> axes.get_xlabel()
+        'column'
+    """
+    places = {k: _numpy(s.pos)[:, [1, 0]] for k, s in _nodes(graph).items() if "pos" in s}
+    axes = _draw(graph, places, "pos", **options)
+    if image is not None:
+        flat = _numpy(image)
+        flat = flat.transpose(1, 2, 0) if flat.ndim == 3 and len(flat) in (1, 3) else flat
+        axes.imshow(flat, cmap="gray", zorder=-1)
+    elif not axes.yaxis_inverted():
+        axes.invert_yaxis()
+    axes.set(xlabel="column", ylabel="row")
+    return axes
+
+
+def over_time(graph: Graph, lane: str | None = None, **options: Any) -> Axes:
+    """Draws a graph along a time axis, by the nodes' ``time`` or the middle of their ``span``.
+
+    Args:
+        graph (Data or HeteroData): Node types with neither are left out.
+        lane (str, optional): The node attribute that is the height; by default the column of
+            ``pos``, else the number of the node.
+        **options (optional): As in :func:`over_image`.
+
+    Raises:
+        ValueError: If no node has a time.
+        ImportError: If matplotlib is missing.
+
+    Example:
+        >>> import torch
+        >>> span = torch.tensor([[0.0, 2.0], [1.0, 4.0]])
+        >>> data = Data(span=span, edge_index=torch.tensor([[0], [1]]), num_nodes=2)
+        >>> axes = over_time(data)
+        >>> len(axes.collections)
+        3
+    """
+    timed = {k: s for k, s in _nodes(graph).items() if "time" in s or "span" in s}
+    places = {k: np.stack([_when(s), _lane(s, lane)], 1) for k, s in timed.items()}
+    axes = _draw(graph, places, "time", **options)
+    for kind, store in timed.items():
+        if "span" in store and kind in options.get("nodes", timed):
+            start, end = _numpy(store.span).T
+            axes.hlines(places[kind][:, 1], start, end, alpha=0.4, linewidth=3, color="tab:blue")
+    axes.set(xlabel="time", ylabel=lane or "")
+    return axes
+
+
+def as_layout(graph: Graph, seed: int = 0, **options: Any) -> Axes:
+    """Draws a graph where networkx's spring layout puts its nodes.
+
+    Args:
+        graph (Data or HeteroData): Any graph.
+        seed (int, optional): Seed of the layout. (default: :obj:`0`)
+        **options (optional): As in :func:`over_image`.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+
+    Example:
+        >>> from torch_geometric.datasets import KarateClub
+        >>> axes = as_layout(KarateClub()[0], color="y")
+        >>> axes.get_xticks().tolist()
+        []
+    """
+    import networkx as nx
+
+    nodes = _nodes(graph)
+    ends = np.cumsum([store.num_nodes for store in nodes.values()])
+    first = dict(zip(nodes, ends - [store.num_nodes for store in nodes.values()], strict=True))
+    whole = nx.Graph()
+    whole.add_nodes_from(range(int(ends[-1])))
+    for (source, _, target), store in _edges(graph).items():
+        row, col = _numpy(store.edge_index)
+        whole.add_edges_from(zip(row + first[source], col + first[target], strict=True))
+    spots = nx.spring_layout(whole, seed=seed)
+    found = np.array([spots[i] for i in range(len(whole))]).reshape(-1, 2)
+    places = {kind: found[first[kind] :][: store.num_nodes] for kind, store in nodes.items()}
+    axes = _draw(graph, places, "node", **options)
+    axes.set(xticks=[], yticks=[])
+    return axes
+
+
+def _draw(
+    graph: Graph,
+    places: Places,
+    what: str,
+    axes: Axes | None = None,
+    color: str | Tensor | Mapping[str, Tensor] | None = None,
+    nodes: tuple[str, ...] | None = None,
+    edges: tuple[str, ...] | None = None,
+    width: str | None = None,
+    size: float = 25.0,
+    title: str = "",
+) -> Axes:
+    """Nodes as marks, one kind of mark per type, and edges as lines, one colour per type."""
+    try:
+        from matplotlib import pyplot
+        from matplotlib.collections import LineCollection
+    except ImportError as error:
+        raise ImportError('pictures need matplotlib: pip install "graphkit[bench]"') from error
+    if not places:
+        raise ValueError(f"'graph' has no node with a '{what}' to draw it at: {graph}")
+    shown = {kind: spots for kind, spots in places.items() if nodes is None or kind in nodes}
+    axes = pyplot.subplots()[1] if axes is None else axes
+    relations = {
+        kind: store
+        for kind, store in _edges(graph).items()
+        if kind[0] in shown and kind[2] in shown and (edges is None or kind[1] in edges)
+    }
+    for i, ((source, relation, target), store) in enumerate(relations.items()):
+        row, col = _numpy(store.edge_index)
+        lines = np.stack([shown[source][row], shown[target][col]], axis=1)
+        widths = np.ones(len(lines)) if width is None else _scaled(_numpy(store[width]))
+        shade = f"C{i}" if relation else "gray"
+        axes.add_collection(
+            LineCollection(list(lines), linewidths=widths, alpha=0.5, color=shade, label=relation)
+        )
+    for (kind, spots), marker in zip(shown.items(), MARKERS * 9, strict=False):
+        shades = _values(_nodes(graph)[kind], kind, color)
+        look = {"color": "black"} if shades is None else {"c": shades, "cmap": "viridis"}
+        axes.scatter(*spots.T, s=size, marker=marker, zorder=2, label=kind or None, **look)
+    axes.autoscale_view()
+    axes.set_title(title)
+    if isinstance(graph, HeteroData):
+        axes.legend(fontsize="small")
+    return axes
+
+
+def _values(store: Any, kind: str, color: Any) -> np.ndarray | None:
+    if isinstance(color, Mapping):
+        color = color.get(kind)
+    if isinstance(color, str):
+        color = getattr(store, color, None)
+    return None if color is None else _numpy(color)
+
+
+def _scaled(weights: np.ndarray) -> np.ndarray:
+    return 3 * np.abs(weights) / max(np.abs(weights).max(initial=0.0), 1e-12)
+
+
+def _when(store: Any) -> np.ndarray:
+    return _numpy(store.time) if "time" in store else _numpy(store.span).mean(1)
+
+
+def _lane(store: Any, lane: str | None) -> np.ndarray:
+    if lane is None and "pos" in store:
+        return _numpy(store.pos)[:, 1]
+    return np.arange(store.num_nodes) if lane is None else _numpy(store[lane])
+
+
+def _numpy(value: Any) -> np.ndarray:
+    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+
+
+def _nodes(graph: Graph) -> dict[str, Any]:
+    if isinstance(graph, Data):
+        return {"": graph}
+    return {kind: graph[kind] for kind in graph.node_types}
+
+
+def _edges(graph: Graph) -> dict[tuple[str, str, str], Any]:
+    if isinstance(graph, Data):
+        return {("", "", ""): graph}
+    return {kind: graph[kind] for kind in graph.edge_types}
