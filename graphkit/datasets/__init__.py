@@ -6,6 +6,7 @@ from graphkit.datasets.folders import cache_root, data_root
 from graphkit.datasets.folds import gin_folds
 from graphkit.datasets.loading import load
 from graphkit.datasets.modelnet_points import ModelNet10Points
+from graphkit.datasets.nw_ucla import NWUCLA
 from graphkit.datasets.ogbn_arxiv import OGBNArxiv
 from graphkit.datasets.registry import (
     DatasetCard,
@@ -13,27 +14,37 @@ from graphkit.datasets.registry import (
     dataset_cards,
     find_card,
 )
+from graphkit.datasets.scene_batch import KnockOut, SceneBatch
 from graphkit.datasets.scene_parser import format_scene, parse_scene
 from graphkit.datasets.scene_vocabulary import SceneVocabulary
+from graphkit.datasets.skeletons import SkeletonDataset
 from graphkit.datasets.splits import class_split
 from graphkit.datasets.synthetic_factor_graphs import SyntheticFactorGraphs
 from graphkit.datasets.synthetic_scenes import SyntheticScenes
+from graphkit.datasets.synthetic_skeletons import SyntheticSkeletons
 from graphkit.datasets.task_sequence import StreamTask, TaskSequence
 from graphkit.datasets.tox21 import Tox21
+from graphkit.datasets.utd_mhad import UTDMHAD
 from graphkit.datasets.visual_genome import VisualGenomeGraphs
 from graphkit.datasets.vrd import VRDSceneGraphs
 
 __all__ = [
+    "NWUCLA",
+    "UTDMHAD",
     "DamagedDataError",
     "DatasetCard",
     "DigitsGraph",
+    "KnockOut",
     "MissingDataError",
     "ModelNet10Points",
     "OGBNArxiv",
+    "SceneBatch",
     "SceneVocabulary",
+    "SkeletonDataset",
     "StreamTask",
     "SyntheticFactorGraphs",
     "SyntheticScenes",
+    "SyntheticSkeletons",
     "TaskSequence",
     "Tox21",
     "UnknownDatasetError",

@@ -100,7 +100,7 @@ def parse_skeleton(text: bytes, name: str = "text", columns: int = 3) -> RawSkel
     values = layout.values(columns)
     labels = layout.labels()
     digits = all(label.isdigit() for label in labels)
-    if values is None or not (digits and np.isfinite(values[:, :3]).all()):
+    if values is None or not (digits and within(values[:, :3])):
         walk(text, name)
         raise DamagedDataError(f"'{name}' holds text between its numbers")
     number = {label: i for i, label in enumerate(dict.fromkeys(labels))}
@@ -108,7 +108,8 @@ def parse_skeleton(text: bytes, name: str = "text", columns: int = 3) -> RawSkel
     body = np.array([number[label] for label in labels], dtype=np.int64)
     if len(np.unique(frame * (len(number) + 1) + body)) < len(body):
         walk(text, name)
-    joints = values.reshape(-1, NUM_JOINTS, columns).astype(np.float32)
+    with np.errstate(over="ignore"):
+        joints = values.reshape(-1, NUM_JOINTS, columns).astype(np.float32)
     return RawSkeleton(len(layout.bodies), tuple(number), frame, body, joints)
 
 
@@ -215,7 +216,7 @@ def walk(text: bytes, name: str) -> None:
                 lines.fail(f"{where} must have {NUM_JOINTS} joints")
             for joint in range(NUM_JOINTS):
                 found = lines.numbers(JOINT, f"{JOINT} numbers of joint {joint} of {where}")
-                if not np.isfinite([float(word) for word in found[:3]]).all():
+                if not within(np.array(found[:3], dtype=float)):
                     lines.fail(f"joint {joint} of {where} is at {' '.join(found[:3])}")
     lines.finish()
 
@@ -260,6 +261,11 @@ class Lines:
         if self.position < len(self.rows):
             self.position += 1
             self.fail("nothing should follow the last frame")
+
+
+def within(values: np.ndarray) -> bool:
+    """Whether all values are finite in single precision."""
+    return bool((np.abs(values) <= np.finfo(np.float32).max).all())
 
 
 def is_number(word: str) -> bool:

@@ -345,6 +345,30 @@ CARDS = (
         terms="CC BY 4.0",
     ),
     DatasetCard(
+        name="NW-UCLA",
+        about="skeletons, ten actions seen by three cameras",
+        loader="graphkit.datasets.nw_ucla:NWUCLA",
+        folder="skeleton",
+        files=("nw_ucla.npz",),
+        raw="",
+        counts={"graphs": 1484, "nodes": 29680, "classes": 10},
+        source="the skeletons of https://github.com/zjyyjz556/ctrgcn, joined in nw_ucla.npz",
+        terms="CC BY-NC 4.0 (repository)",
+    ),
+    DatasetCard(
+        name="UTD-MHAD",
+        about="skeletons, 27 actions of eight persons",
+        loader="graphkit.datasets.utd_mhad:UTDMHAD",
+        folder="skeleton",
+        files=("utd_mhad.npz",),
+        raw="",
+        counts={"graphs": 861, "nodes": 17220, "classes": 27},
+        source=(
+            "the skeletons of https://github.com/woo-chia-wei/kinect-sequence-classification, "
+            "joined in utd_mhad.npz"
+        ),
+    ),
+    DatasetCard(
         name="Reddit",
         about="posts linked by common commenters",
         loader=f"{IN_PLACE}:Reddit",

@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+from graphkit.transforms import fuse_scores
+
+
+def test_weighted_mean_of_probabilities():
+    scores = {name: torch.randn(5, 4) for name in ("j", "b", "jm", "bm")}
+    wanted = sum(
+        w * s.exp() / s.exp().sum(1, keepdim=True)
+        for w, s in zip((2, 2, 1, 1), scores.values(), strict=True)
+    )
+    assert torch.allclose(fuse_scores(scores), wanted / 6)
+    plain = fuse_scores(scores, {"j": 1, "b": 0, "jm": 0, "bm": 0}, softmax=False)
+    assert torch.allclose(plain, scores["j"])
+
+
+def test_one_stream_keeps_its_order():
+    scores = torch.randn(6, 3)
+    assert torch.equal(fuse_scores({"bm": scores}).argmax(1), scores.argmax(1))
+
+
+def test_what_does_not_fit_is_named():
+    with pytest.raises(ValueError, match="one shape"):
+        fuse_scores({})
+    with pytest.raises(ValueError, match=r"\[2, 3\].*\[3, 3\]"):
+        fuse_scores({"j": torch.zeros(2, 3), "b": torch.zeros(3, 3)})
+    with pytest.raises(ValueError, match="'hand'"):
+        fuse_scores({"hand": torch.zeros(2, 3)})
+    with pytest.raises(ValueError, match="more than 0"):
+        fuse_scores({"j": torch.zeros(2, 3)}, {"j": 0.0})
