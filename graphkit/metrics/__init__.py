@@ -10,16 +10,32 @@ from graphkit.metrics.continual import (
 )
 from graphkit.metrics.evaluator import Evaluator
 from graphkit.metrics.factor_ged import FactorGED, factor_ged
+from graphkit.metrics.ranking import (
+    kendall,
+    mean_reciprocal_rank,
+    precision_at_k,
+    recall_at_k,
+    spearman,
+)
+from graphkit.metrics.ranking_table import RankingRow, compare_rankings, popularity
 
 __all__ = [
     "Evaluator",
     "FactorGED",
+    "RankingRow",
     "accuracy",
     "average_forgetting",
     "average_performance",
     "backward_transfer",
+    "compare_rankings",
     "consistency_score",
     "factor_ged",
     "forward_transfer",
+    "kendall",
+    "mean_reciprocal_rank",
     "micro_f1",
+    "popularity",
+    "precision_at_k",
+    "recall_at_k",
+    "spearman",
 ]

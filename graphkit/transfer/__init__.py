@@ -1,0 +1,25 @@
+"""Transferability: which model, and which layer of it, to start from, and what models look at."""
+
+from graphkit.transfer.attribute import attribute
+from graphkit.transfer.attribution_graph import AttributionGraph
+from graphkit.transfer.depara import (
+    combine,
+    depara_similarity,
+    edge_similarity,
+    node_similarity,
+    rank_layers,
+    rank_models,
+)
+from graphkit.transfer.model_space import ModelSpace
+
+__all__ = [
+    "AttributionGraph",
+    "ModelSpace",
+    "attribute",
+    "combine",
+    "depara_similarity",
+    "edge_similarity",
+    "node_similarity",
+    "rank_layers",
+    "rank_models",
+]
