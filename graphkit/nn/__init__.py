@@ -1,26 +1,36 @@
 """Drop-in layers and whole models."""
 
-from graphkit.nn.conv import DisenConv, FactorConv, FusedGATConv, SPAGANConv
+from graphkit.nn.conv import DisenConv, FactorConv, FusedGATConv, SPAGANConv, TripleConv
 from graphkit.nn.factor_balance import FactorBalance
 from graphkit.nn.factor_discriminator import FactorDiscriminator
-from graphkit.nn.models import DGCNN, SPAGAN, FactorGCN
+from graphkit.nn.global_graph_discriminator import GlobalGraphDiscriminator
+from graphkit.nn.local_triple_discriminator import LocalTripleDiscriminator
+from graphkit.nn.models import DGCNN, SPAGAN, FactorGCN, SceneGraphEncoder, SceneGraphEnricher
 from graphkit.nn.neighbours import NearestNeighbours, nearest_neighbours
 from graphkit.nn.path_sampler import PathLoader, PathSampler
+from graphkit.nn.scene_training import EnrichmentTask, SceneAdversary
 from graphkit.nn.skeleton_graph import SkeletonGraph
 
 __all__ = [
     "DGCNN",
     "SPAGAN",
     "DisenConv",
+    "EnrichmentTask",
     "FactorBalance",
     "FactorConv",
     "FactorDiscriminator",
     "FactorGCN",
     "FusedGATConv",
+    "GlobalGraphDiscriminator",
+    "LocalTripleDiscriminator",
     "NearestNeighbours",
     "PathLoader",
     "PathSampler",
     "SPAGANConv",
+    "SceneAdversary",
+    "SceneGraphEncoder",
+    "SceneGraphEnricher",
     "SkeletonGraph",
+    "TripleConv",
     "nearest_neighbours",
 ]

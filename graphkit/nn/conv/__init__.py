@@ -4,5 +4,6 @@ from graphkit.nn.conv.disen_conv import DisenConv
 from graphkit.nn.conv.factor_conv import FactorConv
 from graphkit.nn.conv.fused_gat_conv import FusedGATConv
 from graphkit.nn.conv.spagan_conv import SPAGANConv
+from graphkit.nn.conv.triple_conv import TripleConv
 
-__all__ = ["DisenConv", "FactorConv", "FusedGATConv", "SPAGANConv"]
+__all__ = ["DisenConv", "FactorConv", "FusedGATConv", "SPAGANConv", "TripleConv"]
