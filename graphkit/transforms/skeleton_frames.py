@@ -21,16 +21,18 @@ def uniform_frames(
     random: bool = True,
     variant: Variant = "paper",
     generator: torch.Generator | None = None,
+    within: float = 0.5,
 ) -> Tensor:
     r"""Positions of frames, one in each of as many equal parts of every clip.
 
     Args:
         lengths (torch.Tensor): Frames of each clip.
         num_frames (int): Frames to draw.
-        random (bool, optional): Draw anywhere in a part, or take its middle.
+        random (bool, optional): Draw anywhere in a part, or always take the same place of it.
             (default: :obj:`True`)
         variant (str, optional): As in :class:`UniformSampleFrames`.
         generator (torch.Generator, optional): Source of chance.
+        within (float, optional): That place, from 0 to 1. (default: :obj:`0.5`, the middle)
 
     Shapes:
         - **input:** :math:`(B)`
@@ -39,16 +41,16 @@ def uniform_frames(
     if num_frames < 1 or (lengths < 1).any():
         raise ValueError("'num_frames' and all 'lengths' must be at least 1")
     shape, device = (lengths.numel(), num_frames), lengths.device
-    within = torch.full(shape, 0.5, dtype=torch.double, device=device)
+    place = torch.full(shape, within, dtype=torch.double, device=device)
     if random:
-        within = torch.rand(shape, dtype=torch.double, device=device, generator=generator)
+        place = torch.rand(shape, dtype=torch.double, device=device, generator=generator)
     step = torch.arange(num_frames, device=device)
     frames = lengths.view(-1, 1)
-    index = ((step + within) * frames / num_frames).long()
+    index = ((step + place) * frames / num_frames).long()
     if variant == "released":
         begin, end = step * frames // num_frames, (step + 1) * frames // num_frames
-        index = begin + (within * (end - begin)).long()
-        looped = (within[:, :1] * frames * random).long() + step
+        index = begin + (place * (end - begin)).long()
+        looped = (place[:, :1] * frames * random).long() + step
         index = torch.where(frames < num_frames, looped % frames, index)
         if random:
             skipped = (
