@@ -1,5 +1,11 @@
 """Metrics that torchmetrics, scikit-learn and ogb do not have, or have only elsewhere."""
 
+from graphkit.metrics.attribution import (
+    deletion_area,
+    energy_in_region,
+    insertion_area,
+    pointing_game,
+)
 from graphkit.metrics.classification import accuracy, micro_f1
 from graphkit.metrics.consistency_score import consistency_score
 from graphkit.metrics.continual import (
@@ -18,6 +24,16 @@ from graphkit.metrics.ranking import (
     spearman,
 )
 from graphkit.metrics.ranking_table import RankingRow, compare_rankings, popularity
+from graphkit.metrics.scene_graphs import (
+    distinct_share,
+    hits_at_k,
+    mean_class_recall,
+    novelty,
+    perplexity,
+    relation_hits,
+)
+from graphkit.metrics.two_sample import two_sample_accuracy
+from graphkit.metrics.weisfeiler_lehman import wl_features, wl_mmd
 
 __all__ = [
     "Evaluator",
@@ -29,13 +45,26 @@ __all__ = [
     "backward_transfer",
     "compare_rankings",
     "consistency_score",
+    "deletion_area",
+    "energy_in_region",
     "factor_ged",
     "forward_transfer",
+    "insertion_area",
     "kendall",
     "mean_reciprocal_rank",
     "micro_f1",
+    "pointing_game",
     "popularity",
     "precision_at_k",
     "recall_at_k",
     "spearman",
+    "distinct_share",
+    "hits_at_k",
+    "mean_class_recall",
+    "novelty",
+    "perplexity",
+    "relation_hits",
+    "two_sample_accuracy",
+    "wl_features",
+    "wl_mmd",
 ]

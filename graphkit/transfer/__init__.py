@@ -10,10 +10,12 @@ from graphkit.transfer.depara import (
     rank_layers,
     rank_models,
 )
+from graphkit.transfer.learned_attribution import LearnedAttribution
 from graphkit.transfer.model_space import ModelSpace
 
 __all__ = [
     "AttributionGraph",
+    "LearnedAttribution",
     "ModelSpace",
     "attribute",
     "combine",
