@@ -6,6 +6,8 @@ from graphkit.datasets.folders import cache_root, data_root
 from graphkit.datasets.folds import gin_folds
 from graphkit.datasets.loading import load
 from graphkit.datasets.modelnet_points import ModelNet10Points
+from graphkit.datasets.mot15 import MOTBoxes, mot15
+from graphkit.datasets.ntu_rgbd import NTURGBD
 from graphkit.datasets.nw_ucla import NWUCLA
 from graphkit.datasets.ogbn_arxiv import OGBNArxiv
 from graphkit.datasets.registry import (
@@ -29,12 +31,14 @@ from graphkit.datasets.visual_genome import VisualGenomeGraphs
 from graphkit.datasets.vrd import VRDSceneGraphs
 
 __all__ = [
+    "NTURGBD",
     "NWUCLA",
     "UTDMHAD",
     "DamagedDataError",
     "DatasetCard",
     "DigitsGraph",
     "KnockOut",
+    "MOTBoxes",
     "MissingDataError",
     "ModelNet10Points",
     "OGBNArxiv",
@@ -58,5 +62,6 @@ __all__ = [
     "format_scene",
     "gin_folds",
     "load",
+    "mot15",
     "parse_scene",
 ]

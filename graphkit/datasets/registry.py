@@ -162,9 +162,37 @@ def tu(name: str, about: str, graphs: int, nodes: int, edges: int, **counts: int
     )
 
 
+def ntu(classes: int, annotations: str | None = None) -> DatasetCard:
+    """NTU RGB+D from the raw text, or from a pickle."""
+    first = "nturgb+d_skeletons/S001C001P001R001A001.skeleton"
+    if classes == 120 and annotations is None:
+        first = "nturgb+d_skeletons/S018C001P008R001A061.skeleton"
+    name = f"NTU{classes}"
+    source = (
+        "ask for the skeletons at https://rose1.ntu.edu.sg/dataset/actionRecognition and unpack "
+        "them all into 'nturgb+d_skeletons/', with NTU_RGBD_samples_with_missing_skeletons.txt"
+    )
+    if annotations is not None:
+        name = f"{name}-{annotations.split('_')[1].partition('.')[0]}"
+        source = f"{annotations} from the list in https://github.com/kennymckormick/pyskl"
+    return DatasetCard(
+        name=name,
+        about=f"skeletons, {classes} actions of one or two persons",
+        loader="graphkit.datasets.ntu_rgbd:NTURGBD",
+        folder="NTURGBD",
+        files=(annotations or first,),
+        raw="" if annotations else "nturgb+d_skeletons",
+        arguments={"num_classes": classes, "annotations": annotations},
+        checked=False,
+        source=source,
+        terms="academic research only; not to be passed on",
+    )
+
+
 SHCHUR = "https://github.com/shchur/gnn-benchmark/tree/master/data/npz"
 G2G = "https://github.com/abojchevski/graph2gauss/tree/master/data"
 PPI_PARTS = ("feats.npy", "graph_id.npy", "graph.json", "labels.npy")
+NTU_PICKLES = ("3danno", "hrnet")
 ARXIV_RAW = ("edge", "node-feat", "node-label", "node_year", "num-node-list", "num-edge-list")
 VG_FILES = ("image_data.json", "objects.json", "relationships.json", "object_alias.txt")
 VG_FILES += ("relationship_alias.txt", "vg_splits.json")
@@ -368,6 +396,9 @@ CARDS = (
             "joined in utd_mhad.npz"
         ),
     ),
+    ntu(60),
+    ntu(120),
+    *(ntu(classes, f"ntu{classes}_{kind}.pkl") for classes in (60, 120) for kind in NTU_PICKLES),
     DatasetCard(
         name="Reddit",
         about="posts linked by common commenters",

@@ -46,3 +46,30 @@ def write(path: Path, frames: list[dict[int, np.ndarray]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(skeleton_text(frames).encode())
     return path
+
+
+def moving_body(label: int, frames: int, generator: np.random.Generator, swing: float = 0.3):
+    """A slim body whose arm swings ``label + 1`` times, ``[frames, 25, 3]``."""
+    rest = np.zeros((25, 3))
+    rest[:, 0] = np.linspace(-0.2, 0.2, 25)
+    rest[:, 1] = np.linspace(-0.8, 0.8, 25)[generator.permutation(25)]
+    rest[:, 2] = 3.0
+    rest[[0, 1, 20, 4, 8]] = [[0, -0.2, 3], [0, 0.1, 3], [0, 0.4, 3], [-0.2, 0.4, 3], [0.2, 0.4, 3]]
+    clip = np.repeat(rest[None], frames, axis=0)
+    wave = np.sin(2 * np.pi * (label + 1) * np.arange(frames) / frames)
+    clip[:, 5:8, 1] += swing * wave[:, None]
+    return clip + generator.normal(size=clip.shape) * 0.005
+
+
+def write_ntu(root: Path, setups=(1, 2), subjects=(1, 3), actions=(1, 2, 3), frames=14) -> Path:
+    """A tree of NTU RGB+D: every action by every subject in every setup, before two cameras."""
+    folder = root / "NTURGBD" / "nturgb+d_skeletons"
+    generator = np.random.default_rng(0)
+    for setup in setups:
+        for camera in (1, 2):
+            for subject in subjects:
+                for action in actions:
+                    name = f"S{setup:03d}C{camera:03d}P{subject:03d}R001A{action:03d}"
+                    body = moving_body(action, frames + subject, generator)
+                    write(folder / f"{name}.skeleton", [{FIRST_BODY: joints} for joints in body])
+    return folder
