@@ -32,7 +32,7 @@ def problems(quick: bool) -> Iterator[Problem]:
     for op in ("sum", "spmm", "gat"):
         for edges in (10**4, 10**5, 10**6, 10**7):
             yield Problem(op=op, nodes=edges // 20, edges=edges, backward=False)
-        for skew in ("power", "hub"):
+        for skew in ("power", "hub", "sorted"):
             yield Problem(op=op, nodes=50_000, edges=10**6, skew=skew, backward=False)
         for heads, channels in ((1, 8), (1, 64), (4, 32)):
             yield Problem(op=op, heads=heads, channels=channels, backward=False)

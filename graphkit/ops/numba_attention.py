@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from graphkit.ops import dropout as dropping
@@ -12,6 +13,8 @@ from graphkit.ops.kernels import attention, attention_back, sums
 from graphkit.ops.layout import Graph
 from graphkit.ops.numba_arrays import Array, empty, flat, segment_sum, walk_of
 from graphkit.ops.threads import run
+
+MOST_TABLES = 8
 
 
 def _keys(seed: Tensor, probability: float) -> Array:
@@ -107,14 +110,19 @@ def gat_backward(
     )
     grad_x = empty(x, batch, count, heads, width)
     grad_src = empty(x, batch, count, heads)
-    grad_edge = empty(x, batch, graph.num_edges, heads)
     kind = gradient.dtype
+    work = 2 * batch * graph.num_edges * features
+    tables = min(walk.units, MOST_TABLES)
+    few = tables * num_out <= graph.num_edges and torch.get_num_threads() <= MOST_TABLES
+    by_edge = score_edge is not None or not few
+    grad_edge = empty(x, batch, graph.num_edges if by_edge else 0, heads)
+    grad_dst = empty(x, 0 if by_edge else tables, batch, num_out, heads).zero_()
     pieces = np.empty(walk.slots.size * features, kind)
     piece_src = np.empty(walk.slots.size * heads, kind)
     run(
         attention_back.attend_back,
         walk.units,
-        2 * batch * graph.num_edges * features,
+        work,
         *walk.chunks,
         others.numpy(),
         walk.perm,
@@ -135,12 +143,16 @@ def gat_backward(
         flat(grad_x),
         flat(grad_src),
         flat(grad_edge),
+        flat(grad_dst),
+        tables,
         walk.slots,
         pieces,
         piece_src,
+        tasks=0 if by_edge else tables,
     )
     sums.add_pieces(walk.slots, pieces, flat(grad_x), features)
     sums.add_pieces(walk.slots, piece_src, flat(grad_src), heads)
-    grad_dst = segment_sum(graph.target, grad_edge)
+    summed = segment_sum(graph.target, grad_edge) if by_edge else grad_dst.sum(0)
+    kept = grad_edge[:, : 0 if score_edge is None else None]
     dtype = x.dtype
-    return grad_x.to(dtype), grad_src.to(dtype), grad_dst.to(dtype), grad_edge.to(dtype)
+    return grad_x.to(dtype), grad_src.to(dtype), summed.to(dtype), kept.to(dtype)

@@ -75,7 +75,8 @@ def gat_backward(
 
 @gat_backward.register_fake
 def _(edge_index, x, score_src, score_dst, score_edge, out, normaliser, grad, *_):
-    edges = x.new_empty(x.size(0), edge_index.size(1), x.size(2))
+    rows = 0 if score_edge is None else edge_index.size(1)
+    edges = x.new_empty(x.size(0), rows, x.size(2))
     return x.new_empty(x.shape), x.new_empty(score_src.shape), x.new_empty(score_dst.shape), edges
 
 

@@ -137,7 +137,10 @@ def gat_backward(
     seed: Tensor,
     products: Products | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of ``x``, ``score_src``, ``score_dst`` and ``score_edge``."""
+    """Gradients of ``x``, ``score_src``, ``score_dst`` and ``score_edge``.
+
+    The last one has no rows where no ``score_edge`` was given.
+    """
     multiply, dot = products or (spmm, sddmm)
     score = edge_score(graph, score_src, score_dst, score_edge)
     alpha = F.leaky_relu(score, negative_slope) - normaliser[:, graph.target.values]
@@ -152,5 +155,5 @@ def gat_backward(
         multiply(graph, dropped, widened(grad), True).to(x.dtype),
         segment_sum(graph.source, grad_score).to(x.dtype),
         segment_sum(graph.target, grad_score).to(x.dtype),
-        grad_score.to(x.dtype),
+        grad_score.to(x.dtype)[:, : 0 if score_edge is None else None],
     )

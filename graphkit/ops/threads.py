@@ -15,18 +15,21 @@ _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
 
 
-def run(kernel: Callable[..., None], units: int, work: int, *arguments: Any) -> None:
+def run(
+    kernel: Callable[..., None], units: int, work: int, *arguments: Any, tasks: int = 0
+) -> None:
     """Calls ``kernel(first, last, *arguments)`` on ranges that cover ``0..units`` once.
 
     Runs in the calling thread alone when the work (about the number of multiplications) is
     small or PyTorch uses one thread, as in the workers of a data loader. Kernels release the
-    GIL. The first exception of any range is raised here.
+    GIL. With several threads range ``t`` begins at ``units * t // tasks``, for a number of
+    ``tasks`` that may be given. The first exception of any range is raised here.
     """
     threads = min(torch.get_num_threads(), units)
     if threads <= 1 or work < SMALL:
         kernel(0, units, *arguments)
         return
-    tasks = min(units, threads * TASKS_PER_THREAD)
+    tasks = min(units, tasks or threads * TASKS_PER_THREAD)
     ranges = iter([(units * t // tasks, units * (t + 1) // tasks) for t in range(tasks)])
 
     def serve() -> None:

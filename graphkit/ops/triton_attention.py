@@ -91,7 +91,8 @@ def gat_backward(
             **settings,
         )
     grad_dst = segment_sum(graph.target, grad_edge).to(x.dtype)
-    return grad_x, grad_src, grad_dst, grad_edge.to(x.dtype)
+    kept = 0 if score_edge is None else None
+    return grad_x, grad_src, grad_dst, grad_edge[:, :kept].to(x.dtype)
 
 
 def _settings(

@@ -24,7 +24,7 @@ LARGE[1, ::2] = 7
 def _all_ops() -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(3000, 4, 8, generator=generator, requires_grad=True)
-    y = torch.randn(2500, 4, 8, generator=generator)
+    y = torch.randn(2500, 4, 8, generator=generator, requires_grad=True)
     weight = torch.randn(40_000, 4, generator=generator, requires_grad=True)
     torch.manual_seed(9)
     outs = [
@@ -35,7 +35,7 @@ def _all_ops() -> list[torch.Tensor]:
         ops.segment_reduce(weight, LARGE[1], 2500, "logsumexp").nan_to_num(neginf=0.0),
         ops.gat_attention(LARGE, x, x.sum(-1), y.sum(-1), dropout=0.3, training=True),
     ]
-    grads = torch.autograd.grad(sum(out.square().sum() for out in outs), [x, weight])
+    grads = torch.autograd.grad(sum(out.square().sum() for out in outs), [x, y, weight])
     return [out.detach() for out in outs] + list(grads)
 
 

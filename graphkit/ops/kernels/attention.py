@@ -6,7 +6,7 @@ import numpy as np
 from graphkit.ops.kernels.blocks import BLOCK, draw, leak, read_scores, take_in
 from graphkit.ops.kernels.compiling import helper, kernel
 from graphkit.ops.kernels.exponential import exp
-from graphkit.ops.kernels.vector import add_heads, prefetch, prefetch_row
+from graphkit.ops.kernels.vector import add_entries, prefetch, prefetch_row
 from graphkit.ops.kernels.walking import AHEAD, row_end, slot_of
 
 
@@ -83,9 +83,8 @@ def attend_rows(
                     draw(kept, k, size, perm, b * num_entries, heads, keys, scale)
                     for i in range(size * heads):
                         block[i] *= kept[i]
-                for i in range(size):
-                    source = (b * num_in + np.int64(others[k + i])) * features
-                    add_heads(target, base, x, source, block, i * heads, heads, width)
+                start_in = b * num_in * features
+                add_entries(target, base, x, start_in, others, k, size, block, 0, heads, width)
             if slot >= 0:
                 statistics[0, slot * heads : (slot + 1) * heads] = shift
                 statistics[1, slot * heads : (slot + 1) * heads] = low

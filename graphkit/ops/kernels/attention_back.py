@@ -7,7 +7,8 @@ from graphkit.ops.kernels.blocks import BLOCK, draw, leak, read_scores
 from graphkit.ops.kernels.compiling import helper, kernel
 from graphkit.ops.kernels.exponential import exp_range
 from graphkit.ops.kernels.vector import (
-    add_heads,
+    add_entries,
+    add_rows,
     add_scaled,
     copy,
     dot_heads,
@@ -45,17 +46,25 @@ def attend_back(
     grad_x,
     grad_src,
     grad_edge,
+    grad_dst,
+    tables,
     slots,
     pieces,
     piece_src,
 ):
-    """Walks outgoing edges: gradients of features, of source scores and of every edge's score."""
+    """Walks outgoing edges: gradients of features, of source scores and of every edge's score.
+
+    Where ``grad_dst`` holds ``tables``, one for each share of the units, the latter are summed
+    by target there, and not kept.
+    """
     features = heads * width
     num_rows = indptr.shape[0] - 1
     num_entries = np.int64(indptr[num_rows])
     raw, alpha, kept, step = np.empty((4, BLOCK * heads), x.dtype)
     minus = x.dtype.type(-1)
+    units = slots.shape[0] // 2
     for u in range(first, last):
+        table = ((u + 1) * tables - 1) // units * (grad_dst.shape[0] // tables)
         p, b = u % parts, u // parts
         start = entries[p]
         for r in range(rows[p], rows[p + 1] + 1):
@@ -85,6 +94,8 @@ def attend_back(
                     products,
                     grad,
                     grad_edge,
+                    grad_dst,
+                    table,
                     heads,
                     features,
                 )
@@ -133,6 +144,8 @@ def attend_back(
                     edge_base,
                     grad,
                     grad_edge,
+                    grad_dst,
+                    table,
                     target,
                     base,
                     total,
@@ -156,6 +169,8 @@ def _look_ahead(
     products,
     grad,
     grad_edge,
+    grad_dst,
+    table,
     heads,
     features,
 ):
@@ -166,7 +181,10 @@ def _look_ahead(
         prefetch(normaliser, node * heads)
         prefetch(products, node * heads)
         prefetch_row(grad, node * features, features)
-        prefetch_to_write(grad_edge, (edge_base + np.int64(entry_at(perm, i))) * heads)
+        if grad_dst.shape[0] > 0:
+            prefetch_to_write(grad_dst, table + node * heads)
+        else:
+            prefetch_to_write(grad_edge, (edge_base + np.int64(entry_at(perm, i))) * heads)
 
 
 @helper
@@ -181,6 +199,8 @@ def _hand_out(
     edge_base,
     grad,
     grad_edge,
+    grad_dst,
+    table,
     target,
     base,
     total,
@@ -191,9 +211,13 @@ def _hand_out(
     """Adds what a block of edges contributes to each gradient."""
     one = step.dtype.type(1)
     features = heads * width
+    add_rows(total, sum_base, step, 0, heads, size, heads)
     for i in range(size):
         node = far_base + np.int64(others[k + i])
-        edge = edge_base + np.int64(entry_at(perm, k + i))
-        copy(grad_edge, edge * heads, step, i * heads, heads)
-        add_scaled(total, sum_base, step, i * heads, one, heads)
-        add_heads(target, base, grad, node * features, alpha, i * heads, heads, width)
+        if grad_dst.shape[0] > 0:
+            add_scaled(grad_dst, table + node * heads, step, i * heads, one, heads)
+        else:
+            edge = edge_base + np.int64(entry_at(perm, k + i))
+            copy(grad_edge, edge * heads, step, i * heads, heads)
+    start = far_base * features
+    add_entries(target, base, grad, start, others, k, size, alpha, 0, heads, width)

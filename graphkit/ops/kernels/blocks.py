@@ -9,7 +9,7 @@ import numpy as np
 from graphkit.ops.dropout import FINAL_SHIFT, GOLDEN, MIX
 from graphkit.ops.kernels.compiling import helper
 from graphkit.ops.kernels.exponential import exp, exp_range
-from graphkit.ops.kernels.vector import add_scaled, copy, keep_larger
+from graphkit.ops.kernels.vector import add_rows, add_scaled, copy, keep_largest
 from graphkit.ops.kernels.walking import entry_at
 
 BLOCK = 32
@@ -48,8 +48,7 @@ def take_in(block, size, top, shift, low, decay, heads):
     Returns whether that maximum rose, so that earlier sums must shrink by ``decay``.
     """
     one = block.dtype.type(1)
-    for i in range(size):
-        keep_larger(top, 0, block, i * heads, heads)
+    keep_largest(top, 0, block, 0, heads, size, heads)
     rose = False
     for h in range(heads):
         peak = block.dtype.type(0) if np.isinf(top[h]) else top[h]
@@ -60,8 +59,7 @@ def take_in(block, size, top, shift, low, decay, heads):
     for i in range(size):
         add_scaled(block, i * heads, shift, 0, -one, heads)
     exp_range(block, 0, size * heads)
-    for i in range(size):
-        add_scaled(low, 0, block, i * heads, one, heads)
+    add_rows(low, 0, block, 0, heads, size, heads)
     return rose
 
 

@@ -10,29 +10,29 @@ import llvmlite.ir as ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-_INT32 = ir.IntType(32)
+INT32 = ir.IntType(32)
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
+def pointer_to(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
     """The address of element ``offset`` of a flat array."""
     data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
     return builder.gep(data, [offset])
 
 
-def _vector_pointer(
+def vector_at(
     context: Any, builder: Any, array_type: Any, array: Any, offset: Any, width: int
 ) -> Any:
     vector = ir.VectorType(context.get_value_type(array_type.dtype), width)
-    pointer = _pointer(context, builder, array_type, array, offset)
+    pointer = pointer_to(context, builder, array_type, array, offset)
     return builder.bitcast(pointer, vector.as_pointer())
 
 
-def _splat(builder: Any, value: Any, width: int) -> Any:
+def splat(builder: Any, value: Any, width: int) -> Any:
     """A vector that holds one value everywhere."""
     vector = ir.VectorType(value.type, width)
     empty = ir.Constant(vector, ir.Undefined)
-    single = builder.insert_element(empty, value, ir.Constant(_INT32, 0))
-    mask = ir.Constant(ir.VectorType(_INT32, width), [0] * width)
+    single = builder.insert_element(empty, value, ir.Constant(INT32, 0))
+    mask = ir.Constant(ir.VectorType(INT32, width), [0] * width)
     return builder.shuffle_vector(single, empty, mask)
 
 
@@ -43,17 +43,41 @@ def rowwise(width: int, combine: Callable[..., Any]) -> Any:
     def rowwise(typing_context, out, o, x, p, factor):
         def generate(context, builder, signature, args):
             size = signature.args[0].dtype.bitwidth // 8
-            target = _vector_pointer(context, builder, signature.args[0], *args[0:2], width)
-            source = _vector_pointer(context, builder, signature.args[2], *args[2:4], width)
+            target = vector_at(context, builder, signature.args[0], *args[0:2], width)
+            source = vector_at(context, builder, signature.args[2], *args[2:4], width)
             old = builder.load(target, align=size)
             new = builder.load(source, align=size)
-            value = combine(builder, old, new, _splat(builder, args[4], width))
+            value = combine(builder, old, new, splat(builder, args[4], width))
             builder.store(value, target, align=size)
             return context.get_dummy_value()
 
         return types.void(out, types.int64, x, types.int64, out.dtype), generate
 
     return rowwise
+
+
+def columnwise(width: int, combine: Callable[..., Any]) -> Any:
+    """``out[o + c] = combine(out[o + c], x[p + i * step + c])`` for ``i < count``, in registers."""
+
+    @intrinsic
+    def columnwise(typing_context, out, o, x, p, step, count):
+        def generate(context, builder, signature, args):
+            size = signature.args[0].dtype.bitwidth // 8
+            target = vector_at(context, builder, signature.args[0], *args[0:2], width)
+            one = splat(builder, ir.Constant(target.type.pointee.element, 1.0), width)
+            total = cgutils.alloca_once_value(builder, builder.load(target, align=size))
+            with cgutils.for_range(builder, args[5]) as loop:
+                offset = builder.add(args[3], builder.mul(loop.index, args[4]))
+                array = (signature.args[2], args[2])
+                source = vector_at(context, builder, *array, offset, width)
+                new = builder.load(source, align=size)
+                builder.store(combine(builder, builder.load(total), new, one), total)
+            builder.store(builder.load(total), target, align=size)
+            return context.get_dummy_value()
+
+        return types.void(out, types.int64, x, types.int64, types.int64, types.int64), generate
+
+    return columnwise
 
 
 def add(builder: Any, old: Any, new: Any, factor: Any) -> Any:
@@ -89,19 +113,19 @@ def dot_of(width: int) -> Any:
     def dot(typing_context, a, i, b, j):
         def generate(context, builder, signature, args):
             size = signature.args[0].dtype.bitwidth // 8
-            left = _vector_pointer(context, builder, signature.args[0], *args[0:2], width)
-            right = _vector_pointer(context, builder, signature.args[2], *args[2:4], width)
+            left = vector_at(context, builder, signature.args[0], *args[0:2], width)
+            right = vector_at(context, builder, signature.args[2], *args[2:4], width)
             lanes = builder.fmul(builder.load(left, align=size), builder.load(right, align=size))
             count = width
             while count > 1:
                 count //= 2
-                low = ir.Constant(ir.VectorType(_INT32, count), list(range(count)))
-                high = ir.Constant(ir.VectorType(_INT32, count), list(range(count, 2 * count)))
+                low = ir.Constant(ir.VectorType(INT32, count), list(range(count)))
+                high = ir.Constant(ir.VectorType(INT32, count), list(range(count, 2 * count)))
                 lanes = builder.fadd(
                     builder.shuffle_vector(lanes, lanes, low),
                     builder.shuffle_vector(lanes, lanes, high),
                 )
-            return builder.extract_element(lanes, ir.Constant(_INT32, 0))
+            return builder.extract_element(lanes, ir.Constant(INT32, 0))
 
         return a.dtype(a, types.int64, b, types.int64), generate
 
@@ -114,11 +138,11 @@ def prefetch_for(write: int) -> Any:
     @intrinsic
     def prefetch(typing_context, x, offset):
         def generate(context, builder, signature, args):
-            address = _pointer(context, builder, signature.args[0], *args)
+            address = pointer_to(context, builder, signature.args[0], *args)
             address = builder.bitcast(address, ir.IntType(8).as_pointer())
-            kind = ir.FunctionType(ir.VoidType(), [address.type, _INT32, _INT32, _INT32])
+            kind = ir.FunctionType(ir.VoidType(), [address.type, INT32, INT32, INT32])
             function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
-            builder.call(function, [address, *(ir.Constant(_INT32, n) for n in (write, 3, 1))])
+            builder.call(function, [address, *(ir.Constant(INT32, n) for n in (write, 3, 1))])
             return context.get_dummy_value()
 
         return types.void(x, types.int64), generate
@@ -131,9 +155,9 @@ def power_of_two(typing_context, exponent):
     """``2.0 ** exponent`` in float32, for int32 exponents above -127."""
 
     def generate(context, builder, signature, args):
-        biased = builder.add(args[0], ir.Constant(_INT32, 127))
+        biased = builder.add(args[0], ir.Constant(INT32, 127))
         return builder.bitcast(
-            builder.shl(biased, ir.Constant(_INT32, 23)), context.get_value_type(types.float32)
+            builder.shl(biased, ir.Constant(INT32, 23)), context.get_value_type(types.float32)
         )
 
     return types.float32(types.int32), generate

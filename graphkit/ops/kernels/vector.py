@@ -1,8 +1,11 @@
 # mypy: ignore-errors
 """Arithmetic on pieces of flat arrays: ``out[o : o + n]`` with ``x[p : p + n]``, any ``n``."""
 
+import numpy as np
+
 from graphkit.ops.kernels import instructions as code
 from graphkit.ops.kernels.compiling import helper
+from graphkit.ops.kernels.tiles import add_tile, dot_tile
 
 prefetch, prefetch_to_write = code.prefetch_for(0), code.prefetch_for(1)
 _dot1, _dot4, _dot8, _dot16 = (code.dot_of(width) for width in (1, 4, 8, 16))
@@ -34,7 +37,7 @@ def _any_width(combine):
 
 add_scaled = _any_width(code.add)
 _replace, _multiply = _any_width(code.replace), _any_width(code.product)
-_divide, _larger = _any_width(code.quotient), _any_width(code.larger)
+_divide = _any_width(code.quotient)
 
 
 @helper
@@ -55,10 +58,30 @@ def divide(out, o, x, p, n):
     _divide(out, o, x, p, x.dtype.type(1), n)
 
 
-@helper
-def keep_larger(out, o, x, p, n):
-    """``out = max(out, x)``; NaN in ``x`` is passed over."""
-    _larger(out, o, x, p, x.dtype.type(1), n)
+def _any_columns(combine):
+    """The instruction on ``count`` rows of ``n`` values, ``step`` apart, folded into ``out``."""
+    one, four, eight, sixteen = (code.columnwise(width, combine) for width in (1, 4, 8, 16))
+
+    @helper
+    def folded(out, o, x, p, step, count, n):
+        c = 0
+        while c + 16 <= n:
+            sixteen(out, o + c, x, p + c, step, count)
+            c += 16
+        if c + 8 <= n:
+            eight(out, o + c, x, p + c, step, count)
+            c += 8
+        if c + 4 <= n:
+            four(out, o + c, x, p + c, step, count)
+            c += 4
+        while c < n:
+            one(out, o + c, x, p + c, step, count)
+            c += 1
+
+    return folded
+
+
+add_rows, keep_largest = _any_columns(code.add), _any_columns(code.larger)
 
 
 @helper
@@ -93,11 +116,37 @@ def add_heads(out, o, x, p, weight, w, heads, width):
 
 
 @helper
+def add_entries(out, o, x, p, others, k, count, weight, w, heads, width):
+    """``add_heads`` for the entries ``k .. k + count``: rows ``others`` of ``x``, after ``p``."""
+    features = heads * width
+    if features % 64 == 0 and width % 8 == 0 and (width <= 64 or width % 64 == 0):
+        for c in range(0, features, 64):
+            add_tile(
+                out,
+                o + c,
+                x,
+                p + c,
+                features,
+                others,
+                k,
+                count,
+                weight,
+                w + c // width,
+                heads,
+                width,
+            )
+    else:
+        for i in range(count):
+            source = p + np.int64(others[k + i]) * features
+            add_heads(out, o, x, source, weight, w + i * heads, heads, width)
+
+
+@helper
 def dot_heads(out, o, a, i, b, j, heads, width):
     """``out[o + h] = <a[i + h, :], b[j + h, :]>`` for rows of ``width``."""
-    if width == 8:
-        for h in range(heads):
-            out[o + h] = _dot8(a, i + h * 8, b, j + h * 8)
+    if width % 8 == 0 and heads % 8 == 0:
+        for h in range(0, heads, 8):
+            dot_tile(out, o + h, a, i + h * width, b, j + h * width, width)
     else:
         for h in range(heads):
             out[o + h] = inner(a, i + h * width, b, j + h * width, width)
