@@ -2,6 +2,7 @@
 
 from graphkit.transfer.attribute import attribute
 from graphkit.transfer.attribution_graph import AttributionGraph
+from graphkit.transfer.baselines import cka, h_score, leep, log_me, rsa
 from graphkit.transfer.depara import (
     combine,
     depara_similarity,
@@ -18,10 +19,15 @@ __all__ = [
     "LearnedAttribution",
     "ModelSpace",
     "attribute",
+    "cka",
     "combine",
     "depara_similarity",
     "edge_similarity",
+    "h_score",
+    "leep",
+    "log_me",
     "node_similarity",
     "rank_layers",
     "rank_models",
+    "rsa",
 ]
