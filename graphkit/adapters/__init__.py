@@ -9,10 +9,15 @@ from graphkit.adapters.builders import (
     lattice_edges,
 )
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
+from graphkit.adapters.moments import TrackGraphAdapter, TrackingAdapter
+from graphkit.adapters.parts import PatchGraphAdapter
 
 __all__ = [
     "GraphAdapter",
+    "PatchGraphAdapter",
     "Schema",
+    "TrackGraphAdapter",
+    "TrackingAdapter",
     "bipartite_edges",
     "chain_edges",
     "complete_edges",

@@ -5,11 +5,13 @@ from graphkit.datasets.errors import DamagedDataError, MissingDataError
 from graphkit.datasets.folders import cache_root, data_root
 from graphkit.datasets.folds import gin_folds
 from graphkit.datasets.loading import load
+from graphkit.datasets.mnist import mnist
 from graphkit.datasets.modelnet_points import ModelNet10Points
 from graphkit.datasets.mot15 import MOTBoxes, mot15
 from graphkit.datasets.ntu_rgbd import NTURGBD
 from graphkit.datasets.nw_ucla import NWUCLA
 from graphkit.datasets.ogbn_arxiv import OGBNArxiv
+from graphkit.datasets.omniglot import OmniglotImages, omniglot
 from graphkit.datasets.registry import (
     DatasetCard,
     UnknownDatasetError,
@@ -42,6 +44,7 @@ __all__ = [
     "MissingDataError",
     "ModelNet10Points",
     "OGBNArxiv",
+    "OmniglotImages",
     "SceneBatch",
     "SceneVocabulary",
     "SkeletonDataset",
@@ -62,6 +65,8 @@ __all__ = [
     "format_scene",
     "gin_folds",
     "load",
+    "mnist",
     "mot15",
+    "omniglot",
     "parse_scene",
 ]
