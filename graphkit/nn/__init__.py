@@ -5,15 +5,29 @@ from graphkit.nn.factor_balance import FactorBalance
 from graphkit.nn.factor_discriminator import FactorDiscriminator
 from graphkit.nn.global_graph_discriminator import GlobalGraphDiscriminator
 from graphkit.nn.local_triple_discriminator import LocalTripleDiscriminator
-from graphkit.nn.models import DGCNN, SPAGAN, FactorGCN, SceneGraphEncoder, SceneGraphEnricher
+from graphkit.nn.models import (
+    CTRGCN,
+    DGCNN,
+    SPAGAN,
+    STGCN,
+    STIGCN,
+    FactorGCN,
+    STGCNpp,
+    SceneGraphEncoder,
+    SceneGraphEnricher,
+)
 from graphkit.nn.neighbours import NearestNeighbours, nearest_neighbours
 from graphkit.nn.path_sampler import PathLoader, PathSampler
 from graphkit.nn.scene_training import EnrichmentTask, SceneAdversary
 from graphkit.nn.skeleton_graph import SkeletonGraph
+from graphkit.nn.st_inception_block import STInceptionBlock
 
 __all__ = [
+    "CTRGCN",
     "DGCNN",
     "SPAGAN",
+    "STGCN",
+    "STIGCN",
     "DisenConv",
     "EnrichmentTask",
     "FactorBalance",
@@ -27,6 +41,8 @@ __all__ = [
     "PathLoader",
     "PathSampler",
     "SPAGANConv",
+    "STGCNpp",
+    "STInceptionBlock",
     "SceneAdversary",
     "SceneGraphEncoder",
     "SceneGraphEnricher",
