@@ -46,7 +46,7 @@ def spearman(scores: Tensor, truth: Tensor) -> Tensor:
 
     Example:
         >>> import torch
-        >>> spearman(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([10.0, 30.0, 20.0])).item()
+        >>> round(spearman(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 9.0, 4.0])).item(), 4)
         0.5
     """
     first, second, shape = pair(scores, truth)
@@ -84,7 +84,7 @@ def kendall(scores: Tensor, truth: Tensor) -> Tensor:
 
     Example:
         >>> import torch
-        >>> kendall(torch.tensor([1.0, 2.0, 2.0]), torch.tensor([1.0, 3.0, 3.0])).item()
+        >>> round(kendall(torch.tensor([1.0, 2.0, 2.0]), torch.tensor([1.0, 3.0, 3.0])).item(), 4)
         1.0
     """
     first, second, shape = pair(scores, truth)

@@ -170,7 +170,7 @@ def output_of(model: Callable[..., Any], layer: str | None, *args: Any, **kwargs
 
 def reduced(out: Tensor, target: Target, index: Tensor | None = None) -> Tensor:
     """One number per row of the output."""
-    if callable(target):
+    if not isinstance(target, str | int | Tensor):
         return target(out)
     flat = out.reshape(out.size(0), -1)
     if isinstance(target, int | Tensor):

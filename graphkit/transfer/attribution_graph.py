@@ -64,8 +64,9 @@ class AttributionGraph(Data):
         >>> import torch
         >>> from graphkit.transfer import AttributionGraph
         >>> model = torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.ReLU())
-        >>> AttributionGraph.build(model, torch.rand(5, 8))
-        AttributionGraph(x=[5, 8], edge_index=[2, 20], feature=[5, 4], edge_weight=[20])
+        >>> graph = AttributionGraph.build(model, torch.rand(5, 8))
+        >>> graph.num_nodes, graph.num_edges, graph.x.shape, graph.feature.shape
+        (5, 20, torch.Size([5, 8]), torch.Size([5, 4]))
     """
 
     @classmethod

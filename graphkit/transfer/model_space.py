@@ -69,10 +69,11 @@ class ModelSpace:
         >>> space, maps, features = ModelSpace(), torch.randn(10, 16), torch.randn(10, 4)
         >>> space.add("a", maps, features)
         >>> space.add("b", -maps, features)
-        >>> space.node[0, 1].item(), round(space.edge[0, 1].item(), 4)
+        >>> round(space.node[0, 1].item(), 4), round(space.edge[0, 1].item(), 4)
         (-1.0, 1.0)
-        >>> space.graph()
-        Data(edge_index=[2, 2], edge_attr=[2, 2], num_nodes=2, edge_weight=[2], name=[2])
+        >>> space.graph().edge_index
+        tensor([[0, 1],
+                [1, 0]])
     """
 
     def __init__(self, centre: bool = True) -> None:

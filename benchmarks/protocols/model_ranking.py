@@ -1,0 +1,214 @@
+"""Which pre-trained network to start from: every ranking of a zoo against measured transfer.
+
+The truth is the zoo's table (``python -m benchmarks.zoo``): accuracy on each target, few labels,
+of each source. ``rho_…`` is Spearman's correlation per target, averaged over targets, with
+``low`` and ``high`` of its bootstrap interval; ``p_random_…`` is a permutation test against
+chance; ``gain_…`` is the difference to popularity (each source's mean success on the other
+targets), again with its interval; ``tau``, ``p1``, ``p5`` and ``mrr`` are Kendall's correlation,
+P@1 and P@5 for five relevant sources, and the mean reciprocal rank. ``probe_rho_…`` takes linear
+probing as truth. ``log_me``, ``h_score`` and ``leep`` see the target's few labels, the rest see
+no label. ``seed`` draws the probes and those labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.data import Batch, Data
+
+from benchmarks.fitting import Fitter
+from benchmarks.zoo import graph_zoo, image_zoo
+from benchmarks.zoo.image_tasks import probe_images, task
+from benchmarks.zoo.measure import load_table
+from graphkit.metrics import RankingRow, compare_rankings
+from graphkit.transfer import (
+    AttributionGraph,
+    ModelSpace,
+    attribute,
+    cka,
+    h_score,
+    leep,
+    log_me,
+    rsa,
+)
+
+MAIN = "rho_depara"
+MAPS = ("saliency", "epsilon_lrp")
+ZOOS = ("images", "graphs")
+
+
+def load(name: str, probes: int = 100) -> str:
+    """The zoo of that name; ``probes`` are drawn from each of its domains, or graphs."""
+    if name not in ZOOS:
+        raise ValueError(f"there are the zoos {list(ZOOS)}, got {name!r}")
+    return name
+
+
+def run(
+    dataset: dict[str, Any],
+    *,
+    seed: int,
+    fit: Fitter,
+    method: str = "input_x_gradient",
+    weight: float = 0.25,
+    relevant: int = 5,
+) -> dict[str, float]:
+    """One draw of probes; ``weight`` is that of the edges in ``depara``."""
+    zoo, count = load(**dataset), dataset.get("probes", 100)
+    scores = all_scores(zoo, count, seed, method, weight, fit)
+    metrics: dict[str, float] = {}
+    for measure, stem in (("finetune", ""), ("probe", "probe_")):
+        truth = load_table(zoo, measure)[1]
+        for row in compare_rankings(scores, truth, relevant, ks=(1, 5), seed=seed):
+            metrics |= {f"{stem}{key}": value for key, value in figures(row).items()}
+    return {name: value for name, value in metrics.items() if wanted(name)}
+
+
+def wanted(name: str) -> bool:
+    """Of the second truth only the correlations, their intervals and the test are kept."""
+    kept = ("probe_rho", "probe_low", "probe_high", "probe_p_random", "probe_gain_rho")
+    return not name.startswith("probe_") or name.startswith(kept)
+
+
+def figures(row: RankingRow) -> dict[str, float]:
+    """A row of the table as metrics."""
+    found = {
+        "rho": row.spearman,
+        "low": row.low,
+        "high": row.high,
+        "p_random": row.p_random,
+        "gain_rho": row.gain,
+        "gain_low": row.gain_low,
+        "gain_high": row.gain_high,
+        "tau": row.kendall,
+        "p1": row.precision[1],
+        "p5": row.precision[5],
+        "mrr": row.mrr,
+    }
+    return {f"{key}_{row.name}": value for key, value in found.items()}
+
+
+def all_scores(
+    zoo: str, count: int, seed: int, method: str, weight: float, fit: Fitter
+) -> dict[str, Tensor]:
+    """Every way of scoring the sources (columns) for the targets (rows)."""
+    models = networks(zoo)
+    fit.parameters = max(sum(p.numel() for p in model.parameters()) for model in models.values())
+    probes, nodes = probes_of(zoo, count, seed)
+    graphs = {
+        name: AttributionGraph.build(model, probes, method, nodes=nodes, neighbors=0)
+        for name, model in models.items()
+    }
+    space = ModelSpace()
+    space.extend(graphs)
+    scores = {
+        "depara": space.similarity(weight),
+        "depara_ranks": space.similarity(how="ranks"),
+        "depara_zscores": space.similarity(how="zscores"),
+        "node": space.node,
+        "edge": space.edge,
+    }
+    for other in MAPS:
+        scores[other] = maps_alone(models, graphs, probes, nodes, other)
+    for name, similarity in (("rsa", rsa), ("cka", cka)):
+        scores[name] = pairwise([graph.feature for graph in graphs.values()], similarity)
+    return scores | with_labels(zoo, models, seed)
+
+
+def networks(zoo: str) -> dict[str, nn.Module]:
+    """The encoders of a zoo; their output are the features a new head sees."""
+    if zoo == "images":
+        return {name: image_zoo.pretrained(name).encoder for name in image_zoo.TASKS}
+    return {name: Embedding(graph_zoo.pretrained(name)) for name in graph_zoo.TASKS}
+
+
+class Embedding(nn.Module):
+    """A graph encoder with the nonlinearity that its head sees."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.encoder(x, edge_index).relu()
+
+
+def probes_of(zoo: str, count: int, seed: int) -> tuple[Tensor | Data, Tensor | None]:
+    """The same number of probes from each domain, or of nodes from each graph."""
+    if zoo == "images":
+        return probe_images(count, seed), None
+    parts = [graph_zoo.graph(name) for name in graph_zoo.GRAPHS]
+    plain = [Data(x=p.x, edge_index=p.edge_index, num_nodes=p.num_nodes) for p in parts]
+    batch = Batch.from_data_list(plain)
+    generator = torch.Generator().manual_seed(seed)
+    rows = [
+        start + torch.randperm(part.num_nodes, generator=generator)[:count]
+        for start, part in zip(batch.ptr.tolist(), parts, strict=False)
+    ]
+    return Data(x=batch.x, edge_index=batch.edge_index), torch.cat(rows)
+
+
+def maps_alone(
+    models: dict[str, nn.Module],
+    graphs: dict[str, AttributionGraph],
+    probes: Tensor | Data,
+    nodes: Tensor | None,
+    method: str,
+) -> Tensor:
+    """The predecessor of DEPARA: similarity of another method's maps."""
+    space = ModelSpace()
+    for name, model in models.items():
+        maps = attribute(model, probes, method)
+        maps = maps.mean(1).flatten(1) if nodes is None else maps[nodes]
+        space.add(name, maps, graphs[name].feature)
+    return space.node
+
+
+def pairwise(features: list[Tensor], similarity: Callable[[Tensor, Tensor], float]) -> Tensor:
+    """A similarity of all pairs."""
+    found = torch.zeros(len(features), len(features))
+    for i, first in enumerate(features):
+        for j in range(i):
+            found[i, j] = found[j, i] = similarity(first, features[j])
+    return found
+
+
+def with_labels(zoo: str, models: dict[str, nn.Module], seed: int) -> dict[str, Tensor]:
+    """Scores that see the target's few labels."""
+    names = list(models)
+    kinds = ["log_me", "h_score", *(["leep"] if zoo == "images" else [])]
+    found = {kind: torch.zeros(len(names), len(names)) for kind in kinds}
+    for row, target in enumerate(names):
+        inputs, y = few_labels(zoo, target, seed)
+        for column, source in enumerate(names):
+            features = features_of(zoo, models[source], inputs)
+            found["log_me"][row, column] = log_me(features, y)
+            found["h_score"][row, column] = h_score(features, y, shrinkage=0.1)
+            if zoo == "images":
+                head = image_zoo.pretrained(source).head
+                probabilities = F.softmax(head(features), 1).detach()
+                found["leep"][row, column] = leep(probabilities, y)
+    return found
+
+
+def few_labels(zoo: str, target: str, seed: int) -> tuple[Any, Tensor]:
+    """A target's few labelled samples: images, or a graph and its nodes (or pairs of them)."""
+    if zoo == "images":
+        return image_zoo.few(task(target), image_zoo.Budget(), seed)[:2]
+    name, _, kind = target.rpartition("-")
+    data = graph_zoo.graph(name)
+    where, y, *_ = graph_zoo.problem(kind, data, graph_zoo.Budget(), seed)
+    return (data, where), y
+
+
+@torch.no_grad()
+def features_of(zoo: str, model: nn.Module, inputs: Any) -> Tensor:
+    """What a source makes of a target's samples."""
+    if zoo == "images":
+        return image_zoo.predictions(model, inputs)
+    data, where = inputs
+    return graph_zoo.picked(model(data.x, data.edge_index), where)

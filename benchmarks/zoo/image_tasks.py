@@ -1,0 +1,275 @@
+"""Tasks on digits, objects and letters: 28 × 28 images of three channels in [0, 1]."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graphkit.datasets import DamagedDataError, MissingDataError, cache_root, data_root
+from graphkit.files import replacing
+
+__all__ = ["TASKS", "Pool", "Task", "load_pool", "probe_images", "task"]
+
+SIZE = 28
+FILES = {
+    "digits": ("MNIST/mnist.npz",),
+    "objects": ("CIFAR10/cifar10_jpg.tar.gz",),
+    "letters": (
+        "omniglot/images_background_small1.zip",
+        "omniglot/images_background_small2.zip",
+    ),
+}
+OBJECTS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+VEHICLES = (0, 1, 8, 9)
+ANIMALS = (2, 3, 4, 5, 6, 7)
+ALPHABETS = (
+    "Balinese",
+    "Early_Aramaic",
+    "Greek",
+    "Japanese_(katakana)",
+    "Korean",
+    "Latin",
+    "Sanskrit",
+    "Tagalog",
+)
+COUNTS = {"digits": (400, 150), "objects": (500, 150)}
+LETTER_TRAIN = 14
+
+
+@dataclass
+class Pool:
+    """The images of one domain: for training and for testing, with labels, as bytes.
+
+    Args:
+        train (torch.Tensor): ``uint8`` images :math:`(n, 3, 28, 28)`.
+        train_y (torch.Tensor): Their labels; letters have two, alphabet and character.
+        test (torch.Tensor): Images that no network is trained on.
+        test_y (torch.Tensor): Their labels.
+    """
+
+    train: Tensor
+    train_y: Tensor
+    test: Tensor
+    test_y: Tensor
+
+
+@dataclass
+class Task:
+    """What a network is trained for.
+
+    Args:
+        name (str): Its name.
+        domain (str): ``"digits"``, ``"objects"`` or ``"letters"``.
+        x (torch.Tensor): Training images in [0, 1].
+        y (torch.Tensor): Their classes.
+        test_x (torch.Tensor): Test images.
+        test_y (torch.Tensor): Their classes.
+    """
+
+    name: str
+    domain: str
+    x: Tensor
+    y: Tensor
+    test_x: Tensor
+    test_y: Tensor
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return int(self.y.max()) + 1
+
+
+def find(name: str) -> Path:
+    """A raw file under the data root."""
+    path = data_root() / name
+    if not path.is_file():
+        raise MissingDataError(
+            f"the image zoo needs '{path}'; set GRAPHKIT_DATA to the folder that holds '{name}'"
+        )
+    return path
+
+
+@cache
+def load_pool(domain: str) -> Pool:
+    """The images of a domain, read once and then kept in the cache folder."""
+    kept = cache_root() / "zoo" / f"{domain}.npz"
+    if not kept.is_file():
+        arrays = {"digits": read_digits, "objects": read_objects, "letters": read_letters}[domain]()
+        with replacing(kept) as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    with np.load(kept) as file:
+        return Pool(**{name: torch.from_numpy(file[name]) for name in file.files})
+
+
+def read_digits() -> dict[str, np.ndarray]:
+    """The first digits of every class."""
+    path = find(FILES["digits"][0])
+    found = {}
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            for part, count in zip(("train", "test"), COUNTS["digits"], strict=True):
+                y = file[f"y_{part}"].astype(np.int64)
+                rows = np.concatenate([np.flatnonzero(y == c)[:count] for c in range(10)])
+                images = np.repeat(file[f"x_{part}"][rows][:, None], 3, axis=1)
+                found |= {part: images, f"{part}_y": y[rows]}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedDataError(f"cannot read '{path}': {error}") from error
+    return found
+
+
+def read_objects() -> dict[str, np.ndarray]:
+    """The first objects of every class, without a border of two pixels."""
+    from PIL import Image
+
+    path, wanted = (
+        find(FILES["objects"][0]),
+        dict(zip(("train", "test"), COUNTS["objects"], strict=True)),
+    )
+    images: dict[tuple[str, int], dict[str, np.ndarray]] = defaultdict(dict)
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                parts = Path(member.name).parts
+                if not member.isfile() or len(parts) < 3 or parts[-2] not in OBJECTS:
+                    continue
+                place = images[parts[-3], OBJECTS.index(parts[-2])]
+                if len(place) < wanted.get(parts[-3], 0):
+                    data = archive.extractfile(member)
+                    assert data is not None
+                    pixels = np.asarray(Image.open(io.BytesIO(data.read())).convert("RGB"))
+                    place[parts[-1]] = pixels[2:-2, 2:-2].transpose(2, 0, 1)
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise DamagedDataError(f"cannot read '{path}': {error}") from error
+    found: dict[str, np.ndarray] = {}
+    for part in wanted:
+        groups = [[images[part, c][n] for n in sorted(images[part, c])] for c in range(10)]
+        found[part] = np.concatenate([np.stack(group) for group in groups])
+        found[f"{part}_y"] = np.repeat(np.arange(10), [len(group) for group in groups])
+    return found
+
+
+def read_letters() -> dict[str, np.ndarray]:
+    """All characters of both small sets, white on black, shrunk by averaging areas."""
+    from PIL import Image
+
+    drawn: dict[tuple[str, str], dict[str, np.ndarray]] = defaultdict(dict)
+    for name in FILES["letters"]:
+        path = find(name)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for entry in archive.namelist():
+                    if entry.endswith(".png"):
+                        _, alphabet, character, file = entry.split("/")
+                        image = Image.open(io.BytesIO(archive.read(entry))).convert("L")
+                        drawn[alphabet, character][file] = 255 - np.asarray(image)
+        except (OSError, EOFError, zipfile.BadZipFile) as error:
+            raise DamagedDataError(f"cannot read '{path}': {error}") from error
+    found: dict[str, list[np.ndarray]] = defaultdict(list)
+    for alphabet, character in sorted(drawn):
+        files = drawn[alphabet, character]
+        stack = torch.from_numpy(np.stack([files[n] for n in sorted(files)]))[:, None].float()
+        shrunk = F.adaptive_avg_pool2d(stack, SIZE)
+        small = (255 * shrunk / shrunk.amax((2, 3), keepdim=True)).round().byte().numpy()
+        label = [ALPHABETS.index(alphabet), int(character[-2:]) - 1]
+        for part, rows in (("train", slice(LETTER_TRAIN)), ("test", slice(LETTER_TRAIN, None))):
+            found[part].append(np.repeat(small[rows], 3, axis=1))
+            found[f"{part}_y"].append(np.tile(label, (len(small[rows]), 1)))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+Rule = Callable[[Tensor], Tensor]
+
+
+def chosen(classes: tuple[int, ...]) -> Rule:
+    """Labels by place in a list of classes; the rest is left out."""
+
+    def label(y: Tensor) -> Tensor:
+        out = torch.full((len(y),), -1)
+        for place, value in enumerate(classes):
+            out[y == value] = place
+        return out
+
+    return label
+
+
+def characters(alphabet: str) -> Rule:
+    """Labels of one alphabet's characters."""
+    number = ALPHABETS.index(alphabet)
+    return lambda y: torch.where(y[:, 0] == number, y[:, 1], -1)
+
+
+def same(y: Tensor) -> Tensor:
+    """The labels as they are."""
+    return y
+
+
+def rotation(y: Tensor) -> Tensor:
+    """Quarter turns, in turn; :func:`labelled` turns the images accordingly."""
+    return torch.arange(len(y)) % 4
+
+
+TASKS: dict[str, tuple[str, Rule]] = {
+    "digits": ("digits", same),
+    "digits-low": ("digits", chosen((0, 1, 2, 3, 4))),
+    "digits-high": ("digits", chosen((5, 6, 7, 8, 9))),
+    "digits-parity": ("digits", lambda y: y % 2),
+    "digits-rotation": ("digits", rotation),
+    "objects": ("objects", same),
+    "animals": ("objects", chosen(ANIMALS)),
+    "vehicles": ("objects", chosen(VEHICLES)),
+    "animal-or-vehicle": (
+        "objects",
+        lambda y: (y[:, None] == torch.tensor(VEHICLES)).any(1).long(),
+    ),
+    "objects-rotation": ("objects", rotation),
+    "greek": ("letters", characters("Greek")),
+    "latin": ("letters", characters("Latin")),
+    "korean": ("letters", characters("Korean")),
+    "katakana": ("letters", characters("Japanese_(katakana)")),
+    "alphabets": ("letters", lambda y: y[:, 0]),
+    "letters-rotation": ("letters", rotation),
+}
+"""Name of every task, with its domain and the function that makes its labels."""
+
+
+def labelled(images: Tensor, y: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
+    """The images and labels of a task."""
+    x, label = images.float() / 255, rule(y)
+    if rule is rotation:
+        turned = torch.stack([torch.rot90(x, k, (2, 3)) for k in range(4)])
+        x = turned[label, torch.arange(len(x))]
+    return x[label >= 0], label[label >= 0]
+
+
+@cache
+def task(name: str) -> Task:
+    """The task of that name."""
+    domain, rule = TASKS[name]
+    pool = load_pool(domain)
+    return Task(
+        name,
+        domain,
+        *labelled(pool.train, pool.train_y, rule),
+        *labelled(pool.test, pool.test_y, rule),
+    )
+
+
+def probe_images(per_domain: int, seed: int = 0) -> Tensor:
+    """Test images of all three domains, the same number of each, without labels."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for domain in FILES:
+        images = load_pool(domain).test
+        parts.append(images[torch.randperm(len(images), generator=generator)[:per_domain]])
+    return torch.cat(parts).float() / 255

@@ -1,0 +1,132 @@
+"""Measures every transfer of a zoo and keeps the table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+import yaml
+from rich.progress import track
+from torch import Tensor
+
+from benchmarks.environment import environment
+from benchmarks.zoo import graph_zoo, image_zoo
+from graphkit.datasets import cache_root
+from graphkit.files import replacing
+
+__all__ = ["ZOOS", "load_table", "measure", "table_path"]
+
+RESULTS = Path(__file__).parent.parent / "results"
+ZOOS: dict[str, ModuleType] = {"images": image_zoo, "graphs": graph_zoo}
+MEASURES = ("finetune", "probe")
+SCRATCH = "scratch"
+
+
+def table_path(name: str) -> Path:
+    """Where the table of a zoo is kept."""
+    return RESULTS / f"zoo-{name}.yaml"
+
+
+def load_table(name: str, measure: str = "finetune") -> tuple[list[str], Tensor]:
+    """The names of a zoo's networks and the accuracies: a row per target, a column per source.
+
+    The diagonal, where source and target are the same network, is NaN.
+    """
+    table = yaml.safe_load(table_path(name).read_text())
+    if measure not in MEASURES:
+        raise ValueError(f"'measure' must be one of {list(MEASURES)}, got {measure!r}")
+    names = table["networks"]
+    rows = [[table[measure][target][source]["mean"] for source in names] for target in names]
+    truth = torch.tensor(rows, dtype=torch.double)
+    return names, truth.masked_fill(torch.eye(len(names), dtype=torch.bool), torch.nan)
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Mean and standard deviation over draws of labels."""
+    found = torch.tensor(values, dtype=torch.double)
+    deviation = float(found.std()) if len(values) > 1 else 0.0
+    return {"mean": round(float(found.mean()), 4), "std": round(deviation, 4)}
+
+
+def measure(name: str, draws: int = 2, minutes: float | None = None) -> dict[str, Any] | None:
+    """Trains the zoo, measures all transfers, and returns the table.
+
+    What is finished stays in the cache folder: a network when it is trained, a target when all
+    transfers to it are measured; a later call goes on from there.
+
+    Args:
+        name (str): ``"images"`` or ``"graphs"``.
+        draws (int, optional): Draws of the target's labels. (default: :obj:`2`)
+        minutes (float, optional): Stop after so many, before the next network or target, and
+            return nothing. (default: :obj:`None`)
+    """
+    zoo: Any = ZOOS[name]
+    clock = Clock(minutes)
+    place = environment()
+    settings = [name, draws, asdict(zoo.Budget()), zoo.mark(zoo.Budget())]
+    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+    folder = cache_root() / "zoo" / f"transfers-{name}-{key}"
+    networks: dict[str, Any] = {}
+    for network in track(zoo.TASKS, "pre-training"):
+        if clock.over:
+            return None
+        networks[network] = zoo.pretrained(network)
+    rows: dict[str, Any] = {}
+    for target in track(list(networks), "measuring transfers"):
+        path = folder / f"{target}.json"
+        if not path.is_file():
+            if clock.over:
+                return None
+            row = transfers_to(zoo, target, networks, draws)
+            with replacing(path) as file:
+                file.write(json.dumps(row).encode())
+        rows[target] = json.loads(path.read_text())
+    return {
+        "about": f"Test accuracy on each target (row) of each source (column), {draws} draws of "
+        "the target's few labels; 'scratch' is the target's own network untrained.",
+        "command": f"python -m benchmarks.zoo {name} --draws {draws}",
+        "budget": asdict(zoo.Budget()),
+        "networks": list(networks),
+        "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 2),
+        "commit": place["commit"],
+        "processor": f"{place['processor']}, {place['threads']} threads",
+        **{kind: {target: row[kind] for target, row in rows.items()} for kind in MEASURES},
+    }
+
+
+class Clock:
+    """Says when some minutes are over; never, without a number."""
+
+    def __init__(self, minutes: float | None) -> None:
+        self.end = None if minutes is None else time.monotonic() + 60 * minutes
+
+    @property
+    def over(self) -> bool:
+        """Whether they are."""
+        return self.end is not None and time.monotonic() > self.end
+
+
+def transfers_to(zoo: Any, target: str, networks: dict[str, Any], draws: int) -> dict[str, Any]:
+    """All transfers to one target, and the seconds that took."""
+    started, budget = time.perf_counter(), zoo.Budget()
+    found: dict[str, Any] = {kind: {} for kind in MEASURES}
+    for source, network in {**networks, SCRATCH: zoo.untrained(target)}.items():
+        for kind in MEASURES:
+            judge = getattr(zoo, kind)
+            values = [judge(network, target, budget, draw) for draw in range(draws)]
+            found[kind][source] = spread(values)
+    return {**found, "seconds": time.perf_counter() - started}
+
+
+def write(name: str, table: dict[str, Any]) -> Path:
+    """Keeps a table where the recipes look for it."""
+    text = yaml.safe_dump(table, sort_keys=False, width=100, default_flow_style=None)
+    with replacing(table_path(name)) as file:
+        file.write(text.encode())
+    return table_path(name)
