@@ -1,9 +1,17 @@
 """Data sets: one door to PyG's, read in place, and those PyG lacks."""
 
+from graphkit.datasets.digit_scenes import DigitScenes
 from graphkit.datasets.digits import DigitsGraph
 from graphkit.datasets.errors import DamagedDataError, MissingDataError
 from graphkit.datasets.folders import cache_root, data_root
 from graphkit.datasets.folds import gin_folds
+from graphkit.datasets.label_sequence import (
+    LabelBatch,
+    LabelSequence,
+    LabelTask,
+    masked_bce,
+    random_parts,
+)
 from graphkit.datasets.loading import load
 from graphkit.datasets.mnist import mnist
 from graphkit.datasets.modelnet_points import ModelNet10Points
@@ -38,8 +46,12 @@ __all__ = [
     "UTDMHAD",
     "DamagedDataError",
     "DatasetCard",
+    "DigitScenes",
     "DigitsGraph",
     "KnockOut",
+    "LabelBatch",
+    "LabelSequence",
+    "LabelTask",
     "MOTBoxes",
     "MissingDataError",
     "ModelNet10Points",
@@ -65,8 +77,10 @@ __all__ = [
     "format_scene",
     "gin_folds",
     "load",
+    "masked_bce",
     "mnist",
     "mot15",
     "omniglot",
     "parse_scene",
+    "random_parts",
 ]

@@ -69,16 +69,13 @@ def test_gradients_follow_the_blocks_back():
     assert torch.autograd.gradcheck(layer, (x,))
     upstream = torch.randn_like(x)
     (grad,) = torch.autograd.grad(layer(x), x, upstream)
-    number = torch.arange(20.0).expand(2, 2, 5, 4).clone()
+    number = torch.arange(20.0, dtype=torch.double).view(5, 4).expand(2, 2, 5, 4).clone()
     _, order = layer(x, return_order=True)
-    blocks = layer.blocks(number).gather(2, order.flatten(2).unsqueeze(3).expand(2, 2, 4, 4))
-    place = layer.blocks(number).long()
+    source = layer.blocks(number).gather(2, order.flatten(2).unsqueeze(3).expand(2, 2, 4, 2))
+    place = layer.blocks(number)
     for image in range(2):
-        back = torch.empty(20, dtype=torch.double)
-        back[16:] = upstream[image, 0].flatten()[16:]
-        back[blocks[image, 0].flatten().long()] = upstream[image, 0].flatten()[
-            place[image, 0].flatten()
-        ]
+        back, up = upstream[image, 0].clone().flatten(), upstream[image, 0].flatten()
+        back[source[image, 0].flatten().long()] = up[place[image, 0].flatten().long()]
         assert torch.equal(grad[image, 0].flatten(), back)
 
 
