@@ -19,10 +19,12 @@ NO_METHODS: dict[str, str] = {
     "Distillation": "the callback that attaches a Distiller to a Trainer",
     "Distiller": "attaches losses to two models, no method of its own",
     "GraphAdapter": "the contract of adapters, no method of its own",
+    "EnrichmentTask": "knocks objects out of scene graphs for a Trainer, no method of its own",
     "NearestNeighbours": "the k-NN graph of a point set, no paper of its own",
     "QuadraticPenalty": "what EWC, MAS and TWP share",
     "SkeletonGraph": "the skeleton that models share, with the partitions of ST-GCN",
     "Schema": "what an adapter declares about its graphs",
+    "SceneAdversary": "attaches the discriminators of scene graphs to a Trainer",
     "Strategy": "the contract of continual learning, no method of its own",
 }
 DOCUMENTED = [file.module for file in sources(ROOT, "graphkit") if ">>> " in file.text]
