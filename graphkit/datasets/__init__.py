@@ -26,7 +26,6 @@ from graphkit.datasets.registry import (
     dataset_cards,
     find_card,
 )
-from graphkit.datasets.scene_batch import KnockOut, SceneBatch
 from graphkit.datasets.scene_parser import format_scene, parse_scene
 from graphkit.datasets.scene_vocabulary import SceneVocabulary
 from graphkit.datasets.skeletons import SkeletonDataset
@@ -39,6 +38,7 @@ from graphkit.datasets.tox21 import Tox21
 from graphkit.datasets.utd_mhad import UTDMHAD
 from graphkit.datasets.visual_genome import VisualGenomeGraphs
 from graphkit.datasets.vrd import VRDSceneGraphs
+from graphkit.nn.scene_batch import KnockOut, SceneBatch
 
 __all__ = [
     "NTURGBD",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import method
-from graphkit.datasets.scene_batch import SceneBatch
+from graphkit.nn.scene_batch import SceneBatch
 from graphkit.nn.models.scene_graph_encoder import SceneGraphEncoder
 
 

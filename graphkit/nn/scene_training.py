@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit.datasets.scene_batch import KnockOut, SceneBatch
+from graphkit.nn.scene_batch import KnockOut, SceneBatch
 from graphkit.nn.models.scene_graph_enricher import Proposal
 from graphkit.nn.straight_through import straight_through
 from graphkit.train.callback import Callback
@@ -77,7 +77,7 @@ class EnrichmentTask(Task):
         self.train, self.batch_size = train, batch_size
         self.relation_weight, self.none_weight = relation_weight, none_weight
         self.stop_share, self.drop_orphans = stop_share, drop_orphans
-        self.judged = val.leave_one_out(drop_orphans)
+        self.judged = val.leave_one_out(drop_orphans).split()
         self.rank, self.world_size = 0, 1
         self.last: tuple[KnockOut, Proposal] | None = None
 
@@ -112,16 +112,24 @@ class EnrichmentTask(Task):
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """The losses and the recall on every object of the validation graphs."""
-        proposal = model(self.judged.rest, self.judged.category)
-        logits = proposal.object_logits[:, :-1]
-        found = F.cross_entropy(logits, self.judged.category)
-        relations = relation_loss(proposal.relation_logits, self.judged, self.none_weight)
-        hits = (logits.topk(min(5, logits.size(1))).indices == self.judged.category[:, None]).any(1)
+        sums = torch.zeros(3, dtype=torch.double)
+        for part in self.judged:
+            proposal = model(part.rest, part.category)
+            logits, count = proposal.object_logits[:, :-1], part.category.numel()
+            best = logits.topk(min(5, logits.size(1))).indices
+            found = (
+                F.cross_entropy(logits, part.category) * count,
+                relation_loss(proposal.relation_logits, part, self.none_weight) * count,
+                (best == part.category[:, None]).any(1).sum(),
+            )
+            sums += torch.tensor([float(value) for value in found])
+        total = sum(part.category.numel() for part in self.judged)
+        objects, relations, recall = (sums / total).tolist()
         return {
-            "val_loss": float(found + self.relation_weight * relations),
-            "val_object_loss": float(found),
-            "val_relation_loss": float(relations),
-            "val_recall@5": float(hits.float().mean()),
+            "val_loss": objects + self.relation_weight * relations,
+            "val_object_loss": objects,
+            "val_relation_loss": relations,
+            "val_recall@5": recall,
         }
 
     def shard(self, rank: int, world_size: int) -> EnrichmentTask:
@@ -131,14 +139,7 @@ class EnrichmentTask(Task):
 
     def to(self, device: torch.device) -> EnrichmentTask:
         self.train = self.train.to(device)
-        judged = self.judged
-        self.judged = KnockOut(
-            judged.rest.to(device),
-            judged.category.to(device),
-            judged.links.to(device),
-            judged.whole.to(device),
-            judged.node.to(device),
-        )
+        self.judged = [part.to(device) for part in self.judged]
         return self
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import Linear, MessagePassing
@@ -12,6 +13,7 @@ from graphkit.catalog import method
 from graphkit.ops import primitives
 from graphkit.ops.backends import active_backend
 from graphkit.ops.checks import as_edge_index
+from graphkit.ops.memo import remember
 
 
 @method(
@@ -158,10 +160,7 @@ class TripleConv(MessagePassing):
             pooled = primitives.segment_sum(edges, 0, as_subject, num_nodes, backend)
             pooled = pooled + primitives.segment_sum(edges, 1, as_object, num_nodes, backend)
         if self.pooling == "mean":
-            ones = pooled.new_ones(1, edges.size(1), 1)
-            count = primitives.segment_sum(edges, 0, ones, num_nodes, backend)
-            count = count + primitives.segment_sum(edges, 1, ones, num_nodes, backend)
-            pooled = pooled / count.clamp(min=1)
+            pooled = pooled / mentions(edges, num_nodes).to(pooled.dtype)
         return pooled
 
     def message(self, vector: Tensor) -> Tensor:
@@ -199,6 +198,22 @@ class TripleConv(MessagePassing):
             f"{type(self).__name__}({self.in_channels}, {self.out_channels}, "
             f"hidden_channels={self.hidden_channels}, pooling={self.pooling})"
         )
+
+
+def mentions(edges: Tensor, num_nodes: int) -> Tensor:
+    """How many triples name each object, at least 1, ``[N, 1]``, kept with ``edges``."""
+
+    def count() -> Tensor:
+        ones = torch.ones(1, edges.size(1), 1, device=edges.device)
+        ends = [
+            primitives.segment_sum(edges, row, ones, num_nodes, active_backend()) for row in (0, 1)
+        ]
+        return (ends[0] + ends[1])[0].clamp(min=1)
+
+    if torch.compiler.is_compiling():
+        return count()
+    key = ("mentions", edges.storage_offset(), tuple(edges.shape), edges.stride(), num_nodes)
+    return remember(edges, key, count)
 
 
 def from_sg2im(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method
-from graphkit.datasets.scene_batch import SceneBatch
+from graphkit.nn.scene_batch import SceneBatch
 from graphkit.nn.conv.triple_conv import TripleConv
 
 

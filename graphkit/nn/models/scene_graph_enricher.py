@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 
 from graphkit.catalog import method
-from graphkit.datasets.scene_batch import SceneBatch
+from graphkit.nn.scene_batch import SceneBatch
 from graphkit.nn.models.scene_graph_encoder import SceneGraphEncoder
 from graphkit.nn.straight_through import gumbel, straight_through
 
@@ -63,6 +63,7 @@ class Enriched(NamedTuple):
         "whether a pair is related at all is sampled without a gradient; which predicate and "
         "which category, with one",
         "an object that is added has at least one relation if there is anything to relate it to",
+        "cooccurrence=True adds learned log-odds of the categories that are present",
     ],
     verified_by="benchmarks/recipes/enrich-vrd.yaml",
 )
@@ -96,6 +97,9 @@ class SceneGraphEnricher(nn.Module):
         max_links (int, optional): Most relations of a new object. (default: :obj:`5`)
         dropout (float, optional): Dropout in the encoder and the two heads.
             (default: :obj:`0.0`)
+        cooccurrence (bool, optional): Adds :math:`\sum_{o \in s} \mathbf{A}_o` to
+            :math:`\boldsymbol{\ell}`, over the different categories in the scene, with a learned
+            matrix that begins at zero. (default: :obj:`False`)
         **kwargs (optional): Further arguments of :class:`~graphkit.nn.SceneGraphEncoder`.
 
     Shapes:
@@ -126,6 +130,7 @@ class SceneGraphEnricher(nn.Module):
         noise_channels: int = 32,
         max_links: int = 5,
         dropout: float = 0.0,
+        cooccurrence: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__()
@@ -143,6 +148,8 @@ class SceneGraphEnricher(nn.Module):
         self.new = nn.Parameter(torch.empty(width))
         self.lin_noise = nn.Linear(noise_channels, width, bias=False) if noise_channels else None
         self.object_head = MLP([width, width, num_objects + 1], **heads)
+        shape = (num_objects, num_objects + 1)
+        self.log_odds = nn.Parameter(torch.empty(shape)) if cooccurrence else None
         self.lin_new = nn.Linear(2 * width, width)
         self.lin_old = nn.Linear(2 * width, width, bias=False)
         self.relation_head = MLP([width, width, 2 * (num_predicates + 1)], **heads)
@@ -151,6 +158,8 @@ class SceneGraphEnricher(nn.Module):
     def reset_parameters(self) -> None:
         """Draws all parameters anew."""
         nn.init.normal_(self.new)
+        if self.log_odds is not None:
+            nn.init.zeros_(self.log_odds)
         for module in self.children():
             module.reset_parameters()  # type: ignore[operator]
 
@@ -167,15 +176,22 @@ class SceneGraphEnricher(nn.Module):
             category (torch.Tensor, optional): The category of the new object of each graph,
                 :math:`(B)`; -1 where there is none. (default: no relations)
             noise (torch.Tensor, optional): The noise :math:`\\mathbf{z}`, :math:`(B, Z)`.
-                (default: zero)
+                (default: drawn while training, else zero)
         """
         start = self.new.expand(scenes.num_graphs, -1)
+        if noise is None and self.training:
+            noise = self.draw_noise(scenes)
         if noise is not None and self.lin_noise is not None:
             start = start + self.lin_noise(noise)
         encoded = self.encoder(scenes, start)
         objects = torch.cat([encoded.objects, encoded.embedded], dim=1)
+        scores = self.object_head(encoded.new)
+        if self.log_odds is not None:
+            present = scores.new_zeros(scenes.num_graphs, self.num_objects)
+            present[scenes.batch, scenes.x] = 1.0
+            scores = scores + present @ self.log_odds
         proposal = Proposal(
-            self.object_head(encoded.new),
+            scores,
             objects.new_empty(0, 2, self.num_predicates + 1),
             encoded.new,
             objects,
@@ -192,7 +208,7 @@ class SceneGraphEnricher(nn.Module):
         pairs = (new[batch] + self.lin_old(proposal.objects)).relu()
         return self.relation_head(pairs).unflatten(-1, (2, self.num_predicates + 1))
 
-    def draw_noise(self, scenes: SceneBatch, generator: torch.Generator | None) -> Tensor:
+    def draw_noise(self, scenes: SceneBatch, generator: torch.Generator | None = None) -> Tensor:
         """Noise for each graph."""
         shape = (scenes.num_graphs, self.noise_channels)
         return torch.randn(shape, generator=generator, device=self.new.device).to(self.new.dtype)
@@ -257,20 +273,22 @@ class SceneGraphEnricher(nn.Module):
         odds = logits[..., :-1].logsumexp(-1) - logits[..., -1]
         if sample:
             odds = odds + gumbel(odds, generator) - gumbel(odds, generator)
-        links = self.select_links(odds.detach(), scenes.batch, alive)
+        links = likely_links(odds.detach(), scenes.batch, alive, self.max_links)
         return joined(scenes, is_new, chosen, alive, links, predicates[links])
 
-    def select_links(self, odds: Tensor, batch: Tensor, alive: Tensor) -> Tensor:
-        """Which pairs and directions are related: the likely ones, and always the likeliest."""
-        flat, graph = odds.flatten(), batch.repeat_interleave(2)
-        order = flat.argsort(descending=True, stable=True)
-        order = order[graph[order].argsort(stable=True)]
-        sizes = torch.bincount(graph, minlength=alive.numel())
-        first = (sizes.cumsum(0) - sizes)[graph[order]]
-        rank = torch.empty_like(order)
-        rank[order] = torch.arange(order.numel(), device=order.device) - first
-        links = (rank < self.max_links) & ((flat > 0) | (rank == 0)) & alive[graph]
-        return links.view_as(odds)
+
+def likely_links(odds: Tensor, batch: Tensor, alive: Tensor, max_links: int) -> Tensor:
+    """Which pairs and directions ``[N, 2]`` are related: those of positive log-odds, of each
+    graph the :obj:`max_links` likeliest and always the likeliest one."""
+    flat, graph = odds.flatten(), batch.repeat_interleave(2)
+    order = flat.argsort(descending=True, stable=True)
+    order = order[graph[order].argsort(stable=True)]
+    sizes = torch.bincount(graph, minlength=alive.numel())
+    first = (sizes.cumsum(0) - sizes)[graph[order]]
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(order.numel(), device=order.device) - first
+    links = (rank < max_links) & ((flat > 0) | (rank == 0)) & alive[graph]
+    return links.view_as(odds)
 
 
 def joined(

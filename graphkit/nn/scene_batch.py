@@ -241,6 +241,37 @@ class KnockOut:
     whole: SceneBatch
     node: Tensor
 
+    def to(self, device: torch.device | str) -> KnockOut:
+        """The same on a device."""
+        return KnockOut(
+            self.rest.to(device),
+            self.category.to(device),
+            self.links.to(device),
+            self.whole.to(device),
+            self.node.to(device),
+        )
+
+    def choose(self, mask: Tensor) -> KnockOut:
+        """Those of some graphs, ``mask [B]``."""
+        chosen = mask.nonzero()[:, 0]
+        rest, whole = self.rest.select(chosen), self.whole.select(chosen)
+        old, direction, predicate = self.links
+        owner = self.rest.batch[old]
+        mine = mask[owner]
+        shift = rest.node_ptr[mask.cumsum(0) - 1] - self.rest.node_ptr[:-1]
+        node = self.node + (whole.node_ptr[mask.cumsum(0) - 1] - self.whole.node_ptr[:-1])
+        node = torch.where(self.node < 0, -1, node)[chosen]
+        links = torch.stack([old + shift[owner], direction, predicate])[:, mine]
+        return KnockOut(rest, self.category[chosen], links, whole, node)
+
+    def split(self, size: int = 256) -> list[KnockOut]:
+        """Parts of so many graphs, whose features fit into a processor's cache."""
+        number = torch.arange(self.category.numel(), device=self.node.device)
+        return [
+            self.choose((number >= start) & (number < start + size))
+            for start in range(0, number.numel(), size)
+        ]
+
 
 def pointer(group: Tensor, num_groups: int) -> Tensor:
     """Where each group begins in an ascending list, and where the last one ends."""
