@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 
-def plot_matrices(matrices: Mapping[str, Tensor]) -> Any:
+def plot_matrices(matrices: Mapping[str, Tensor], score: str = "accuracy") -> Any:
     """One performance matrix per strategy: rows are moments, columns are tasks.
 
     Args:
         matrices (dict): Matrices ``[K, K]`` by strategy.
+        score (str, optional): What the entries are. (default: :obj:`"accuracy"`)
     """
     from matplotlib import pyplot
 
@@ -28,15 +29,16 @@ def plot_matrices(matrices: Mapping[str, Tensor]) -> Any:
         axis.set(title=name, xlabel="task", ylabel="after task")
         axis.set_xticks(range(len(matrix)), [str(k + 1) for k in range(len(matrix))])
         axis.set_yticks(range(len(matrix)), [str(k + 1) for k in range(len(matrix))])
-    figure.colorbar(picture, ax=axes[0].tolist(), label="accuracy")
+    figure.colorbar(picture, ax=axes[0].tolist(), label=score)
     return figure
 
 
-def plot_over_time(matrices: Mapping[str, Tensor]) -> Any:
-    """The accuracy of every task from the moment it was learned, one panel per strategy.
+def plot_over_time(matrices: Mapping[str, Tensor], score: str = "accuracy") -> Any:
+    """The score of every task from the moment it was learned, one panel per strategy.
 
     Args:
         matrices (dict): Matrices ``[K, K]`` by strategy.
+        score (str, optional): What the entries are. (default: :obj:`"accuracy"`)
     """
     from matplotlib import pyplot
 
@@ -53,6 +55,6 @@ def plot_over_time(matrices: Mapping[str, Tensor]) -> Any:
             moments = range(task + 1, len(matrix) + 1)
             axis.plot(moments, matrix[task:, task].tolist(), marker="o", label=f"task {task + 1}")
         axis.set(title=name, xlabel="after task", ylim=(0, 1.02))
-    axes[0, 0].set_ylabel("accuracy")
+    axes[0, 0].set_ylabel(score)
     axes[0, -1].legend(fontsize="small")
     return figure

@@ -19,7 +19,7 @@ from benchmarks.progress import Display
 from benchmarks.recipe import RecipeError, load
 from benchmarks.runner import Options, run_recipe, write_text
 
-SHOWN = ("average_performance", "average_forgetting", "new_task_accuracy")
+SHOWN = ("average_performance", "average_forgetting", "backward_transfer", "forward_transfer")
 
 
 def combinations(ranges: Iterable[str]) -> Iterator[list[str]]:

@@ -71,6 +71,33 @@ class GAT(nn.Module):
         return self.conv2(F.dropout(F.elu(x), self.dropout, self.training), edge_index)
 
 
+class ResidualGAT(nn.Module):
+    """``GATConv`` with skip connections in every layer: the model of GAT's paper for PPI."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int = 3,
+        heads: int = 4,
+        out_heads: int = 6,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        widths = [in_channels] + [heads * hidden_channels] * (num_layers - 1)
+        shared: dict[str, Any] = {"dropout": dropout, "residual": True}
+        self.convs = nn.ModuleList(
+            GATConv(w, hidden_channels, heads, **shared) for w in widths[:-1]
+        )
+        self.last = GATConv(widths[-1], out_channels, out_heads, concat=False, **shared)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        for conv in self.convs:
+            x = F.elu(conv(x, edge_index))
+        return self.last(x, edge_index)
+
+
 class GraphSAGE(nn.Module):
     """PyG's ``SAGEConv`` twice."""
 
@@ -129,7 +156,7 @@ class GIN(nn.Module):
 
 
 BASELINES: dict[str, type[nn.Module]] = {
-    cls.__name__: cls for cls in (MLP, GCN, GAT, GraphSAGE, GIN, PooledGNN)
+    cls.__name__: cls for cls in (MLP, GCN, GAT, ResidualGAT, GraphSAGE, GIN, PooledGNN)
 } | {"NodeGIN": pyg_models.GIN}
 
 

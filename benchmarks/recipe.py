@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,10 +74,17 @@ class Recipe:
                 place = place.setdefault(parent, {})
                 if not isinstance(place, dict):
                     raise RecipeError(f"--set {text}: '{parent}' is a value, not a section")
-            place[last] = yaml.safe_load(value)
+            place[last] = parse(value)
         changed = Recipe(self.name, self.about, self.protocol, self.seeds, sections, self.reported)
         validate(changed)
         return changed
+
+
+def parse(text: str) -> Any:
+    """A YAML value; ``1e-4`` is a number as well, which YAML 1.1 takes for a word."""
+    value = yaml.safe_load(text)
+    number = isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
+    return float(value) if number else value
 
 
 def names() -> list[str]:

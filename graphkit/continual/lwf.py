@@ -27,6 +27,7 @@ from graphkit.continual.strategy import LossFn, OutputFn, Strategy, nonnegative
         "the KL divergence replaces the cross entropy; they differ by a constant",
         "no warm-up of the new columns alone",
         "old responses are computed in every step, not recorded once, so that batches may change",
+        "multi_label=True compares every column on its own, for labels that exclude none",
     ],
     verified_by="tests/continual/test_lwf.py",
 )
@@ -41,7 +42,9 @@ class LwF(Strategy):
         \mathrm{KL} \left( \sigma(\mathbf{z}^{old}_{i,n} / \tau) \, \middle\| \,
         \sigma(\mathbf{z}_{i,n} / \tau) \right)
 
-    with :math:`\mathbf{z}_{i,n}` the columns of task :math:`n`.  Unlike in the program that TWP
+    with :math:`\mathbf{z}_{i,n}` the columns of task :math:`n`.  Where samples have several labels
+    (``multi_label``), the divergence is that of one Bernoulli variable per column, and their mean
+    over the columns takes the softmax's place.  Unlike in the program that TWP
     was published with, the gradient does reach the model.  One copy of the model is kept for any
     number of tasks; a step costs two more forward passes.
 
@@ -49,6 +52,9 @@ class LwF(Strategy):
         model (torch.nn.Module): Any classifier.
         weight (float, optional): :math:`\lambda`. (default: :obj:`1.0`)
         temperature (float, optional): :math:`\tau`. (default: :obj:`2.0`)
+        multi_label (bool, optional): Whether columns are labels of their own, as with a binary
+            cross entropy, and not classes of which one is right; without it a task of one column
+            keeps nothing, as its softmax is constant. (default: :obj:`False`)
 
     Shapes:
         - **input:** outputs :math:`(N, C)`
@@ -70,12 +76,18 @@ class LwF(Strategy):
         0.0
     """
 
-    def __init__(self, model: nn.Module, weight: float = 1.0, temperature: float = 2.0) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        weight: float = 1.0,
+        temperature: float = 2.0,
+        multi_label: bool = False,
+    ) -> None:
         super().__init__(model)
         nonnegative(weight=weight)
         if not 0 < temperature < float("inf"):
             raise ValueError(f"'temperature' must be positive and finite, got {temperature}")
-        self.weight, self.temperature = weight, temperature
+        self.weight, self.temperature, self.multi_label = weight, temperature, multi_label
         self.teacher: nn.Module | None = None
         self.groups: list[Tensor | None] = []
 
@@ -87,7 +99,8 @@ class LwF(Strategy):
         with torch.no_grad():
             old = output_fn(self.teacher) / self.temperature
         new = output_fn(self.model) / self.temperature
-        terms = [divergence(pick(new, group), pick(old, group)) for group in self.groups]
+        compare = label_divergence if self.multi_label else divergence
+        terms = [compare(pick(new, group), pick(old, group)) for group in self.groups]
         return self.weight * torch.stack(terms).sum()
 
     def remember(
@@ -121,3 +134,9 @@ def pick(out: Tensor, columns: Tensor | None) -> Tensor:
 def divergence(new: Tensor, old: Tensor) -> Tensor:
     """Mean divergence of the new distributions from the old ones."""
     return F.kl_div(new.log_softmax(1), old.log_softmax(1), reduction="batchmean", log_target=True)
+
+
+def label_divergence(new: Tensor, old: Tensor) -> Tensor:
+    """The same with a Bernoulli distribution per column, averaged over columns."""
+    both_new, both_old = (torch.stack([F.logsigmoid(z), F.logsigmoid(-z)]) for z in (new, old))
+    return (both_old.exp() * (both_old - both_new)).sum(dim=0).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
@@ -168,18 +169,27 @@ class TWP(Strategy):
         }
 
     def sensitivities(self, loss_fns: Sequence[LossFn]) -> tuple[Gradients, Gradients]:
-        """Gradients of the mean loss and of the topology's norm, from one forward pass each."""
+        """Gradients of the mean loss and of the topology's norm, from one forward pass each.
+
+        Norms of batches add up; gradients of their logarithms are weighed by the norms.
+        """
         parameters = self.parameters()
         loss = {name: torch.zeros_like(p) for name, p in parameters.items()}
         topology = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        count = 0
+        count, total = 0, torch.tensor(-torch.inf, dtype=torch.float64)
         for loss_fn in loss_fns:
             with self.watch() as found:
                 losses = losses_of(loss_fn, self.model)
             add_to(loss, gradient(losses.sum(), parameters, retain_graph=True))
             count += losses.numel()
             if found is not None and (norm := self.norm(found)).requires_grad:
-                add_to(topology, gradient(norm, parameters))
+                new = gradient(norm, parameters)
+                if self.relative and self.variant == "paper":
+                    total = torch.logaddexp(total, norm.detach().cpu())
+                    share = math.exp(norm.item() - total.item())
+                    topology = {name: (1 - share) * g for name, g in topology.items()}
+                    new = {name: share * g for name, g in new.items()}
+                add_to(topology, new)
         return {name: value / count for name, value in loss.items()}, topology
 
     def watch(self) -> Any:

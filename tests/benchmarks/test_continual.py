@@ -103,13 +103,14 @@ def test_all_continual_recipes_are_valid_and_named_by_the_rule() -> None:
 def test_pictures_show_every_strategy() -> None:
     matrices = {"one": torch.rand(3, 3), "two": torch.rand(3, 3)}
     assert [axis.get_title() for axis in plot_matrices(matrices).axes[:2]] == ["one", "two"]
-    panels = plot_over_time(matrices).axes
+    panels = plot_over_time(matrices, score="ROC-AUC").axes
+    assert panels[0].get_ylabel() == "ROC-AUC"
     assert [len(axis.lines) for axis in panels] == [3, 3]
 
 
 def test_a_sweep_runs_every_combination(tmp_path: Path) -> None:
-    ranges = ["strategy.task_weight=0,10", "train.epochs=1,2"]
-    assert list(combinations(ranges))[1] == ["strategy.task_weight=0", "train.epochs=2"]
+    ranges = ["strategy.beta=0,1e-4", "train.epochs=1,2"]
+    assert list(combinations(ranges))[1] == ["strategy.beta=0", "train.epochs=2"]
     main(["twp-gat-digits", *ranges, "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "sweep.json").read_text())
     assert len(rows) == 4

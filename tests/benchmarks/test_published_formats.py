@@ -18,6 +18,8 @@ RECIPES = {
     "graphsage-ogbn-arxiv": ("ogbn-arxiv", "test_accuracy"),
     "gat-ppi": ("PPI", "test_micro_f1"),
     "graphsage-ppi": ("PPI", "test_micro_f1"),
+    "twp-gat-ppi": ("PPI", "average_performance"),
+    "finetune-gat-ppi": ("PPI", "average_performance"),
 }
 
 

@@ -116,3 +116,11 @@ def test_a_group_stands_for_its_recipes(folder: Path) -> None:
     assert recipes.expand(["b", "moments"]) == ["b", "a", "c"]
     assert recipes.expand(["nothing"]) == ["nothing"]
     assert recipes.load("a").group == "moments"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-4", 1e-4), ("-2.5E3", -2500.0), ("3", 3), ("word", "word"), ("'1e-4 m'", "1e-4 m")],
+)
+def test_numbers_may_have_an_exponent_without_a_point(text: str, value: object) -> None:
+    assert recipes.parse(text) == value
