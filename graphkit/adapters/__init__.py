@@ -9,12 +9,21 @@ from graphkit.adapters.builders import (
     lattice_edges,
 )
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
-from graphkit.adapters.moments import TrackGraphAdapter, TrackingAdapter
-from graphkit.adapters.parts import PatchGraphAdapter
+from graphkit.adapters.moments import (
+    ProposalGraphAdapter,
+    TrackGraphAdapter,
+    TrackingAdapter,
+)
+from graphkit.adapters.parts import ObjectGraphAdapter, PatchGraphAdapter
+from graphkit.adapters.samples import EpisodeGraphAdapter, ImpressionGraphAdapter
 
 __all__ = [
+    "EpisodeGraphAdapter",
     "GraphAdapter",
+    "ImpressionGraphAdapter",
+    "ObjectGraphAdapter",
     "PatchGraphAdapter",
+    "ProposalGraphAdapter",
     "Schema",
     "TrackGraphAdapter",
     "TrackingAdapter",

@@ -34,6 +34,7 @@ from graphkit.datasets.synthetic_factor_graphs import SyntheticFactorGraphs
 from graphkit.datasets.synthetic_scenes import SyntheticScenes
 from graphkit.datasets.synthetic_skeletons import SyntheticSkeletons
 from graphkit.datasets.task_sequence import StreamTask, TaskSequence
+from graphkit.datasets.thumos14 import ActionVideo, thumos14
 from graphkit.datasets.tox21 import Tox21
 from graphkit.datasets.utd_mhad import UTDMHAD
 from graphkit.datasets.visual_genome import VisualGenomeGraphs
@@ -44,6 +45,7 @@ __all__ = [
     "NTURGBD",
     "NWUCLA",
     "UTDMHAD",
+    "ActionVideo",
     "DamagedDataError",
     "DatasetCard",
     "DigitScenes",
@@ -83,4 +85,5 @@ __all__ = [
     "omniglot",
     "parse_scene",
     "random_parts",
+    "thumos14",
 ]

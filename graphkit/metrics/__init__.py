@@ -32,6 +32,7 @@ from graphkit.metrics.scene_graphs import (
     perplexity,
     relation_hits,
 )
+from graphkit.metrics.temporal_detection import temporal_map
 from graphkit.metrics.tracking import clear_mot
 from graphkit.metrics.two_sample import two_sample_accuracy
 from graphkit.metrics.weisfeiler_lehman import wl_features, wl_mmd
@@ -66,6 +67,7 @@ __all__ = [
     "recall_at_k",
     "relation_hits",
     "spearman",
+    "temporal_map",
     "two_sample_accuracy",
     "wl_features",
     "wl_mmd",

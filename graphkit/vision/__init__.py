@@ -1,30 +1,77 @@
 """Image, video and audio methods themselves; torch only, no PyG."""
 
+from graphkit.vision.class_regularization import (
+    ClassRegularization,
+    EpisodeTask,
+    draw_episode,
+    meta_shift,
+)
 from graphkit.vision.density import gaussian_rows, render_density
+from graphkit.vision.density_net import DensityNet, density_loss
+from graphkit.vision.gtan import GTAN, Proposals
+from graphkit.vision.gtan_loss import GTANLoss
+from graphkit.vision.impression_space import ImpressionSpace
+from graphkit.vision.layout import boxes_to_layout, masks_to_layout
+from graphkit.vision.layout_to_image import LayoutToImage
 from graphkit.vision.patch_reordering import PatchReorder, PatchReorderCNN
+from graphkit.vision.scene_layout import SceneLayout
+from graphkit.vision.scene_to_image import SceneToImage, scene_image_loss
+from graphkit.vision.temporal_segments import (
+    decode,
+    encode,
+    group_kernels,
+    segment_iou,
+    temporal_nms,
+)
 from graphkit.vision.tensor_task import TensorTask
 from graphkit.vision.tracking_by_counting import TrackingByCounting, TrackingSolution
 from graphkit.vision.tracking_problem import TrackingProblem
 from graphkit.vision.tracking_program import ProgramResult
-from graphkit.vision.layout import boxes_to_layout, masks_to_layout
-from graphkit.vision.layout_to_image import LayoutToImage
-from graphkit.vision.scene_layout import SceneLayout
-from graphkit.vision.scene_to_image import SceneToImage, scene_image_loss
+from graphkit.vision.udor import UDOR, Disassembly, fuzzy_loss, udor_loss
+from graphkit.vision.udor_anchor import (
+    anchor_clusters,
+    modularity,
+    removal_matrix,
+    visual_integrity,
+)
 
 __all__ = [
+    "GTAN",
+    "UDOR",
+    "ClassRegularization",
+    "DensityNet",
+    "Disassembly",
+    "EpisodeTask",
+    "GTANLoss",
+    "ImpressionSpace",
+    "LayoutToImage",
     "PatchReorder",
     "PatchReorderCNN",
     "ProgramResult",
+    "Proposals",
+    "SceneLayout",
+    "SceneToImage",
     "TensorTask",
     "TrackingByCounting",
     "TrackingProblem",
     "TrackingSolution",
-    "gaussian_rows",
-    "render_density",
+    "anchor_clusters",
     "boxes_to_layout",
+    "decode",
+    "density_loss",
+    "draw_episode",
+    "encode",
+    "fuzzy_loss",
+    "gaussian_rows",
+    "group_kernels",
     "masks_to_layout",
-    "LayoutToImage",
-    "SceneLayout",
-    "SceneToImage",
+    "meta_shift",
+    "modularity",
+    "removal_matrix",
+    "render_density",
     "scene_image_loss",
+    "segment_iou",
+    "temporal_nms",
+    "udor_loss",
+    "visual_integrity",
 ]

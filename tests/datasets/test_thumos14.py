@@ -1,0 +1,52 @@
+import json
+
+import pytest
+import torch
+
+from graphkit.datasets import DamagedDataError, MissingDataError, thumos14
+
+VIDEO = {
+    "segments": [[5.0, 7.0], [1.0, 2.0], [3.0, 3.0], [8.0, 9.0]],
+    "labels": ["Diving", "BaseballPitch", "Diving", "Ambiguous"],
+    "duration": 12.5,
+}
+
+
+def write(root, entry):
+    folder = root / "THUMOS14/mmtad"
+    folder.mkdir(parents=True)
+    for split in ("val", "test"):
+        (folder / f"thumos14_{split}.json").write_text(json.dumps({"v": entry}))
+
+
+def test_segments_are_sorted_and_unsure_ones_left_out(tmp_path):
+    write(tmp_path, VIDEO)
+    (video,) = thumos14("test", root=tmp_path)
+    assert torch.equal(video.segments, torch.tensor([[1.0, 2.0], [5.0, 7.0]]))
+    assert video.action.tolist() == [0, 7]
+    assert video.duration == 12.5
+
+
+@pytest.mark.parametrize(
+    "change", [{"labels": ["Diving"]}, {"labels": ["Chess"] * 4}, {"segments": [["a", 1]] * 4}]
+)
+def test_damaged_files_are_named(tmp_path, change):
+    write(tmp_path, {**VIDEO, **change})
+    with pytest.raises(DamagedDataError, match="thumos14_val"):
+        thumos14("val", root=tmp_path)
+
+
+def test_missing_files_and_wrong_splits_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(MissingDataError, match="THUMOS14"):
+        thumos14(root=tmp_path)
+    with pytest.raises(ValueError, match="split"):
+        thumos14("train", root=tmp_path)
+
+
+@pytest.mark.data
+@pytest.mark.usefixtures("data_root")
+def test_published_counts():
+    val, test = thumos14("val"), thumos14("test")
+    assert (len(val), len(test)) == (200, 212)
+    assert all(video.action.max() < 20 for video in (*val, *test) if len(video.action))

@@ -1,0 +1,45 @@
+import pytest
+import torch
+
+from graphkit.metrics import temporal_map
+
+REAL = [
+    (torch.tensor([[0.0, 4.0], [6.0, 9.0]]), torch.tensor([0, 1])),
+    (torch.tensor([[1.0, 2.0]]), torch.tensor([0])),
+]
+
+
+def detections(*rows):
+    table = torch.tensor(rows, dtype=torch.float).reshape(-1, 4)
+    return table[:, :2], table[:, 2].long(), table[:, 3]
+
+
+PERFECT = [detections((0, 4, 0, 0.9), (6, 9, 1, 0.8)), detections((1, 2, 0, 0.3))]
+
+
+def test_perfect_detections_reach_one():
+    assert temporal_map(PERFECT, REAL, [0.3, 0.5, 1.0]) == {0.3: 1.0, 0.5: 1.0, 1.0: 1.0}
+
+
+def test_a_second_detection_of_the_same_action_is_wrong():
+    twice = [detections((0, 4, 0, 0.9), (0, 4, 0, 0.85), (6, 9, 1, 0.8)), PERFECT[1]]
+    assert temporal_map(twice, REAL, [0.5])[0.5] == pytest.approx((1 + (1 / 2 + 2 / 3 / 2)) / 2)
+
+
+def test_a_video_confused_with_another_is_wrong():
+    assert temporal_map(PERFECT[::-1], REAL, [0.5])[0.5] == 0
+
+
+def test_precision_is_the_best_behind():
+    """Wrong, right: the area under the envelope is 1/2 for the one action found of two."""
+    found = [detections((20, 24, 0, 0.9), (0, 4, 0, 0.8)), detections()]
+    assert temporal_map(found, [REAL[0], (REAL[1][0], REAL[1][1])], [0.5])[0.5] == pytest.approx(
+        (0.5 * 0.5 + 0.0) / 2
+    )
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(ValueError, match="found"):
+        temporal_map(PERFECT[:1], REAL, [0.5])
+    with pytest.raises(ValueError, match="truth"):
+        temporal_map([], [], [0.5])
