@@ -106,9 +106,8 @@ space.plot_dendrogram(axes=axes[1])
 nearest = space.graph(neighbors=2)
 drawn = to_networkx(nearest, edge_attrs=["edge_weight"], to_undirected=True)
 place = nx.spring_layout(drawn, weight="edge_weight", seed=0)
-nx.draw_networkx(
-    drawn, place, axes[2], labels=dict(enumerate(nearest.name)), node_color="lightgrey", font_size=8
-)
+labels = dict(enumerate(nearest.name))
+nx.draw_networkx(drawn, place, ax=axes[2], labels=labels, node_color="lightgrey", font_size=8)
 
 # %% [markdown]
 # ## The ranking against the truth

@@ -58,7 +58,7 @@ def run(
         parts = {row.name: (row.node, row.edge) for row in rows}
         results = [
             statistics.fmean(
-                transferred(source_name, target_name, place, steps, draws * seed + draw)
+                transferred(source, source_name, target_name, place, steps, draws * seed + draw)
                 for draw in range(draws)
             )
             for place in range(len(blocks))
@@ -104,13 +104,15 @@ def probes_of(target: str, count: int, seed: int) -> Tensor:
     return images[torch.randperm(len(images), generator=generator)[:count]].float() / 255
 
 
-def transferred(source: str, target: str, place: int, steps: int, draw: int) -> float:
+def transferred(
+    network: Network, source: str, target: str, place: int, steps: int, draw: int
+) -> float:
     """Test accuracy with the blocks up to a place from the source and the rest trained."""
     budget = Budget(labels=20)
     x, y, test_x, test_y = few(task(target), budget, draw)
     seed_everything(draw)
     model = build(list(TASKS).index(source), task(target).num_classes)
-    old, new = (list(network.encoder.children()) for network in (pretrained(source), model))
+    old, new = (list(whole.encoder.children()) for whole in (network, model))
     halves = FrozenPrefix(old[: place + 1], [*new[place + 1 :], model.head])
     train(halves.train(), x, y, steps, budget, seed=draw)
     return accuracy(halves, test_x, test_y)

@@ -5,8 +5,8 @@ of each source. ``rho_…`` is Spearman's correlation per target, averaged over 
 ``low`` and ``high`` of its bootstrap interval; ``p_random_…`` is a permutation test against
 chance; ``gain_…`` is the difference to popularity (each source's mean success on the other
 targets), again with its interval; ``tau``, ``p1``, ``p5`` and ``mrr`` are Kendall's correlation,
-P@1 and P@5 for five relevant sources, and the mean reciprocal rank. ``probe_rho_…`` takes linear
-probing as truth. ``log_me``, ``h_score`` and ``leep`` see the target's few labels, the rest see
+P@1 and P@5 for five relevant sources, and the mean reciprocal rank. ``probe_rho_…`` and so on
+take linear probing as truth. ``log_me``, ``h_score`` and ``leep`` see the target's few labels, the rest see
 no label. ``seed`` draws the probes and those labels.
 """
 
@@ -56,22 +56,21 @@ def run(
     method: str = "input_x_gradient",
     weight: float = 0.25,
     relevant: int = 5,
+    truths: tuple[str, ...] = ("finetune", "probe"),
 ) -> dict[str, float]:
-    """One draw of probes; ``weight`` is that of the edges in ``depara``."""
+    """One draw of probes; ``weight`` is that of the edges in ``depara``.
+
+    ``truths`` are parts of the zoo's table; figures of all but the first bear its name.
+    """
     zoo, count = load(**dataset), dataset.get("probes", 100)
     scores = all_scores(zoo, count, seed, method, weight, fit)
     metrics: dict[str, float] = {}
-    for measure, stem in (("finetune", ""), ("probe", "probe_")):
+    for place, measure in enumerate(truths):
         truth = load_table(zoo, measure)[1]
         for row in compare_rankings(scores, truth, relevant, ks=(1, 5), seed=seed):
+            stem = f"{measure}_" if place else ""
             metrics |= {f"{stem}{key}": value for key, value in figures(row).items()}
-    return {name: value for name, value in metrics.items() if wanted(name)}
-
-
-def wanted(name: str) -> bool:
-    """Of the second truth only the correlations, their intervals and the test are kept."""
-    kept = ("probe_rho", "probe_low", "probe_high", "probe_p_random", "probe_gain_rho")
-    return not name.startswith("probe_") or name.startswith(kept)
+    return metrics
 
 
 def figures(row: RankingRow) -> dict[str, float]:
@@ -182,15 +181,15 @@ def with_labels(zoo: str, models: dict[str, nn.Module], seed: int) -> dict[str, 
     names = list(models)
     kinds = ["log_me", "h_score", *(["leep"] if zoo == "images" else [])]
     found = {kind: torch.zeros(len(names), len(names)) for kind in kinds}
+    heads = {name: image_zoo.pretrained(name).head for name in names if "leep" in kinds}
     for row, target in enumerate(names):
         inputs, y = few_labels(zoo, target, seed)
         for column, source in enumerate(names):
             features = features_of(zoo, models[source], inputs)
             found["log_me"][row, column] = log_me(features, y)
             found["h_score"][row, column] = h_score(features, y, shrinkage=0.1)
-            if zoo == "images":
-                head = image_zoo.pretrained(source).head
-                probabilities = F.softmax(head(features), 1).detach()
+            if source in heads:
+                probabilities = F.softmax(heads[source](features), 1).detach()
                 found["leep"][row, column] = leep(probabilities, y)
     return found
 

@@ -90,9 +90,7 @@ class Network(nn.Module):
         blocks = ARCHITECTURES[architecture](width)
         names = [f"block{i}" for i in range(len(blocks))]
         pool = [("pool", nn.AdaptiveAvgPool2d(2)), ("flatten", nn.Flatten())]
-        self.encoder = nn.Sequential(
-            OrderedDict([*zip(names, blocks, strict=True), *pool])
-        )
+        self.encoder = nn.Sequential(OrderedDict([*zip(names, blocks, strict=True), *pool]))
         last = 2 * width if architecture == "residual" else 4 * width
         self.head = nn.Linear(4 * last, num_classes)
 

@@ -35,11 +35,11 @@ class Budget:
     """
 
     steps: int = 800
-    tune_steps: int = 40
+    tune_steps: int = 30
     batch_size: int = 64
     lr: float = 4e-3
     labels: int = 10
-    test: int = 400
+    test: int = 300
 
 
 def shifted(x: Tensor, generator: torch.Generator) -> Tensor:

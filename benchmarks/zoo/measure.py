@@ -20,7 +20,7 @@ from benchmarks.zoo import graph_zoo, image_zoo
 from graphkit.datasets import cache_root
 from graphkit.files import replacing
 
-__all__ = ["ZOOS", "load_table", "measure", "table_path"]
+__all__ = ["MEASURES", "ZOOS", "load_table", "measure", "table_path"]
 
 RESULTS = Path(__file__).parent.parent / "results"
 ZOOS: dict[str, ModuleType] = {"images": image_zoo, "graphs": graph_zoo}
@@ -39,10 +39,11 @@ def load_table(name: str, measure: str = "finetune") -> tuple[list[str], Tensor]
     The diagonal, where source and target are the same network, is NaN.
     """
     table = yaml.safe_load(table_path(name).read_text())
-    if measure not in MEASURES:
-        raise ValueError(f"'measure' must be one of {list(MEASURES)}, got {measure!r}")
-    names = table["networks"]
-    rows = [[table[measure][target][source]["mean"] for source in names] for target in names]
+    if measure not in MEASURES or measure not in table:
+        there = [kind for kind in MEASURES if kind in table]
+        raise ValueError(f"'measure' must be one of {there} in {name!r}, got {measure!r}")
+    names, found = table["networks"], table[measure]["accuracy"]
+    rows = [[found[target][source]["mean"] for source in names] for target in names]
     truth = torch.tensor(rows, dtype=torch.double)
     return names, truth.masked_fill(torch.eye(len(names), dtype=torch.bool), torch.nan)
 
@@ -54,49 +55,47 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"mean": round(float(found.mean()), 4), "std": round(deviation, 4)}
 
 
-def measure(name: str, draws: int = 2, minutes: float | None = None) -> dict[str, Any] | None:
-    """Trains the zoo, measures all transfers, and returns the table.
+def measure(
+    name: str, kind: str, draws: int = 1, minutes: float | None = None
+) -> dict[str, Any] | None:
+    """Trains the zoo, measures all transfers in one way, and returns that part of the table.
 
     What is finished stays in the cache folder: a network when it is trained, a target when all
     transfers to it are measured; a later call goes on from there.
 
     Args:
         name (str): ``"images"`` or ``"graphs"``.
-        draws (int, optional): Draws of the target's labels. (default: :obj:`2`)
+        kind (str): ``"finetune"`` or ``"probe"``.
+        draws (int, optional): Draws of the target's labels. (default: :obj:`1`)
         minutes (float, optional): Stop after so many, before the next network or target, and
             return nothing. (default: :obj:`None`)
     """
     zoo: Any = ZOOS[name]
     clock = Clock(minutes)
-    place = environment()
-    settings = [name, draws, asdict(zoo.Budget()), zoo.mark(zoo.Budget())]
+    budget = zoo.Budget()
+    settings = [name, kind, draws, asdict(budget), zoo.mark(budget)]
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
-    folder = cache_root() / "zoo" / f"transfers-{name}-{key}"
+    folder = cache_root() / "zoo" / f"transfers-{name}-{kind}-{key}"
     networks: dict[str, Any] = {}
     for network in track(zoo.TASKS, "pre-training"):
         if clock.over:
             return None
         networks[network] = zoo.pretrained(network)
     rows: dict[str, Any] = {}
-    for target in track(list(networks), "measuring transfers"):
+    for target in track(list(networks), f"measuring transfers, {kind}"):
         path = folder / f"{target}.json"
         if not path.is_file():
             if clock.over:
                 return None
-            row = transfers_to(zoo, target, networks, draws)
+            row = transfers_to(zoo, target, networks, kind, draws)
             with replacing(path) as file:
                 file.write(json.dumps(row).encode())
         rows[target] = json.loads(path.read_text())
     return {
-        "about": f"Test accuracy on each target (row) of each source (column), {draws} draws of "
-        "the target's few labels; 'scratch' is the target's own network untrained.",
-        "command": f"python -m benchmarks.zoo {name} --draws {draws}",
-        "budget": asdict(zoo.Budget()),
-        "networks": list(networks),
+        "command": f"python -m benchmarks.zoo {name} {kind} --draws {draws}",
+        "draws": draws,
         "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 2),
-        "commit": place["commit"],
-        "processor": f"{place['processor']}, {place['threads']} threads",
-        **{kind: {target: row[kind] for target, row in rows.items()} for kind in MEASURES},
+        "accuracy": {target: row["accuracy"] for target, row in rows.items()},
     }
 
 
@@ -112,21 +111,32 @@ class Clock:
         return self.end is not None and time.monotonic() > self.end
 
 
-def transfers_to(zoo: Any, target: str, networks: dict[str, Any], draws: int) -> dict[str, Any]:
+def transfers_to(
+    zoo: Any, target: str, networks: dict[str, Any], kind: str, draws: int
+) -> dict[str, Any]:
     """All transfers to one target, and the seconds that took."""
-    started, budget = time.perf_counter(), zoo.Budget()
-    found: dict[str, Any] = {kind: {} for kind in MEASURES}
-    for source, network in {**networks, SCRATCH: zoo.untrained(target)}.items():
-        for kind in MEASURES:
-            judge = getattr(zoo, kind)
-            values = [judge(network, target, budget, draw) for draw in range(draws)]
-            found[kind][source] = spread(values)
-    return {**found, "seconds": time.perf_counter() - started}
+    started, budget, judge = time.perf_counter(), zoo.Budget(), getattr(zoo, kind)
+    found = {
+        source: spread([judge(network, target, budget, draw) for draw in range(draws)])
+        for source, network in {**networks, SCRATCH: zoo.untrained(target)}.items()
+    }
+    return {"accuracy": found, "seconds": time.perf_counter() - started}
 
 
-def write(name: str, table: dict[str, Any]) -> Path:
-    """Keeps a table where the recipes look for it."""
+def write(name: str, kind: str, part: dict[str, Any]) -> Path:
+    """Puts a part into the table that the recipes read."""
+    zoo: Any = ZOOS[name]
+    path, place = table_path(name), environment()
+    table = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    table |= {
+        "about": "Test accuracy on each target (row) of each source (column), few labels of the "
+        "target; 'scratch' is the target's own network untrained.",
+        "budget": asdict(zoo.Budget()),
+        "networks": list(part["accuracy"]),
+        "processor": f"{place['processor']}, {place['threads']} threads",
+        kind: {**part, "commit": place["commit"]},
+    }
     text = yaml.safe_dump(table, sort_keys=False, width=100, default_flow_style=None)
-    with replacing(table_path(name)) as file:
+    with replacing(path) as file:
         file.write(text.encode())
-    return table_path(name)
+    return path
