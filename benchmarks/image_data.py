@@ -8,9 +8,7 @@ from torch import Tensor
 
 from benchmarks.canvas import digits
 
-__all__ = ["PARTS", "handwritten", "paste"]
-
-PARTS = ("train", "test")
+__all__ = ["handwritten", "paste", "scenes"]
 
 
 def handwritten(name: str, part: str, count: int | None = None) -> tuple[Tensor, Tensor]:
@@ -43,3 +41,27 @@ def paste(x: Tensor, corner: Tensor, size: int) -> Tensor:
     canvas = x.new_zeros(len(x), size, size)
     canvas[torch.arange(len(x)).view(-1, 1, 1), rows, cols] = x[:, 0]
     return canvas.unsqueeze(1)
+
+
+def scenes(
+    x: Tensor, y: Tensor, classes: tuple[int, ...], count: int, seed: int, share: float = 0.6
+) -> tuple[Tensor, Tensor]:
+    """Images with a digit of each class, or none, in random cells of a 2 x 2 grid.
+
+    Gives the images ``[B, 1, 2S, 2S]`` and where each class is ``[B, K, 2S, 2S]``.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    side = x.size(2)
+    canvas = x.new_zeros(count, 1, 2 * side, 2 * side)
+    masks = torch.zeros(count, len(classes), 2 * side, 2 * side, dtype=torch.bool)
+    cells = torch.rand(count, 4, generator=generator).argsort(1)[:, : len(classes)]
+    present = torch.rand(count, len(classes), generator=generator) < share
+    for k, digit in enumerate(classes):
+        rows = (y == digit).nonzero().squeeze(1)
+        chosen = rows[torch.randint(len(rows), (count,), generator=generator)]
+        corner = torch.stack([cells[:, k] // 2, cells[:, k] % 2], 1) * side
+        here = present[:, k].view(-1, 1, 1, 1)
+        canvas += paste(x[chosen], corner, 2 * side) * here
+        box = paste(torch.ones_like(x[chosen]), corner, 2 * side) > 0
+        masks[:, k] = (box & here)[:, 0]
+    return canvas, masks

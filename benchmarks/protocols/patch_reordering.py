@@ -101,10 +101,10 @@ class BlockHead(nn.Module):
     Args:
         network (PatchReorderCNN): The trained network, which stays as it is.
         linked (bool): Whether the layers see the edges.
-        channels (int, optional): Of the layers. (default: :obj:`64`)
+        channels (int, optional): Of the layers. (default: :obj:`32`)
     """
 
-    def __init__(self, network: PatchReorderCNN, linked: bool, channels: int = 64) -> None:
+    def __init__(self, network: PatchReorderCNN, linked: bool, channels: int = 32) -> None:
         super().__init__()
         self.network, self.linked = network.requires_grad_(False), linked
         cells = network.lin1.in_features // network.conv2.out_channels

@@ -56,7 +56,7 @@ def mnist(part: str = "train", root: str | os.PathLike[str] | None = None) -> tu
         raise ValueError(f"'part' must be 'train' or 'test', got {part!r}")
     path = locate(CARD, root, fetch=False) / "mnist.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             images, labels = file[f"x_{part}"], file[f"y_{part}"]
     except READ_ERRORS as error:
         raise DamagedDataError(f"cannot read '{path}': {error}") from error

@@ -10,9 +10,7 @@ def recursive(x, n, levels):
     if levels == 0:
         return x
     h, w = x.size(1) // n, x.size(2) // n
-    blocks = [
-        x[:, i * h : (i + 1) * h, j * w : (j + 1) * w] for i in range(n) for j in range(n)
-    ]
+    blocks = [x[:, i * h : (i + 1) * h, j * w : (j + 1) * w] for i in range(n) for j in range(n)]
     blocks.sort(key=lambda block: -float(block.square().sum()))
     blocks = [recursive(block, n, levels - 1) for block in blocks]
     return torch.cat([torch.cat(blocks[i * n : (i + 1) * n], 2) for i in range(n)], 1)
@@ -71,7 +69,7 @@ def test_gradients_follow_the_blocks_back():
     (grad,) = torch.autograd.grad(layer(x), x, upstream)
     number = torch.arange(20.0, dtype=torch.double).view(5, 4).expand(2, 2, 5, 4).clone()
     _, order = layer(x, return_order=True)
-    source = layer.blocks(number).gather(2, order.flatten(2).unsqueeze(3).expand(2, 2, 4, 2))
+    source = layer.blocks(number).gather(2, order.flatten(2).unsqueeze(3).expand(2, 2, 4, 4))
     place = layer.blocks(number)
     for image in range(2):
         back, up = upstream[image, 0].clone().flatten(), upstream[image, 0].flatten()

@@ -1,5 +1,6 @@
 """Adapters whose nodes are parts: blocks of feature maps, objects in an image."""
 
 from graphkit.adapters.parts.patch_reordering import PatchGraphAdapter
+from graphkit.adapters.parts.udor import ObjectGraphAdapter
 
-__all__ = ["PatchGraphAdapter"]
+__all__ = ["ObjectGraphAdapter", "PatchGraphAdapter"]

@@ -1,0 +1,112 @@
+import math
+
+import pytest
+import torch
+
+from graphkit.vision import UDOR, fuzzy_loss, udor_loss
+
+
+def test_the_fuzzy_loss_is_that_of_the_formula():
+    for count in (2, 4):
+        uniform = torch.full((count,), 1 / count)
+        expected = -math.log(1 - (1 - 1 / count) ** count)
+        assert float(fuzzy_loss(uniform)) == pytest.approx(expected, rel=1e-6)
+    certain = torch.eye(3).requires_grad_()
+    loss = fuzzy_loss(certain)
+    assert loss.abs().max() < 1e-6
+    assert torch.autograd.grad(loss.sum(), certain)[0].isfinite().all()
+    p = torch.rand(50, 5, dtype=torch.double).softmax(1)
+    expected = -torch.log(1 - (1 - p).prod(1))
+    assert torch.allclose(fuzzy_loss(p), expected)
+    assert (fuzzy_loss(p) >= 0).all()
+
+
+def test_no_part_means_no_object_and_the_removed_part_is_gone():
+    model = UDOR(1, 8, num_parts=3)
+    x = torch.rand(5, 1, 8, 8)
+    assert not model.decode(torch.zeros(2, 3, 12)).any()
+    removed = torch.tensor([0, 1, 2, 0, 1])
+    out = model(x, removed, torch.full((5,), -1))
+    rows = torch.arange(5)
+    assert not out.kept[rows, removed].any()
+    kept = out.parts.clone()
+    kept[rows, removed] = 0
+    assert torch.equal(out.edited, model.decode(kept))
+    assert torch.equal(out.again, model.encode(out.edited))
+    assert torch.equal(out.alone, out.image)
+    only = model(x, removed, removed)
+    rest = out.parts - out.kept
+    assert torch.allclose(only.alone, model.decode(rest))
+    assert torch.allclose(out.p.sum(2), torch.ones(5, 3))
+
+
+def test_removing_an_absent_part_changes_nothing():
+    model = UDOR(1, 8, num_parts=2)
+    torch.nn.init.zeros_(model.encoder[-1].weight[:12])
+    torch.nn.init.zeros_(model.encoder[-1].bias[:12])
+    x = torch.rand(3, 1, 8, 8)
+    out = model(x, torch.zeros(3, dtype=torch.long), torch.full((3,), -1))
+    assert torch.equal(out.edited, out.image)
+
+
+def test_each_side_of_the_game_has_its_own_gradient():
+    model = UDOR(1, 8, num_parts=2)
+    out = model(torch.rand(4, 1, 8, 8), torch.zeros(4).long(), torch.full((4,), -1))
+    critic, maker = list(model.discriminator.parameters()), list(model.encoder.parameters())
+
+    def reached(value, weights):
+        grads = torch.autograd.grad(value.sum(), weights, retain_graph=True, allow_unused=True)
+        return [grad is not None and bool(grad.any()) for grad in grads]
+
+    assert not any(reached(out.fooled, critic))
+    assert all(reached(out.fooled, maker))
+    assert not any(reached(out.fake, maker))
+    assert any(reached(out.fake, critic))
+    assert torch.equal(out.fake, out.fooled)
+
+
+def test_the_consistency_of_an_ideal_block_model_is_zero():
+    """Orthonormal blocks: what was removed stays empty, and the rest stays what it was."""
+
+    class Ideal(UDOR):
+        def encode(self, x):
+            return (x.flatten(1) @ self.basis).view(len(x), 2, 8)
+
+        def decode(self, parts):
+            return (parts.flatten(1) @ self.basis.t()).view(len(parts), 1, 4, 4)
+
+    model = Ideal(1, 4, num_parts=2, part_channels=8)
+    model.basis = torch.linalg.qr(torch.randn(16, 16))[0]
+    out = model(torch.rand(6, 1, 4, 4), torch.ones(6).long(), torch.full((6,), -1))
+    assert torch.allclose(out.again, out.kept, atol=1e-5)
+
+
+def test_the_loss_adds_its_terms():
+    model = UDOR(1, 8, num_parts=2)
+    x, unknown = torch.rand(6, 1, 8, 8), torch.full((6,), -1)
+    bare = {"fuzzy": 0.0, "consistency": 0.0, "adversary": 0.0, "anchor": 0.0}
+    expected = 2 * (model.decode(model.encode(x)) - x).square().mean()
+    assert torch.allclose(udor_loss(model, x, unknown, **bare), expected)
+    only = torch.tensor([0, -1, 1, -1, -1, 0])
+    assert torch.equal(udor_loss(model, x, only, **bare), udor_loss(model, x, unknown, **bare))
+    anchored = udor_loss(model, x, only, **{**bare, "anchor": 1.0}) - expected
+    known = only >= 0
+    parts = model.encode(x)[known]
+    mine = torch.nn.functional.one_hot(only[known], 2).unsqueeze(2)
+    alone = (model.decode(parts * mine) - x[known]).square().mean()
+    rest = (parts * (1 - mine)).square().sum() / (12 * 3)
+    target = torch.tensor([[0, 2], [2, 1], [0, 2]])
+    logits = model.classifier(parts).flatten(0, 1)
+    named = torch.nn.functional.cross_entropy(logits, target.flatten())
+    assert torch.allclose(anchored, alone + 0.1 * rest + 0.02 * named, atol=1e-6)
+
+
+def test_one_part_works_and_wrong_sizes_are_named():
+    model = UDOR(1, 4, num_parts=1)
+    loss = udor_loss(model, torch.rand(3, 1, 4, 4), torch.tensor([0, -1, 0]))
+    loss.backward()
+    assert loss.isfinite()
+    with pytest.raises(ValueError, match="size"):
+        UDOR(1, 6, num_parts=2)
+    with pytest.raises(ValueError, match="num_parts"):
+        UDOR(1, 8, num_parts=0)
