@@ -27,7 +27,7 @@ from graphkit.vision.tensor_task import TensorTask
 from graphkit.vision.tracking_by_counting import TrackingByCounting, TrackingSolution
 from graphkit.vision.tracking_problem import TrackingProblem
 from graphkit.vision.tracking_program import ProgramResult
-from graphkit.vision.udor import UDOR, Disassembly, fuzzy_loss, udor_loss
+from graphkit.vision.udor import UDOR, fuzzy_loss, udor_loss
 from graphkit.vision.udor_anchor import (
     anchor_clusters,
     modularity,
@@ -40,7 +40,6 @@ __all__ = [
     "UDOR",
     "ClassRegularization",
     "DensityNet",
-    "Disassembly",
     "EpisodeTask",
     "GTANLoss",
     "ImpressionSpace",
