@@ -7,7 +7,7 @@ the protocol ``continual``.  The last weights of a task count: no validation dat
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -41,7 +41,7 @@ def roc_auc(out: Tensor, y: Tensor) -> Tensor:
     return torch.tensor(found["rocauc"])
 
 
-METRICS = {"micro_f1": micro_f1, "roc_auc": roc_auc}
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"micro_f1": micro_f1, "roc_auc": roc_auc}
 
 
 def load(
@@ -55,6 +55,7 @@ def load(
     seed: int = 0,
 ) -> LabelSequence:
     """The stream of a recipe's ``dataset`` section; its parts are drawn if none are published."""
+    parts: dict[str, list[Data]]
     if "split" in find_card(name).options:
         parts = {part: list(load_dataset(name, split=part)) for part in ("train", "val", "test")}
     else:
