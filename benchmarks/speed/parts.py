@@ -14,6 +14,8 @@ PARTS = {
     "paths": "benchmarks.paths:run",
     "factor": "benchmarks.speed.factor:rows",
     "distill": "benchmarks.speed.distill:rows",
+    "scenes": "benchmarks.speed.scenes:rows",
+    "skeleton": "benchmarks.speed.skeleton:rows",
 }
 
 
