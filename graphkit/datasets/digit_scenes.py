@@ -76,9 +76,7 @@ class DigitScenes(InMemoryDataset):
         generator = torch.Generator().manual_seed(2 * seed + (split == "test"))
         pixels, labels = digits(split)
         chosen = [torch.nonzero(labels == digit)[:, 0] for digit in range(10)]
-        graphs = [
-            scene(pixels, chosen, max_digits, generator) for _ in range(num_graphs)
-        ]
+        graphs = [scene(pixels, chosen, max_digits, generator) for _ in range(num_graphs)]
         self.data, self.slices = self.collate(graphs)
 
     @property
@@ -151,9 +149,7 @@ def joined_cells(count: int, number: Callable[[int], int]) -> list[tuple[int, in
             for row, column in cells
             for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0))
         ]
-        free = [
-            cell for cell in near if cell not in cells and 0 <= min(cell) <= max(cell) < GRID
-        ]
+        free = [cell for cell in near if cell not in cells and 0 <= min(cell) <= max(cell) < GRID]
         cells.append(free[number(len(free))])
     return cells
 

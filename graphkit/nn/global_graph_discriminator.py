@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import method
-from graphkit.nn.scene_batch import SceneBatch
 from graphkit.nn.local_triple_discriminator import judge
 from graphkit.nn.models.scene_graph_encoder import SceneGraphEncoder
+from graphkit.nn.scene_batch import SceneBatch
 from graphkit.ops import segment_reduce
 
 

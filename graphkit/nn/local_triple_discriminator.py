@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import method
-from graphkit.nn.scene_batch import SceneBatch
 from graphkit.nn.models.scene_graph_encoder import SceneGraphEncoder
+from graphkit.nn.scene_batch import SceneBatch
 
 
 def judge(width: int, hidden: int) -> nn.Sequential:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit.nn.scene_batch import KnockOut, SceneBatch
 from graphkit.nn.models.scene_graph_enricher import Proposal
+from graphkit.nn.scene_batch import KnockOut, SceneBatch
 from graphkit.nn.straight_through import straight_through
 from graphkit.train.callback import Callback
 from graphkit.train.task import Task

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 
 from graphkit.catalog import method
-from graphkit.nn.scene_batch import SceneBatch
 from graphkit.nn.models.scene_graph_encoder import SceneGraphEncoder
+from graphkit.nn.scene_batch import KnockOut, SceneBatch
 from graphkit.nn.straight_through import gumbel, straight_through
 
 
@@ -63,7 +63,8 @@ class Enriched(NamedTuple):
         "whether a pair is related at all is sampled without a gradient; which predicate and "
         "which category, with one",
         "an object that is added has at least one relation if there is anything to relate it to",
-        "cooccurrence=True adds learned log-odds of the categories that are present",
+        "cooccurrence=True adds learned log-odds of the categories that are present, which "
+        "fit_cooccurrence begins at naive Bayes",
     ],
     verified_by="benchmarks/recipes/enrich-vrd.yaml",
 )
@@ -99,7 +100,8 @@ class SceneGraphEnricher(nn.Module):
             (default: :obj:`0.0`)
         cooccurrence (bool, optional): Adds :math:`\sum_{o \in s} \mathbf{A}_o` to
             :math:`\boldsymbol{\ell}`, over the different categories in the scene, with a learned
-            matrix that begins at zero. (default: :obj:`False`)
+            matrix that begins at zero, or where :meth:`fit_cooccurrence` puts it.
+            (default: :obj:`False`)
         **kwargs (optional): Further arguments of :class:`~graphkit.nn.SceneGraphEncoder`.
 
     Shapes:
@@ -207,6 +209,32 @@ class SceneGraphEnricher(nn.Module):
         new = self.lin_new(torch.cat([proposal.new, embedded], dim=1))
         pairs = (new[batch] + self.lin_old(proposal.objects)).relu()
         return self.relation_head(pairs).unflatten(-1, (2, self.num_predicates + 1))
+
+    @torch.no_grad()
+    def fit_cooccurrence(self, taken: KnockOut, alpha: float = 10.0, power: float = 0.7) -> None:
+        r"""Begins the log-odds of present categories at naive Bayes, :math:`\mathbf{A}_{o, c} =
+        \lambda (\log p(o \mid c) - \log p(o))`, and the head's bias at :math:`\log p(c)`.
+
+        Args:
+            taken (KnockOut): Training graphs with an object taken out of each.
+            alpha (float, optional): Smoothing of :math:`p(o \mid c)` by the frequency of
+                :math:`o`. (default: :obj:`10.0`)
+            power (float, optional): The weight :math:`\lambda`. (default: :obj:`0.7`)
+        """
+        if self.log_odds is None:
+            raise ValueError("the model has no log-odds; make it with cooccurrence=True")
+        lost = taken.category >= 0
+        there = self.new.new_zeros(taken.rest.num_graphs, self.num_objects)
+        there[taken.rest.batch, taken.rest.x] = 1.0
+        counts = torch.zeros_like(self.log_odds[:, :-1])
+        counts.index_add_(0, taken.category[lost], there[lost])
+        share = there.mean(0) + 1e-6
+        share = share / share.sum()
+        given = counts + alpha * there.mean(0).sum() * share
+        given = given / given.sum(1, keepdim=True)
+        self.log_odds[:, :-1] = power * (given / share).log().t()
+        often = torch.bincount(taken.category[lost], minlength=self.num_objects) + 1.0
+        self.object_head.lins[-1].bias[:-1] = (often / often.sum()).log()
 
     def draw_noise(self, scenes: SceneBatch, generator: torch.Generator | None = None) -> Tensor:
         """Noise for each graph."""
