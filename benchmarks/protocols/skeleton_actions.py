@@ -1,0 +1,110 @@
+"""Actions from skeletons: one network per stream, and the fusion of their scores.
+
+Every stream (joints, bones and their motions) trains a network of its own, from the same
+recipe; the test part is looked at once, after the last epoch, so no epoch is chosen by it.
+``fusion_accuracy`` weighs the streams as PYSKL does, 2 : 2 : 1 : 1, unless the recipe says
+otherwise; ``fusion2_accuracy`` takes joints and bones alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.fitting import Fitter
+from benchmarks.skeleton_task import Schedule, SkeletonTask, View, read, scores
+from graphkit.datasets import SkeletonDataset, SyntheticSkeletons
+from graphkit.datasets import load as load_dataset
+from graphkit.nn import CTRGCN, STGCN, STIGCN, SkeletonGraph, STGCNpp
+from graphkit.train import accuracy, seed_everything
+from graphkit.transforms import STREAMS, fuse_scores
+
+MAIN = "fusion_accuracy"
+NETWORKS: dict[str, Any] = {
+    "STIGCN": STIGCN,
+    "STGCN": STGCN,
+    "STGCNpp": STGCNpp,
+    "CTRGCN": CTRGCN,
+}
+TITLES = {"j": "joint", "b": "bone", "jm": "joint_motion", "bm": "bone_motion"}
+
+
+def load(
+    name: str, benchmark: str | None = None, num_clips: int = 400, num_person: int = 1
+) -> tuple[SkeletonDataset, SkeletonDataset]:
+    """The training and the test clips; the last two keys are those of ``SyntheticSkeletons``."""
+    if name == "SyntheticSkeletons":
+        return SyntheticSkeletons(num_clips, num_person=num_person).splits(benchmark)
+    dataset = load_dataset(name)
+    if not isinstance(dataset, SkeletonDataset):
+        raise ValueError(f"this protocol runs on sets of skeletons, got {name!r}")
+    return dataset.splits(benchmark)
+
+
+def build(settings: dict[str, Any], dataset: SkeletonDataset) -> nn.Module:
+    """The network of a recipe for the clips of a data set."""
+    rest = dict(settings)
+    name = rest.pop("name", None)
+    if name not in NETWORKS:
+        raise ValueError(f"'network' must have a name among {sorted(NETWORKS)}, got {name!r}")
+    graph = SkeletonGraph(dataset.layout, rest.pop("strategy", "spatial"))
+    return NETWORKS[name](
+        in_channels=dataset.num_channels,
+        num_classes=dataset.num_classes,
+        graph=graph,
+        num_person=dataset.num_person,
+        **rest,
+    )
+
+
+def run(
+    dataset: dict[str, Any],
+    network: dict[str, Any],
+    train: dict[str, Any],
+    *,
+    seed: int,
+    fit: Fitter,
+    view: dict[str, Any] | None = None,
+    streams: tuple[str, ...] | list[str] = STREAMS,
+    fusion: dict[str, float] | None = None,
+    batch_size: int = 32,
+    label_smoothing: float = 0.0,
+    normalize: bool | str = True,
+    schedule: dict[str, Any] | None = None,
+) -> dict[str, float]:
+    """One seed: all streams and their fusion.
+
+    ``network`` is ``{name, …}`` with the model's own arguments, ``view`` those of
+    :class:`~benchmarks.skeleton_task.View`, ``schedule`` those of
+    :class:`~benchmarks.skeleton_task.Schedule` but for the steps.
+    """
+    parts = load(**dataset)
+    look = View(**(view or {}))
+    kept, held = (read(part, normalize) for part in parts)
+    found: dict[str, Tensor] = {}
+    for stream in streams:
+        task = SkeletonTask(kept.stream(stream, parts[0].layout), look, batch_size, label_smoothing)
+        seed_everything(seed)
+        model = build(network, parts[0])
+        rates = Schedule(task.steps * train["epochs"], **(schedule or {}))
+        fit(model, task, [rates], tag=stream)
+        found[stream] = scores(model, held.stream(stream, parts[0].layout), look)
+    return table(found, held.y, fusion)
+
+
+def table(
+    found: dict[str, Tensor], y: Tensor, weights: dict[str, float] | None
+) -> dict[str, float]:
+    """Accuracy of each stream and of their fusion."""
+    metrics = {"fusion_accuracy": float(accuracy(fuse_scores(found, weights), y))}
+    if {"j", "b"} < set(found):
+        both = {stream: found[stream] for stream in ("j", "b")}
+        metrics["fusion2_accuracy"] = float(accuracy(fuse_scores(both), y))
+    for stream, score in found.items():
+        metrics[f"{TITLES[stream]}_accuracy"] = float(accuracy(score, y))
+    classes = torch.bincount(y)
+    hits = torch.bincount(y[fuse_scores(found, weights).argmax(1) == y], minlength=len(classes))
+    metrics["worst_class_recall"] = float((hits / classes.clamp(min=1))[classes > 0].min())
+    return metrics
