@@ -6,8 +6,8 @@ of each source. ``rho_…`` is Spearman's correlation per target, averaged over 
 chance; ``gain_…`` is the difference to popularity (each source's mean success on the other
 targets), again with its interval; ``tau``, ``p1``, ``p5`` and ``mrr`` are Kendall's correlation,
 P@1 and P@5 for five relevant sources, and the mean reciprocal rank. ``probe_rho_…`` and so on
-take linear probing as truth. ``log_me``, ``h_score`` and ``leep`` see the target's few labels, the rest see
-no label. ``seed`` draws the probes and those labels.
+take linear probing as truth. ``log_me``, ``h_score`` and ``leep`` see the target's few labels,
+the rest see no label. ``seed`` draws the probes and those labels.
 """
 
 from __future__ import annotations

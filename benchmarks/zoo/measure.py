@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.environment import environment
 from benchmarks.zoo import graph_zoo, image_zoo
-from graphkit.datasets import cache_root
+from graphkit.datasets import MissingDataError, cache_root
 from graphkit.files import replacing
 
 __all__ = ["MEASURES", "ZOOS", "load_table", "measure", "table_path"]
@@ -38,6 +38,11 @@ def load_table(name: str, measure: str = "finetune") -> tuple[list[str], Tensor]
 
     The diagonal, where source and target are the same network, is NaN.
     """
+    if not table_path(name).is_file():
+        raise MissingDataError(
+            f"there is no table '{table_path(name)}'; python -m benchmarks.zoo {name} {measure} "
+            "measures it"
+        )
     table = yaml.safe_load(table_path(name).read_text())
     if measure not in MEASURES or measure not in table:
         there = [kind for kind in MEASURES if kind in table]
