@@ -11,8 +11,7 @@ __all__ = ["ConvNorm", "FrameConv", "frames_first", "join", "joints_first", "spl
 class FrameConv(nn.Conv2d):
     r"""A convolution over the frames of each joint, padded to keep their number.
 
-    Joints go into the batch, which takes no copy where the memory is channels last: PyTorch's
-    fast kernels on CPU ask for a batch of some size.
+    It is fastest where the memory is channels last, as :func:`joints_first` makes it.
 
     Args:
         in_channels (int): Width of the input.
@@ -56,11 +55,6 @@ class FrameConv(nn.Conv2d):
         nn.init.kaiming_normal_(self.weight, mode="fan_out")
         if self.bias is not None:
             nn.init.zeros_(self.bias)
-
-    def forward(self, input: Tensor) -> Tensor:
-        size = input.size(0)
-        out = super().forward(input.transpose(1, 2).flatten(0, 1).unsqueeze(2))
-        return out.squeeze(2).unflatten(0, (size, -1)).transpose(1, 2)
 
 
 class ConvNorm(nn.Module):

@@ -16,9 +16,9 @@ class _Motion(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         out = torch.empty_like(x)
-        out[..., :-1] = x[..., 1:] - x[..., :-1]
-        out[..., -1] = 0
-        return out
+        out[..., :-1] = x[..., 1:]
+        out[..., -1] = x[..., -1]
+        return out.sub_(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]

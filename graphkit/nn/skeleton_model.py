@@ -157,18 +157,19 @@ class SkeletonModel(nn.Module):
                 module.dense = not on
         return self
 
-    def fuse(self: Model, at_once: int | None = 4) -> Model:
+    def fuse(self: Model, at_once: int | None = 8) -> Model:
         """A copy for inference that gives the same scores in less time.
 
-        Batch normalisation is folded into convolutions, and without gradients clips are seen
-        ``at_once`` few, so that features stay in the processor's cache; :obj:`None` takes all,
-        which suits a GPU.
+        Batch normalisation is folded into convolutions, and without gradients ``at_once`` few
+        clips are seen at a time, so that features stay in the processor's cache; :obj:`None`
+        takes all, which suits a GPU.
         """
         model = copy.deepcopy(self).eval().requires_grad_(False)
         model.at_once = at_once
         for module in list(model.modules()):
-            if hasattr(module, "fold"):
-                module.fold()
+            fold = getattr(module, "fold", None)
+            if fold is not None:
+                fold()
         return model
 
     def __repr__(self) -> str:

@@ -130,13 +130,13 @@ class STInceptionBlock(nn.Module):
         self.branches = FrameConv(in_channels, out_channels, bias=False)
         self.branch_norm: nn.Module = nn.BatchNorm2d(out_channels)
         self.mixing = JointMixing(torch.ones_like(adjacency[0], dtype=torch.bool))
-        options = {"bias": False, "scale": SMALL if residual else 1.0}
-        self.merge_joints = ConvNorm(out_channels, out_channels, **options)
+        scale = SMALL if residual else 1.0
+        self.merge_joints = ConvNorm(out_channels, out_channels, bias=False, scale=scale)
         half = out_channels // 2
         self.position = FrameConv(in_channels, half, 3, bias=False)
         self.motion = FrameConv(in_channels, half, 3, bias=False)
         self.frame_norm: nn.Module = nn.BatchNorm2d(out_channels)
-        self.merge_frames = ConvNorm(out_channels, out_channels, **options)
+        self.merge_frames = ConvNorm(out_channels, out_channels, bias=False, scale=scale)
         wider = residual and in_channels != out_channels
         self.shortcut = ConvNorm(in_channels, out_channels, bias=False) if wider else None
         self.reset_parameters()
@@ -148,11 +148,10 @@ class STInceptionBlock(nn.Module):
         parts = (*self.project.weight.chunk(2), *self.branches.weight.chunk(4))
         for weight in (*parts, self.position.weight, self.motion.weight):
             nn.init.kaiming_normal_(weight, mode="fan_out")
-        nn.init.zeros_(self.project.bias)
-        self.branch_norm.reset_parameters()
-        self.frame_norm.reset_parameters()
+        if self.project.bias is not None:
+            nn.init.zeros_(self.project.bias)
         for part in self.children():
-            if isinstance(part, ConvNorm):
+            if isinstance(part, (ConvNorm, nn.BatchNorm2d)):
                 part.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -68,7 +68,8 @@ class CTRGCNBlock(nn.Module):
         for conv in (self.query, self.key, self.value, self.refine):
             for weight in conv.weight.chunk(self.subsets):
                 nn.init.kaiming_normal_(weight, mode="fan_out")
-            nn.init.zeros_(conv.bias)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
         self.norm.reset_parameters()
         nn.init.constant_(self.norm.weight, SMALL)
         for part in (self.down, self.branches, self.shortcut):
