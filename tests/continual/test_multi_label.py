@@ -14,10 +14,10 @@ from tests.continual.problems import backbone, wander
 
 STRATEGIES = {
     "TWP": lambda model: TWP(model, 10.0, 0.1, relative=True),
-    "TWP with beta": lambda model: TWP(model, 10.0, 0.1, beta=1e-3),
+    "TWP with beta": lambda model: TWP(model, 10.0, 0.1, beta=1e-3, relative=True),
     "EWC": lambda model: EWC(model, 10.0),
-    "MAS": lambda model: MAS(model),
-    "GEM": lambda model: GEM(model, memories=3),
+    "MAS": MAS,
+    "GEM": GEM,
     "LwF": lambda model: LwF(model, multi_label=True),
     "JointTrain": JointTrain,
 }
@@ -66,7 +66,7 @@ def forgotten() -> Tensor:
     return learn(model, FineTune(model))
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "GEM"])
 def test_every_strategy_learns_labels_and_keeps_them(name: str, forgotten: Tensor) -> None:
     model = backbone("GraphSAGE")
     strategy = STRATEGIES[name](model)
@@ -75,6 +75,25 @@ def test_every_strategy_learns_labels_and_keeps_them(name: str, forgotten: Tenso
     assert losses[0, 0] < 0.4
     assert losses[1, 1] < losses[0, 1]
     assert losses[1, 0] < 0.8 * forgotten[1, 0]
+
+
+def test_gem_does_not_step_against_earlier_labels() -> None:
+    model = backbone("GraphSAGE")
+    first, second = tasks()
+    shown = first.batches["train"]
+    gem = GEM(model)
+    gem.finish_task([batch.losses for batch in shown])
+    parameters = list(model.parameters())
+    past = torch.cat([g.view(-1) for g in torch.autograd.grad(first.loss(model), parameters)])
+    for sign in (1.0, -1.0):
+        model.zero_grad()
+        (second.batches["train"][0].loss(model) + 2 * sign * first.loss(model)).backward()
+        before = torch.cat([p.grad.view(-1) for p in parameters])
+        gem.before_step()
+        after = torch.cat([p.grad.view(-1) for p in parameters])
+        assert torch.equal(before, after) == (sign > 0)
+        assert torch.dot(after, past) > -1e-6 * past.square().sum()
+        assert (torch.dot(before, past) > 0) == (sign > 0)
 
 
 @pytest.mark.parametrize("name", ["TWP", "EWC", "MAS", "LwF"])
@@ -96,7 +115,7 @@ def test_penalties_of_label_gradients_equal_those_of_one_batch() -> None:
         lambda model: TWP(model, 10.0, 0.1, relative=True),
         lambda model: TWP(model, 10.0, 0.1),
         lambda model: EWC(model, 10.0),
-        lambda model: MAS(model),
+        MAS,
     ):
         found = []
         for size in (None, 2, 1):
