@@ -65,8 +65,9 @@ def run(
     seed: int,
     fit: Fitter,
     arms: tuple[str, ...] = ("ae", "udor", "anchor", "both"),
+    channels: int = 8,
 ) -> dict[str, float]:
-    """One seed of all arms."""
+    """One seed of all arms; ``channels`` are those of the networks' first layer."""
     data = load(**{**dataset, "seed": seed})
     x, masks = data["train"]
     clusters = anchor_clusters(x, data["kinds"], data["extent"], seed)
@@ -80,7 +81,7 @@ def run(
     metrics = {"anchored_share": float(known.float().mean()), "purity": purity}
     for arm in arms:
         seed_everything(seed)
-        model = UDOR(1, x.size(2), data["kinds"])
+        model = UDOR(1, x.size(2), data["kinds"], channels=channels)
         weights = {**ARMS[arm]}
         only = clusters if weights.get("anchor", 1.0) else torch.full_like(clusters, -1)
         task = TensorTask((x, only), lambda m, a, b, w=weights: udor_loss(m, a, b, **w))

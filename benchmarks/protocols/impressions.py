@@ -9,10 +9,12 @@ the untrained network: each block pooled, all of them (``all``), and the last on
 (``flat``). ``styled`` is the distance between channel statistics of a decoded match and its style,
 over that of its content.
 
-``propagated`` is the downstream result: accuracy on the unseen classes with ``labels`` labels
-each, by label propagation on the adapter's graph, beside a nearest neighbour (``nearest``) and
-logistic regression (``logistic``) on the same impressions without the graph, and label
-propagation on the graph of pixels (``propagated_pixels``).
+``graph`` is the downstream result: accuracy on the unseen classes with ``labels`` labels each,
+by logistic regression on impressions that personalised propagation (APPNP) has spread over the
+adapter's graph, beside the same regression on the same impressions without the graph
+(``logistic``) and a nearest neighbour (``nearest``). ``propagated`` is label propagation on
+that graph, ``propagated_pixels`` on the graph of pixels, ``propagated_untrained`` on that of the
+untrained network.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import LabelPropagation
+from torch_geometric.nn import APPNP, LabelPropagation
 from torch_geometric.utils import homophily
 
 from benchmarks.fitting import Fitter
@@ -157,6 +159,8 @@ def few_labels(graphs: dict[str, Data], labels: int, draws: int, seed: int) -> d
     graph, spread = graphs["trained_all"], LabelPropagation(30, 0.9)
     generator = torch.Generator().manual_seed(seed)
     right: dict[str, list[float]] = {}
+    plain, y = graph.x.numpy(), graph.y.numpy()
+    smooth = APPNP(10, 0.1)(graph.x, graph.edge_index).numpy()
     for _ in range(draws):
         key = torch.rand(len(graph.y), generator=generator)
         order = (key + (graph.y != torch.arange(SEEN).unsqueeze(1)) * 2.0).argsort(1)
@@ -170,14 +174,14 @@ def few_labels(graphs: dict[str, Data], labels: int, draws: int, seed: int) -> d
                 ("propagated_untrained", graphs["untrained_all"]),
             )
         }
-        x, y = graph.x.numpy(), graph.y.numpy()
-        for name, rival in (
-            ("nearest", KNeighborsClassifier(1, metric="cosine")),
-            ("logistic", LogisticRegression(C=100.0, max_iter=500)),
+        for name, rival, x in (
+            ("nearest", KNeighborsClassifier(1, metric="cosine"), plain),
+            ("logistic", LogisticRegression(C=100.0, max_iter=500), plain),
+            ("graph", LogisticRegression(C=100.0, max_iter=500), smooth),
         ):
             found[name] = torch.from_numpy(rival.fit(x[known], y[known]).predict(x))
         for name, guess in found.items():
             hit = float((guess[~known] == graph.y[~known]).float().mean())
             right.setdefault(name, []).append(hit)
     means = {name: sum(values) / len(values) for name, values in right.items()}
-    return means | {"graph_gain": means["propagated"] - max(means["nearest"], means["logistic"])}
+    return means | {"graph_gain": means["graph"] - max(means["nearest"], means["logistic"])}

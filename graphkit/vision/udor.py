@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +14,7 @@ from graphkit.catalog import method
 __all__ = ["UDOR", "Disassembly", "fuzzy_loss", "udor_loss"]
 
 
-@dataclass(frozen=True)
-class Disassembly:
+class Disassembly(NamedTuple):
     """What :class:`UDOR` makes of a batch of images.
 
     Args:

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from graphkit.vision import UDOR, fuzzy_loss, udor_loss
+from graphkit.train import Trainer
+from graphkit.vision import UDOR, TensorTask, fuzzy_loss, udor_loss
 
 
 def test_the_fuzzy_loss_is_that_of_the_formula():
@@ -110,3 +111,19 @@ def test_one_part_works_and_wrong_sizes_are_named():
         UDOR(1, 6, num_parts=2)
     with pytest.raises(ValueError, match="num_parts"):
         UDOR(1, 8, num_parts=0)
+
+
+def test_it_trains_under_a_trainer():
+    torch.manual_seed(0)
+    model = UDOR(1, 8, num_parts=2, channels=4)
+    x, only = torch.rand(8, 1, 8, 8), torch.tensor([0, 1, -1, -1] * 2)
+    losses = []
+
+    def loss(m, a, b):
+        losses.append(udor_loss(m, a, b, adversary=0.0))
+        return losses[-1]
+
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    trainer = Trainer(epochs=20, monitor=None, seed=0, progress=False)
+    trainer.fit(model, optimizer, TensorTask((x, only), loss, 8))
+    assert losses[-1] < 0.7 * losses[0]
