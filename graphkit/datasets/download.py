@@ -18,8 +18,8 @@ from typing import Any
 
 import aiohttp
 
+from graphkit.datasets.dataset_card import DatasetCard
 from graphkit.datasets.folders import cache_root
-from graphkit.datasets.registry import DatasetCard
 
 __all__ = ["DownloadError", "download"]
 

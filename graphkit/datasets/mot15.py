@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphkit.datasets.dataset_card import DatasetCard
 from graphkit.datasets.errors import DamagedDataError
 from graphkit.datasets.loading import locate
-from graphkit.datasets.registry import DatasetCard
 
 __all__ = ["MOTBoxes", "mot15"]
 

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphkit.datasets.dataset_card import DatasetCard
 from graphkit.datasets.errors import DamagedDataError
 from graphkit.datasets.loading import locate
-from graphkit.datasets.registry import DatasetCard
 
 __all__ = ["OmniglotImages", "omniglot"]
 

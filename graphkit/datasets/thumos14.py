@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphkit.datasets.dataset_card import DatasetCard
 from graphkit.datasets.errors import DamagedDataError
 from graphkit.datasets.loading import locate
-from graphkit.datasets.registry import DatasetCard
 
 __all__ = ["ActionVideo", "thumos14"]
 
