@@ -13,7 +13,16 @@ from tests.meta import imports
 from tests.meta.source import sources
 
 ROOT = Path(__file__).parent.parent
-OPTIONAL = ("torch_scatter", "triton", "captum", "ogb", "matplotlib", "torchvision", "psutil")
+OPTIONAL = (
+    "torch_scatter",
+    "triton",
+    "captum",
+    "ogb",
+    "matplotlib",
+    "torchvision",
+    "psutil",
+    "motmetrics",
+)
 TEST_ONLY = ("pytest", "hypothesis", "nbmake", "jupytext")
 ROOMS = sorted(
     path.parent.name

@@ -16,7 +16,7 @@ __all__ = ["GTAN", "Proposals"]
 RATIOS = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Proposals:
     """What :class:`GTAN` says about a batch of videos; times are shares of the video.
 
@@ -144,10 +144,12 @@ class GTAN(nn.Module):
         self.num_classes, self.ratios = num_classes, tuple(ratios)
         self.group_threshold, self.fixed_scale = group_threshold, fixed_scale
         first = (
-            nn.LazyConv1d if in_channels == -1 else lambda *a, **k: nn.Conv1d(in_channels, *a, **k)
+            nn.LazyConv1d(channels, 3, padding=1)
+            if in_channels == -1
+            else nn.Conv1d(in_channels, channels, 3, padding=1)
         )
         self.stem = nn.Sequential(
-            first(channels, 3, padding=1),
+            first,
             nn.ReLU(),
             nn.Conv1d(channels, channels, 3, padding=1),
             nn.ReLU(),
@@ -163,7 +165,7 @@ class GTAN(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws all parameters anew; the bias of the scales is set at the first input."""
+        """Draws all parameters anew; kernels start at half a cell."""
         for module in self.modules():
             if isinstance(module, nn.Conv1d) and not isinstance(module, nn.LazyConv1d):
                 module.reset_parameters()

@@ -145,5 +145,5 @@ class ProposalGraphAdapter(GraphAdapter):
         if truth is None or not len(truth[1]):
             label = span.new_full((count,), -1 if truth is None else background)
             return label.long(), span.new_zeros(count)
-        overlap, which = segment_iou(span, truth[0].to(span.dtype)).max(1)
+        overlap, which = segment_iou(span, truth[0].detach().to(span.dtype)).max(1)
         return torch.where(overlap >= 0.5, truth[1][which], background), overlap
