@@ -21,8 +21,8 @@ def masks_to_layout(
         \frac{x - x^0_o}{x^1_o - x^0_o}, \frac{y - y^0_o}{y^1_o - y^0_o} \right)
 
     with the mask :math:`m_o` interpolated between its cells, corners on corners, and zero
-    outside.  A box without area paints nothing and gives no gradient.  Memory and time grow with
-    :math:`O \cdot D \cdot S^2`.
+    outside; in the released code masks blur outwards by one of their cells.  A box without area
+    paints nothing and gives no gradient.  Memory and time grow with :math:`O \cdot D \cdot S^2`.
 
     Args:
         vectors (torch.Tensor): A vector per object.
@@ -61,10 +61,10 @@ def masks_to_layout(
     grid = (2 * (ticks - low[:, :, None]) / extent[:, :, None] - 1).transpose(1, 2)
     columns = grid[:, None, :, 0].expand(-1, size, -1)
     rows = grid[:, :, None, 1].expand(-1, -1, size)
-    painted = F.grid_sample(
-        masks[:, None], torch.stack([columns, rows], dim=-1), align_corners=True
-    )
-    painted = torch.where(there[:, None, None, None], painted, torch.zeros_like(painted))
+    inside = (columns.abs() <= 1 + 1e-6) & (rows.abs() <= 1 + 1e-6) & there[:, None, None]
+    where = torch.stack([columns, rows], dim=-1)
+    painted = F.grid_sample(masks[:, None], where, padding_mode="border", align_corners=True)
+    painted = torch.where(inside[:, None], painted, torch.zeros_like(painted))
     layout = vectors.new_zeros(num_images, vectors.size(1), size, size)
     return layout.index_add(0, image, vectors[:, :, None, None] * painted)
 

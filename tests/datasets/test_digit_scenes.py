@@ -59,10 +59,10 @@ def test_crops_are_the_pixels_of_the_box():
 
 def test_splits_draw_from_other_digits_and_seeds_differ():
     assert [len(digits(split)[0]) for split in ("train", "test")] == [1200, 597]
-    one, same, other = (DigitScenes(5, seed=seed)._data.image for seed in (0, 0, 1))
+    one, same, other = (DigitScenes(5, seed=seed)[4].image for seed in (0, 0, 1))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
-    assert not torch.equal(one, DigitScenes(5, "test")._data.image)
+    assert not torch.equal(one, DigitScenes(5, "test")[4].image)
 
 
 @pytest.mark.parametrize("options", [{"split": "val"}, {"num_graphs": 0}, {"max_digits": 1}])

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from graphkit.datasets import DamagedDataError, VRDSceneGraphs, format_scene, load
+from graphkit.datasets import DamagedDataError, SceneBatch, VRDSceneGraphs, format_scene, load
 from graphkit.testing import DatasetSuite
 from tests.datasets.scene_files import HORSE, PERSON, RIDE, SHIRT, WEAR, write_vrd
 from tests.datasets.test_contract import FromFiles
@@ -75,22 +75,19 @@ def test_unknown_split_is_refused(tmp_path):
 def test_published_counts(data_root, cache):
     parts = [load("VRD", data_root, split=split) for split in ("train", "test")]
     assert [len(part) for part in parts] == [4000, 1000]
-    assert sum(part._data.edge_attr.numel() for part in parts) == 37_993
-    used = torch.cat([part._data.x for part in parts]).unique()
-    assert used.numel() == parts[0].num_classes == 100
-    triples = torch.cat([part._data.edge_attr for part in parts]).unique()
-    assert triples.numel() == parts[0].vocabulary.num_predicates == 70
-    names_fit_the_numbers(parts[0])
+    train, test = (SceneBatch.from_data(list(part)) for part in parts)
+    assert train.edge_attr.numel() + test.edge_attr.numel() == 37_993
+    assert train.x.unique().numel() == parts[0].num_classes == 100
+    assert train.edge_attr.unique().numel() == parts[0].vocabulary.num_predicates == 70
+    names_fit_the_numbers(train, parts[0].vocabulary)
 
 
-def names_fit_the_numbers(scenes):
+def names_fit_the_numbers(scenes, names):
     """The most frequent objects of each of these relations are what the names say."""
-    whole, names = scenes._data, scenes.vocabulary
-    shift = scenes.slices["x"][:-1].repeat_interleave(scenes.slices["edge_attr"].diff())
-    subject, object_ = whole.x[whole.edge_index + shift]
+    subject, object_ = scenes.x[scenes.edge_index]
     for wanted in ("person wear shirt", "person ride skateboard", "person ride horse"):
         first, predicate, second = wanted.split()
-        there = whole.edge_attr == names.predicate_id(predicate)
+        there = scenes.edge_attr == names.predicate_id(predicate)
         there &= subject == names.object_id(first)
         counts = object_[there].bincount(minlength=names.num_objects)
         assert names.object_id(second) in counts.topk(5).indices
