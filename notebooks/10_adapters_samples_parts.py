@@ -124,7 +124,7 @@ only = anchor_clusters(scene, num_parts=3, extent=8)
 udor = UDOR(1, 16, num_parts=3)
 weights = {"fuzzy": 0.0, "consistency": 0.0, "adversary": 0.0}
 train(udor, TensorTask((scene, only), lambda m, a, b: udor_loss(m, a, b, **weights)), 12, 0.001)
-adapter = ObjectGraphAdapter(udor, tau=float(udor.encode(scene[:64]).norm(dim=2).mean()))
+adapter = ObjectGraphAdapter(udor, tau=float(udor.encode(scene[:64]).detach().norm(dim=2).mean()))
 graph = adapter(scene[:6]).detach()
 print(graph)
 
@@ -163,7 +163,11 @@ embed = nn.Sequential(
     nn.Conv2d(1, 24, 3, padding=1), nn.ReLU(), nn.Conv2d(24, 32, 3, 2, 1), nn.ReLU(), nn.Flatten()
 )
 crn = ClassRegularization(embed, 512, num_classes=56)
-train(crn, TensorTask((view[base], labels), lambda m, a, b: F.cross_entropy(m.global_logits(m(a)), b)), 10)
+train(
+    crn,
+    TensorTask((view[base], labels), lambda m, a, b: F.cross_entropy(m.global_logits(m(a)), b)),
+    10,
+)
 train(crn, EpisodeTask(view[base], labels, episodes=30), 4, 0.0005)
 support, query, _ = draw_episode(kind[~base], 5, 1, 8, torch.Generator().manual_seed(0))
 adapter = EpisodeGraphAdapter(crn, k=5)
@@ -172,10 +176,16 @@ graph = adapter(view[~base][support], view[~base][query].flatten(0, 1), truth)
 built = SimpleConv("add")(
     (graph["basis"].x, graph["class"].x), graph["builds"].edge_index, graph["builds"].edge_weight
 )
-print("one message pass gives the descriptors:", torch.allclose(crn.decoder(built), graph["class"].x, atol=1e-5))
+print(
+    "one message pass gives the descriptors:",
+    torch.allclose(crn.decoder(built), graph["class"].x, atol=1e-5),
+)
 sample = graph["sample"]
 scores = crn.scores(sample.x, graph["class"].x)
-print("accuracy of the queries:", float((scores.argmax(1) == sample.y)[~sample.support].float().mean()))
+print(
+    "accuracy of the queries:",
+    float((scores.argmax(1) == sample.y)[~sample.support].float().mean()),
+)
 axes = plot.as_layout(graph, nodes=("sample", "class"), edges=("near", "supports"), color="y")
 
 # %% [markdown]
@@ -208,7 +218,9 @@ known = torch.zeros(200, dtype=torch.bool)
 known[torch.cat([(label == c).nonzero()[:3, 0] for c in range(5)])] = True
 guess = LabelPropagation(30, 0.9)(graph.y, graph.edge_index, known)
 print(f"homophily {homophily(graph.edge_index, graph.y):.2f}")
-print(f"accuracy with three labels per class {(guess.argmax(1) == graph.y)[~known].float().mean():.2f}")
+print(
+    f"accuracy with three labels per class {(guess.argmax(1) == graph.y)[~known].float().mean():.2f}"
+)
 axes = plot.as_layout(graph, color="y", size=15)
 
 # %% [markdown]
