@@ -43,13 +43,13 @@ def load(
     adapter = TrackGraphAdapter(frames=ahead)
     parts: list[list[Data]] = []
     truths: list[Points] = []
-    for name in (learn, judge):
+    for role, name in (("learn", learn), ("judge", judge)):
         graphs = []
         for source in maps:
             scene = tracking.load(name, source, frames, seed=seed)
             points = TrackingByCounting().solve(scene.density).points()
             graphs.append(labelled(adapter(*points), scene.truth))
-            truths += [scene.truth] if name == judge else []
+            truths += [scene.truth] if role == "judge" else []
         parts.append(graphs)
     return parts[0], parts[1], truths
 
@@ -82,7 +82,7 @@ def run(
     metrics, answers = {}, {"tracker": [graph.edge_attr[:, 5] for graph in judge]}
     for arm, passes in (("graph", True), ("alone", False)):
         seed_everything(seed)
-        model = Associator(learn[0].x.size(1), hidden, rounds, passes)
+        model = Associator(learn[0].x.size(1) - 2, hidden, rounds, passes)
         fit(
             model,
             GraphTask(learn, [], [], 1, F.binary_cross_entropy_with_logits, forward=ask),
@@ -147,8 +147,8 @@ class Associator(nn.Module):
 
 
 def ask(model: nn.Module, batch: Any) -> Tensor:
-    """The network's answer for a graph."""
-    return model(batch.x, batch.edge_index, batch.edge_attr)
+    """The network's answer for a graph; where in the image an object is stays untold."""
+    return model(batch.x[:, 2:], batch.edge_index, batch.edge_attr)
 
 
 def link(graph: Data, answer: Tensor, least: float = 0.5) -> Tensor:
