@@ -119,7 +119,7 @@ class SkeletonGraph:
         """The number of bones between any two joints, infinite without a path."""
         source, target = self.edge_index.tolist()
         shape = (self.num_joints, self.num_joints)
-        bones = coo_array(([1.0] * len(source), (source, target)), shape=shape)
+        bones = coo_array(([1.0] * len(source), (source, target)), shape=shape).tocsr()
         return torch.from_numpy(shortest_path(bones, unweighted=True))
 
     def partition(self) -> Tensor:
