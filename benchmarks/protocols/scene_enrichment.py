@@ -83,8 +83,8 @@ def load(name: str, num_graphs: int | None = None, val_share: float = 0.1) -> Sc
         raise ValueError(f"'num_graphs' is for 'SyntheticScenes', got it with {name!r}")
     if name == "VisualGenome":
         sets = [load_dataset(name, split=split) for split in ("train", "val", "test")]
-        whole = [SceneBatch.from_data(list(part)) for part in sets]
-        return Scenes(*whole, sets[0].vocabulary)
+        train, val, test = (SceneBatch.from_data(list(part)) for part in sets)
+        return Scenes(train, val, test, sets[0].vocabulary)
     sets = [load_dataset(name, split=split) for split in ("train", "test")]
     train, test = (
         SceneBatch.from_data([data for data in part if data.num_nodes > 1]) for part in sets
@@ -160,7 +160,7 @@ class Judge:
         learned, val = (part.leave_one_out(drop_orphans) for part in (scenes.train, scenes.val))
         self.learned = learned
         self.joint = CooccurrencePrior(learned, val, *sizes)
-        self.priors = {
+        self.priors: dict[str, Any] = {
             "frequency": FrequencyPrior(learned, *sizes),
             "cooccurrence": self.joint,
             "neighbour": NearestNeighbour(learned, val, sizes[0]),

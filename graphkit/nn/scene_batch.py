@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -135,9 +135,15 @@ class SceneBatch:
 
     def to(self, device: torch.device | str) -> SceneBatch:
         """The same graphs on a device."""
-        names = ("x", "edge_index", "edge_attr", "batch", "x_soft", "edge_soft")
-        values = {name: getattr(self, name) for name in names}
-        return replace(self, **{k: v if v is None else v.to(device) for k, v in values.items()})
+        return SceneBatch(
+            self.x.to(device),
+            self.edge_index.to(device),
+            self.edge_attr.to(device),
+            self.batch.to(device),
+            self.num_graphs,
+            None if self.x_soft is None else self.x_soft.to(device),
+            None if self.edge_soft is None else self.edge_soft.to(device),
+        )
 
     def to_data_list(self) -> list[Data]:
         """The graphs one by one."""

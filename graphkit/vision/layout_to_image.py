@@ -9,11 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method
-from graphkit.vision.scene_layout import SG2IM
 
 
 @method(
-    **SG2IM,
+    paper="arXiv:1804.01622",
+    title="Image Generation from Scene Graphs",
+    authors="Justin Johnson, Agrim Gupta, Li Fei-Fei",
+    venue="CVPR 2018",
+    year=2018,
+    code="https://github.com/google/sg2im",
+    licence="Apache-2.0",
     takes="a layout of features",
     gives="an image",
     deviations=[

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from graphkit.catalog import method
 
-SG2IM: dict[str, Any] = {
-    "paper": "arXiv:1804.01622",
-    "title": "Image Generation from Scene Graphs",
-    "authors": "Justin Johnson, Agrim Gupta, Li Fei-Fei",
-    "venue": "CVPR 2018",
-    "year": 2018,
-    "code": "https://github.com/google/sg2im",
-    "licence": "Apache-2.0",
-}
-
 
 @method(
-    **SG2IM,
+    paper="arXiv:1804.01622",
+    title="Image Generation from Scene Graphs",
+    authors="Justin Johnson, Agrim Gupta, Li Fei-Fei",
+    venue="CVPR 2018",
+    year=2018,
+    code="https://github.com/google/sg2im",
+    licence="Apache-2.0",
     takes="features of objects",
     gives="a box and a mask per object",
     deviations=["mask_size must be a power of two, as the masks are doubled from one cell"],

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import method
 from graphkit.vision.layout import masks_to_layout
-from graphkit.vision.scene_layout import SG2IM, SceneLayout
+from graphkit.vision.scene_layout import SceneLayout
 
 
 class PaintedScene(NamedTuple):
@@ -30,7 +30,13 @@ class PaintedScene(NamedTuple):
 
 
 @method(
-    **SG2IM,
+    paper="arXiv:1804.01622",
+    title="Image Generation from Scene Graphs",
+    authors="Justin Johnson, Agrim Gupta, Li Fei-Fei",
+    venue="CVPR 2018",
+    year=2018,
+    code="https://github.com/google/sg2im",
+    licence="Apache-2.0",
     takes="features of the objects of scenes",
     gives="images, boxes and masks",
     deviations=["see SceneLayout and LayoutToImage"],

@@ -127,7 +127,7 @@ class SceneGraphEncoder(nn.Module):
     def reset_parameters(self) -> None:
         """Draws all parameters anew."""
         for module in (self.embed_objects, self.embed_predicates, *self.convs):
-            module.reset_parameters()  # type: ignore[operator]
+            module.reset_parameters()
 
     def forward(self, scenes: SceneBatch, new: Tensor | None = None) -> EncodedScenes:
         """Encodes scene graphs.
