@@ -87,7 +87,7 @@ def run(
         task = TensorTask((x, only), lambda m, a, b, w=weights: udor_loss(m, a, b, **w))
         fit(model, task, tag=arm)
         anchored = binding if weights.get("anchor", 1.0) else None
-        found = judged(model.eval(), *data["test"], anchored)
+        found = judged(model.eval(), *data["test"], anchored)  # type: ignore[call-arg]
         metrics |= {f"{key}_{arm}": value for key, value in found.items()}
     return metrics
 

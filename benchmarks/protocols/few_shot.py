@@ -108,11 +108,14 @@ def run(
     metrics: dict[str, float] = {}
     for arm, model in models.items():
         metrics |= {
-            f"{key}_{arm}": v for key, v in judged(model.eval(), *data["new"], tasks).items()
+            f"{key}_{arm}": v
+            for key, v in judged(model.eval(), *data["new"], tasks).items()  # type: ignore[call-arg]
         }
     metrics["shift_ratio"] = metrics["shift_crn"] / metrics["shift_prototype"]
     metrics["gain_accuracy"] = metrics["accuracy_crn"] - metrics["accuracy_prototype"]
-    metrics["accuracy_graph"] = propagated(first.eval(), *data["new"], tasks, k, alpha)
+    metrics["accuracy_graph"] = propagated(  # type: ignore[call-arg]
+        first.eval(), *data["new"], tasks, k, alpha
+    )
     metrics["graph_gain"] = metrics["accuracy_graph"] - metrics["accuracy_pretrained"]
     return metrics
 

@@ -10,9 +10,9 @@ the untrained network: each block pooled, all of them (``all``), and the last on
 over that of its content.
 
 ``graph`` is the downstream result: accuracy on the unseen classes with ``labels`` labels each,
-by logistic regression on impressions that personalised propagation (APPNP) has spread over the
-adapter's graph, beside the same regression on the same impressions without the graph
-(``logistic``) and a nearest neighbour (``nearest``). ``propagated`` is label propagation on
+by logistic regression on impressions whose predictions personalised propagation (APPNP) spreads
+over the adapter's graph, beside the same predictions as they are (``logistic``) and a nearest
+neighbour (``nearest``). ``propagated`` is label propagation on
 that graph, ``propagated_pixels`` on the graph of pixels, ``propagated_untrained`` on that of the
 untrained network.
 """
@@ -160,7 +160,7 @@ def few_labels(graphs: dict[str, Data], labels: int, draws: int, seed: int) -> d
     generator = torch.Generator().manual_seed(seed)
     right: dict[str, list[float]] = {}
     plain, y = graph.x.numpy(), graph.y.numpy()
-    smooth = APPNP(10, 0.1)(graph.x, graph.edge_index).numpy()
+    smooth = APPNP(10, 0.1)
     for _ in range(draws):
         key = torch.rand(len(graph.y), generator=generator)
         order = (key + (graph.y != torch.arange(SEEN).unsqueeze(1)) * 2.0).argsort(1)
@@ -174,12 +174,13 @@ def few_labels(graphs: dict[str, Data], labels: int, draws: int, seed: int) -> d
                 ("propagated_untrained", graphs["untrained_all"]),
             )
         }
-        for name, rival, x in (
-            ("nearest", KNeighborsClassifier(1, metric="cosine"), plain),
-            ("logistic", LogisticRegression(C=100.0, max_iter=500), plain),
-            ("graph", LogisticRegression(C=100.0, max_iter=500), smooth),
-        ):
-            found[name] = torch.from_numpy(rival.fit(x[known], y[known]).predict(x))
+        nearest = KNeighborsClassifier(1, metric="cosine").fit(plain[known], y[known])
+        found["nearest"] = torch.from_numpy(nearest.predict(plain))
+        logistic = LogisticRegression(C=100.0, max_iter=500).fit(plain[known], y[known])
+        belief = torch.from_numpy(logistic.predict_proba(plain)).float()
+        found["logistic"] = belief.argmax(1)
+        belief[known] = F.one_hot(graph.y[known], SEEN).float()
+        found["graph"] = smooth(belief, graph.edge_index).argmax(1)
         for name, guess in found.items():
             hit = float((guess[~known] == graph.y[~known]).float().mean())
             right.setdefault(name, []).append(hit)

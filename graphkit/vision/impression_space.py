@@ -188,11 +188,10 @@ class ImpressionSpace(nn.Module):
     def rate(self, level: int, seed: Tensor) -> float:
         """One over the largest squared singular value of a block, by power iteration."""
         block, h = self.blocks[level], torch.ones_like(seed[:1])
-        _, back = torch.func.vjp(block, seed[:1])
+        back = torch.func.vjp(block, seed[:1])[1]
         norm = torch.ones((), device=seed.device)
         for _ in range(30):
-            _, out = torch.func.jvp(block, (seed[:1],), (h,))
-            h = back(out)[0]
+            h = back(torch.func.jvp(block, (seed[:1],), (h,))[1])[0]
             norm = h.norm()
             h = h / norm.clamp(min=1e-12)
         return 1.0 / max(float(norm), 1e-6)
