@@ -64,7 +64,11 @@ def main() -> None:
         assert np.allclose(wanted, by_line(paths[0]))
         assert np.allclose(wanted, by_loadtxt(paths[0]))
         table = Table("reader", "MB/s of processor time")
-        readers = {"read_skeleton": read_skeleton, "lines": by_line, "loadtxt": by_loadtxt}
+        readers: dict[str, Callable[[Path], object]] = {
+            "read_skeleton": read_skeleton,
+            "lines": by_line,
+            "loadtxt": by_loadtxt,
+        }
         for name, read in readers.items():
             table.add_row(name, f"{speed(read, paths):.0f}")
     Console().print(table)

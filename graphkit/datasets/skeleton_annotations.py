@@ -94,7 +94,7 @@ def check_clip(clip: Any, path: str | os.PathLike[str], position: int) -> tuple[
     check(isinstance(clip, dict), path, f"{where} that is no dictionary")
     tests: dict[str, Callable[[Any], bool]] = {
         "frame_dir": lambda value: isinstance(value, str),
-        "label": lambda value: isinstance(value, int | np.integer) and value >= 0,
+        "label": lambda value: isinstance(value, int | np.integer) and int(value) >= 0,
         "keypoint": lambda value: is_array(value, 4) and value.shape[-1] in (2, 3),
     }
     for key, test in tests.items():

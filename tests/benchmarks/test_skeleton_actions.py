@@ -20,7 +20,7 @@ from graphkit.transforms import fuse_scores
 from tests.datasets.ntu_files import write_ntu
 
 SMALL = {"name": "STIGCN", "hidden_channels": 8, "num_layers": [1, 1], "dropout": 0.0}
-TRAIN = {"epochs": 6, "lr": 0.01, "optimizer": "AdamW", "monitor": None}
+TRAIN = {"epochs": 8, "lr": 0.02, "optimizer": "AdamW", "monitor": None}
 NAMES = recipe.expand(["st*gcn*-*", "ctrgcn-*"])
 
 
@@ -40,14 +40,14 @@ def command(tmp_path: Path, name: str, *settings: str) -> Any:
 
 @pytest.mark.parametrize("split", ["xsub", "xview"])
 def test_a_tree_in_the_raw_format_by_one_command(split: str, data: Path, tmp_path: Path) -> None:
-    """Parser, persons, splits, training and evaluation; the actions differ in their speed."""
-    write_ntu(data, setups=(1, 2, 3), actions=(1, 2, 4), frames=24)
+    """Parser, persons, splits, training and evaluation; every action swings a limb of its own."""
+    write_ntu(data, setups=(1, 2, 3), actions=(1, 2, 3), frames=24)
     done = command(
         tmp_path,
         f"stigcn-ntu60-{split}",
         *("network.hidden_channels=8", "network.num_layers=[1,1]", "network.dropout=0.0"),
-        *("train.epochs=12", "train.lr=0.05", "view.num_frames=16", "batch_size=4"),
-        *("view.test_clips=1", "streams=[j, jm]"),
+        *("train.epochs=10", "train.lr=0.02", "train.optimizer=AdamW", "schedule.momentum=0.0"),
+        *("view.num_frames=16", "view.rotation=0.0", "batch_size=4", "streams=[j, jm]"),
     )
     assert done.exit_code == 0, done.stderr
     (result,) = json.loads((tmp_path / "out.json").read_text())["results"]
@@ -92,14 +92,15 @@ def test_known_motions_are_learned_and_a_seed_repeats() -> None:
         "network": SMALL,
         "train": TRAIN,
         "view": {"num_frames": 16},
-        "streams": ["j"],
-        "batch_size": 8,
+        "streams": ["jm"],
+        "batch_size": 4,
+        "schedule": {"warmup": 0.1},
     }
     first, again = (
         skeleton_actions.run(**arguments, seed=0, fit=Fitter(TRAIN, seed=0)) for _ in range(2)
     )
     assert first == again
-    assert first["joint_accuracy"] > 0.9
+    assert first["joint_motion_accuracy"] > 0.9
 
 
 def test_the_table_by_hand() -> None:

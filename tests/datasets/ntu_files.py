@@ -49,15 +49,16 @@ def write(path: Path, frames: list[dict[int, np.ndarray]]) -> Path:
 
 
 def moving_body(label: int, frames: int, generator: np.random.Generator, swing: float = 0.3):
-    """A slim body whose arm swings ``label + 1`` times, ``[frames, 25, 3]``."""
+    """A slim body; the label says which limb swings, and how often, ``[frames, 25, 3]``."""
     rest = np.zeros((25, 3))
     rest[:, 0] = np.linspace(-0.2, 0.2, 25)
-    rest[:, 1] = np.linspace(-0.8, 0.8, 25)[generator.permutation(25)]
+    rest[:, 1] = np.linspace(-0.8, 0.8, 25)[np.random.default_rng(1).permutation(25)]
     rest[:, 2] = 3.0
     rest[[0, 1, 20, 4, 8]] = [[0, -0.2, 3], [0, 0.1, 3], [0, 0.4, 3], [-0.2, 0.4, 3], [0.2, 0.4, 3]]
     clip = np.repeat(rest[None], frames, axis=0)
     wave = np.sin(2 * np.pi * (label + 1) * np.arange(frames) / frames)
-    clip[:, 5:8, 1] += swing * wave[:, None]
+    first = 5 + 4 * (label % 3)
+    clip[:, first : first + 3, 1] += swing * wave[:, None]
     return clip + generator.normal(size=clip.shape) * 0.005
 
 
