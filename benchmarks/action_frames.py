@@ -8,6 +8,7 @@ fade in and out, and all frames are noisy. Training and test frames use disjoint
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,7 +48,8 @@ def clips(
     """
     videos = [video for video in thumos14(split) if len(video.action)]
     pixels, labels = digit_images(split)
-    x, truth = [], []
+    x: list[Any] = []
+    truth: list[Any] = []
     while len(truth) < count:
         video = videos[int(torch.randint(len(videos), (1,), generator=generator))]
         segments, action = window(video, frames / fps, generator)

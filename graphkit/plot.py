@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_layout", "over_image", "over_time"]
 
-Graph = Data | HeteroData
+Graph: TypeAlias = Data | HeteroData
 Places = dict[str, np.ndarray]
 MARKERS = "os^Dv*P"
 
@@ -162,8 +162,11 @@ def _draw(
         )
     for (kind, spots), marker in zip(shown.items(), MARKERS * 9, strict=False):
         shades = _values(_nodes(graph)[kind], kind, color)
-        look = {"color": "black"} if shades is None else {"c": shades, "cmap": "viridis"}
-        axes.scatter(*spots.T, s=size, marker=marker, zorder=2, label=kind or None, **look)
+        look: dict[str, Any] = {"color": "black"}
+        if shades is not None:
+            look = {"c": shades, "cmap": "viridis"}
+        across, down = spots.T
+        axes.scatter(across, down, size, marker=marker, zorder=2, label=kind or None, **look)
     axes.autoscale_view()
     axes.set_title(title)
     if isinstance(graph, HeteroData):

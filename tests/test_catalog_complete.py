@@ -30,10 +30,6 @@ NO_METHODS: dict[str, str] = {
     "Strategy": "the contract of continual learning, no method of its own",
     "DensityNet": "a plain regression network, an input of TrackingByCounting",
     "GTANLoss": "the objective of GTAN",
-    "ProgramResult": "what the solver of TrackingByCounting found",
-    "Proposals": "what GTAN gives",
-    "TrackingProblem": "what TrackingByCounting chooses from",
-    "TrackingSolution": "what TrackingByCounting gives",
 }
 DOCUMENTED = [file.module for file in sources(ROOT, "graphkit") if ">>> " in file.text]
 

@@ -64,7 +64,8 @@ def run(
 ) -> dict[str, float]:
     """One seed: both detectors, then both ways of scoring the first one's proposals anew."""
     learn, score, test = load(**{**dataset, "seed": seed})
-    metrics, models = {}, {}
+    metrics: dict[str, float] = {}
+    models: dict[str, Any] = {}
     for arm, fixed in (("gaussian", False), ("fixed", True)):
         seed_everything(seed)
         model = GTAN(learn.x.size(1), len(ACTIONS), fixed_scale=fixed, **network)
@@ -182,7 +183,9 @@ def rescoring(out: Tensor, y: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def rescored(scorer: nn.Module, graphs: list[Data], keep: int) -> list[tuple[Tensor, ...]]:
+def rescored(
+    scorer: nn.Module, graphs: list[Data], keep: int
+) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Detections with the scorer's scores."""
     found = []
     for graph in graphs:

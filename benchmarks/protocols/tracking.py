@@ -157,7 +157,7 @@ def shared_frames(truth: Points, one: int, two: int) -> list[tuple[int, float]]:
 
 def assigned(truth: Points, found: Points, radius: float) -> dict[tuple[int, int], int]:
     """The number that a tracker gives to a person in a frame, where it found them."""
-    names = {}
+    names: dict[tuple[int, int], int] = {}
     for t in truth[0].unique().tolist():
         here, there = truth[0] == t, found[0] == t
         ours, theirs = match(truth[2][here].numpy(), found[2][there].numpy(), radius)

@@ -51,8 +51,8 @@ class PlainBlock(nn.Module):
         self.theta, self.phi = (nn.Conv2d(block.in_channels, quarter, 1) for _ in range(2))
         with torch.no_grad():
             for k, conv in enumerate((self.theta, self.phi)):
-                conv.weight.copy_(block.project.weight.chunk(2)[k])
-                conv.bias.copy_(block.project.bias.chunk(2)[k])
+                for mine, whole in zip(conv.parameters(), block.project.parameters(), strict=True):
+                    mine.copy_(whole.chunk(2)[k])
         self.branches = nn.ModuleList(
             Unit(weight, block.branch_norm, slice(k * quarter, (k + 1) * quarter))
             for k, weight in enumerate(block.branches.weight.chunk(4))

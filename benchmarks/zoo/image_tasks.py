@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,7 +116,7 @@ def load_pool(domain: str) -> Pool:
 def read_digits() -> dict[str, np.ndarray]:
     """The first digits of every class."""
     path = find(FILES["digits"][0])
-    found = {}
+    found: dict[Any, Any] = {}
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             for part, count in zip(("train", "test"), COUNTS["digits"], strict=True):

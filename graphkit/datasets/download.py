@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 
 from graphkit.datasets.dataset_card import DatasetCard
 from graphkit.datasets.folders import cache_root
@@ -25,18 +24,18 @@ __all__ = ["DownloadError", "download"]
 
 PROBE_SECONDS = 5.0
 READ_SECONDS = 30.0
-FETCH_ERRORS = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    asyncio.TimeoutError,
-    aiohttp.ClientError,
-    zipfile.BadZipFile,
-)
 
 
 class DownloadError(OSError):
     """A data set could not be fetched; the message says why."""
+
+
+def fetch_errors() -> tuple[type[Exception], ...]:
+    """What may go wrong on the way; the client that PyG downloads with is loaded only then."""
+    from aiohttp import ClientError
+
+    names = OSError, ValueError, RuntimeError, asyncio.TimeoutError, zipfile.BadZipFile
+    return *names, ClientError
 
 
 def offline() -> bool:
@@ -123,7 +122,7 @@ def download(card: DatasetCard) -> Path:
                     processed_folder=Path(temporary) / "processed",
                     **card.arguments,
                 )
-        except FETCH_ERRORS as error:
+        except fetch_errors() as error:
             reason = f"{type(error).__name__}: {error}"
             raise DownloadError(f"{card.probe}: {reason}") from error
         lacking = [name for name in card.files if not (fetched / name).is_file()]

@@ -117,11 +117,25 @@ G2G = "https://github.com/abojchevski/graph2gauss/tree/master/data"
 PPI_PARTS = ("feats.npy", "graph_id.npy", "graph.json", "labels.npy")
 NTU_PICKLES = ("3danno", "hrnet")
 ARXIV_RAW = ("edge", "node-feat", "node-label", "node_year", "num-node-list", "num-edge-list")
-VG_FILES = ("image_data.json", "objects.json", "relationships.json", "object_alias.txt")
-VG_FILES += ("relationship_alias.txt", "vg_splits.json")
-VG_SETTINGS = ("variant", "min_image_size", "min_object_size", "min_object_instances")
-VG_SETTINGS += ("min_predicate_instances", "min_objects", "max_objects", "min_triples")
-VG_SETTINGS += ("max_triples",)
+VG_FILES = (
+    "image_data.json",
+    "objects.json",
+    "relationships.json",
+    "object_alias.txt",
+    "relationship_alias.txt",
+    "vg_splits.json",
+)
+VG_SETTINGS = (
+    "variant",
+    "min_image_size",
+    "min_object_size",
+    "min_object_instances",
+    "min_predicate_instances",
+    "min_objects",
+    "max_objects",
+    "min_triples",
+    "max_triples",
+)
 
 CARDS = (
     DatasetCard(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
 __all__ = ["kendall", "mean_reciprocal_rank", "precision_at_k", "recall_at_k", "spearman"]
@@ -56,7 +55,9 @@ def spearman(scores: Tensor, truth: Tensor) -> Tensor:
 
 def unit_ranks(rows: np.ndarray) -> np.ndarray:
     """Average ranks of every row, centred and of length one; 0 for NaN and for constant rows."""
-    found = stats.rankdata(rows, axis=1, nan_policy="omit")
+    from scipy.stats import rankdata
+
+    found = rankdata(rows, axis=1, nan_policy="omit")
     found = np.nan_to_num(found - np.nanmean(found, axis=1, keepdims=True))
     length = np.linalg.norm(found, axis=1, keepdims=True)
     return found / np.where(length > 0, length, 1.0)
@@ -87,9 +88,11 @@ def kendall(scores: Tensor, truth: Tensor) -> Tensor:
         >>> round(kendall(torch.tensor([1.0, 2.0, 2.0]), torch.tensor([1.0, 3.0, 3.0])).item(), 4)
         1.0
     """
+    from scipy.stats import kendalltau
+
     first, second, shape = pair(scores, truth)
     found = [
-        stats.kendalltau(a[~np.isnan(a)], b[~np.isnan(b)]).statistic
+        kendalltau(a[~np.isnan(a)], b[~np.isnan(b)]).statistic
         for a, b in zip(first, second, strict=True)
     ]
     return torch.from_numpy(np.nan_to_num(np.array(found))).reshape(shape)
@@ -196,7 +199,9 @@ def mean_reciprocal_rank(scores: Tensor, truth: Tensor) -> Tensor:
         >>> mean_reciprocal_rank(torch.tensor([[0.1, 0.5, 0.9], [0.9, 0.1, 0.5]]), truth).item()
         0.75
     """
+    from scipy.stats import rankdata
+
     first, second, _ = pair(scores, truth)
-    place = stats.rankdata(-first, axis=1, nan_policy="omit")
+    place = rankdata(-first, axis=1, nan_policy="omit")
     best = second == np.nanmax(second, axis=1, keepdims=True)
     return torch.tensor(float((1 / np.where(best, place, np.inf).min(1)).mean()))

@@ -12,9 +12,9 @@ from graphkit.nn.models import (
     STGCN,
     STIGCN,
     FactorGCN,
-    STGCNpp,
     SceneGraphEncoder,
     SceneGraphEnricher,
+    STGCNpp,
 )
 from graphkit.nn.neighbours import NearestNeighbours, nearest_neighbours
 from graphkit.nn.path_sampler import PathLoader, PathSampler

@@ -60,7 +60,7 @@ class FrameBranches(nn.Module):
     def reset_parameters(self) -> None:
         """Draws all parameters anew."""
         for part in (self.reduce, *self.convs, self.point, self.norm):
-            part.reset_parameters()  # type: ignore[operator]
+            part.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         parts = self.reduce(x).relu_().split(self.widths, dim=1)

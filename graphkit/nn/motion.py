@@ -21,7 +21,7 @@ class _Motion(torch.autograd.Function):
         return out.sub_(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         out = torch.empty_like(grad)
         out[..., 0] = 0
         out[..., 1:] = grad[..., :-1]

@@ -7,7 +7,7 @@ import inspect
 import io
 import pickle
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from graphkit.testing.stores import edge_stores, named_tensors, node_stores
 from graphkit.testing.suite import Suite, seed_everything
 from graphkit.testing.trees import clone, map_tensors, named_leaves, same
 
-Graph = Data | HeteroData
+Graph: TypeAlias = Data | HeteroData
 
 
 class AdapterSuite(Suite, ABC):

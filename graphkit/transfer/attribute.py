@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from graphkit.catalog import method as card
+from graphkit import catalog
 from graphkit.taps import tap
 from graphkit.transfer.frozen import frozen
 from graphkit.transfer.nonlinearities import (
@@ -25,7 +25,7 @@ METHODS = ("saliency", "input_x_gradient", "integrated_gradients", "deep_lift", 
 Target = str | int | Tensor | Callable[[Tensor], Tensor]
 
 
-@card(
+@catalog.method(
     paper="arXiv:1909.11902",
     title="Deep Model Transferability from Attribution Maps",
     authors="Jie Song, Yixin Chen, Xinchao Wang, Chengchao Shen, Mingli Song",
@@ -182,7 +182,7 @@ def reduced(out: Tensor, target: Target, index: Tensor | None = None) -> Tensor:
                 f"{int(picked.min())} to {int(picked.max())}"
             )
         return flat.gather(1, picked[:, None])[:, 0]
-    kinds = {"sum": flat.sum, "mean": flat.mean, "norm": flat.norm}
+    kinds: dict[Any, Any] = {"sum": flat.sum, "mean": flat.mean, "norm": flat.norm}
     if target not in kinds:
         raise ValueError(f"'target' must be one of {list(kinds)}, an index or callable: {target!r}")
     return kinds[target](dim=1)

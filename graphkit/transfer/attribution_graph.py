@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphkit.catalog import method as card
+from graphkit import catalog
 from graphkit.transfer.attribute import Target, attribute, graph_output, output_of
 from graphkit.transfer.frozen import frozen
 
@@ -19,7 +19,7 @@ __all__ = ["AttributionGraph"]
 CHANNELS = ("mean", "absolute", "all")
 
 
-@card(
+@catalog.method(
     paper="arXiv:2003.07496",
     title="DEPARA: Deep Attribution Graph for Deep Knowledge Transferability",
     authors="Jie Song, Yixin Chen, Jingwen Ye, Xinchao Wang, Chengchao Shen, Feng Mao, Mingli Song",

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit.catalog import method as card
+from graphkit import catalog
 from graphkit.transfer.similarity import edge_vector, ranks
 
 __all__ = ["cka", "h_score", "leep", "log_me", "rsa"]
@@ -35,7 +35,7 @@ def labelled(features: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return features, torch.unique(y, return_inverse=True)[1]
 
 
-@card(
+@catalog.method(
     paper="doi:10.3389/neuro.06.004.2008",
     title="Representational similarity analysis - connecting the branches of systems neuroscience",
     authors="Nikolaus Kriegeskorte, Marieke Mur, Peter Bandettini",
@@ -78,7 +78,7 @@ def rsa(a: Tensor, b: Tensor) -> float:
     return float(first @ second)
 
 
-@card(
+@catalog.method(
     paper="arXiv:1905.00414",
     title="Similarity of Neural Network Representations Revisited",
     authors="Simon Kornblith, Mohammad Norouzi, Honglak Lee, Geoffrey Hinton",
@@ -121,7 +121,7 @@ def cka(a: Tensor, b: Tensor) -> float:
     return float((first * second).sum() / size) if size > 0 else 0.0
 
 
-@card(
+@catalog.method(
     paper="arXiv:2102.11005",
     title="LogME: Practical Assessment of Pre-trained Models for Transfer Learning",
     authors="Kaichao You, Yong Liu, Jianmin Wang, Mingsheng Long",
@@ -203,7 +203,7 @@ def evidence(
     return 0.5 * (total - beta * residual - alpha * size) / count
 
 
-@card(
+@catalog.method(
     paper="arXiv:2002.12462",
     title="LEEP: A New Measure to Evaluate Transferability of Learned Representations",
     authors="Cuong V. Nguyen, Tal Hassner, Matthias Seeger, Cedric Archambeau",
@@ -248,7 +248,7 @@ def leep(probabilities: Tensor, y: Tensor) -> float:
     return float((given[y] * theta).sum(1).log().mean())
 
 
-@card(
+@catalog.method(
     paper="doi:10.1109/ICIP.2019.8803726",
     title="An Information-Theoretic Approach to Transferability in Task Transfer Learning",
     authors="Yajie Bao, Yang Li, Shao-Lun Huang, Lin Zhang, Lizhong Zheng, Amir Zamir, "

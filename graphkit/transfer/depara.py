@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from graphkit.transfer.attribute import Target
@@ -162,6 +161,8 @@ def combine(node: Tensor, edge: Tensor, weight: float = 0.25, how: str = "sum") 
 
 def ranked(values: Tensor) -> Tensor:
     """Average ranks along the last dimension, NaN left out."""
+    from scipy.stats import rankdata
+
     return torch.from_numpy(rankdata(values.numpy(), axis=-1, nan_policy="omit"))
 
 

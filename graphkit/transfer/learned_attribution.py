@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit.catalog import method as card
+from graphkit import catalog
 from graphkit.transfer.frozen import frozen
 from graphkit.transfer.nonlinearities import Function, Nonlinearities, Rule
 
@@ -18,7 +18,7 @@ __all__ = ["LearnedAttribution"]
 SIGNALS = ("gradient", "input_x_gradient")
 
 
-@card(
+@catalog.method(
     paper="arXiv:2010.07210",
     title="Learning Propagation Rules for Attribution Map Generation",
     authors="Yiding Yang, Jiayan Qiu, Mingli Song, Dacheng Tao, Xinchao Wang",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphkit.catalog import method as card
+from graphkit import catalog
 from graphkit.transfer.attribution_graph import AttributionGraph
 from graphkit.transfer.depara import combine
 from graphkit.transfer.similarity import Rows, edge_vector, node_cosines, ranks, zero_maps
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelSpace"]
 
 
-@card(
+@catalog.method(
     paper="arXiv:1909.11902",
     title="Deep Model Transferability from Attribution Maps",
     authors="Jie Song, Yixin Chen, Xinchao Wang, Chengchao Shen, Mingli Song",

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 __all__ = ["edge_vector", "node_cosines", "ranks", "zero_maps"]
@@ -133,6 +132,8 @@ def ranks(values: Tensor) -> Tensor:
 
     Constant values have no ranks; they give zeros.
     """
+    from scipy.stats import rankdata
+
     found = rankdata(values.numpy())
     found -= found.mean()
     length = np.linalg.norm(found)

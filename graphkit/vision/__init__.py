@@ -8,7 +8,7 @@ from graphkit.vision.class_regularization import (
 )
 from graphkit.vision.density import gaussian_rows, render_density
 from graphkit.vision.density_net import DensityNet, density_loss
-from graphkit.vision.gtan import GTAN, Proposals
+from graphkit.vision.gtan import GTAN
 from graphkit.vision.gtan_loss import GTANLoss
 from graphkit.vision.impression_space import ImpressionSpace
 from graphkit.vision.layout import boxes_to_layout, masks_to_layout
@@ -24,9 +24,7 @@ from graphkit.vision.temporal_segments import (
     temporal_nms,
 )
 from graphkit.vision.tensor_task import TensorTask
-from graphkit.vision.tracking_by_counting import TrackingByCounting, TrackingSolution
-from graphkit.vision.tracking_problem import TrackingProblem
-from graphkit.vision.tracking_program import ProgramResult
+from graphkit.vision.tracking_by_counting import TrackingByCounting
 from graphkit.vision.udor import UDOR, fuzzy_loss, udor_loss
 from graphkit.vision.udor_anchor import (
     anchor_clusters,
@@ -46,14 +44,10 @@ __all__ = [
     "LayoutToImage",
     "PatchReorder",
     "PatchReorderCNN",
-    "ProgramResult",
-    "Proposals",
     "SceneLayout",
     "SceneToImage",
     "TensorTask",
     "TrackingByCounting",
-    "TrackingProblem",
-    "TrackingSolution",
     "anchor_clusters",
     "boxes_to_layout",
     "decode",

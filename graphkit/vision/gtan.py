@@ -169,9 +169,8 @@ class GTAN(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv1d) and not isinstance(module, nn.LazyConv1d):
                 module.reset_parameters()
-        for conv in self.scale:
-            nn.init.normal_(conv.weight, std=0.01)
-            nn.init.zeros_(conv.bias)
+        for parameter in self.scale.parameters():
+            nn.init.normal_(parameter, std=0.01 if parameter.dim() > 1 else 0.0)
 
     def forward(self, x: Tensor) -> Proposals:
         """Proposals for each video.

@@ -77,6 +77,7 @@ class TrackingSolution:
         "counts='kernel' spreads a candidate over its neighbourhood before counting; the paper "
         "counts it where it is",
     ],
+    verified_by="tests/vision/test_tracking_by_counting.py",
 )
 class TrackingByCounting:
     r"""Joint detection and tracking on density maps, from the `"Tracking-by-Counting: Using

@@ -38,7 +38,7 @@ class ProposalGraphAdapter(GraphAdapter):
             proposals are linked. (default: :obj:`0.75`)
 
     Shapes:
-        - **input:** :class:`~graphkit.vision.Proposals` of one video; actions' segments
+        - **input:** :class:`~graphkit.vision.gtan.Proposals` of one video; actions' segments
           :math:`(K, 2)` and numbers :math:`(K)` if known
         - **output:** ``x`` :math:`(N, F + C + 6)`: pooled feature, scores of the actions, centre,
           width, deviation, level, foreseen overlap, score of background; ``edge_attr``

@@ -30,7 +30,7 @@ class TrackingAdapter(GraphAdapter):
             (default: :obj:`5`)
 
     Shapes:
-        - **input:** a :class:`~graphkit.vision.TrackingSolution`
+        - **input:** a :class:`~graphkit.vision.tracking_by_counting.TrackingSolution`
         - **output:** ``candidate.x`` :math:`(N, 5 + P^2)`: density, relaxed choice, row, column
           and frame as shares of the video, density patch; ``window.x`` :math:`(W, 3)`: counted
           objects, area in cells, frame; ``edge_attr`` of ``moves_to`` :math:`(E, 4)`: step in

@@ -38,7 +38,7 @@ def dot_tile(typing_context, out, o, a, i, b, j, width):
 
     def generate(context, builder, signature, args):
         left, right = (signature.args[2], args[2]), (signature.args[4], args[4])
-        target = vector_at(context, builder, signature.args[0], *args[0:2], LANES)
+        target = vector_at(context, builder, signature.args[0], args[0], args[1], LANES)
         size = signature.args[0].dtype.bitwidth // 8
         zero = ir.Constant(target.type.pointee, None)
         totals = [cgutils.alloca_once_value(builder, zero) for _ in range(LANES)]
