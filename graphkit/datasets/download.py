@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-
 from graphkit.datasets.dataset_card import DatasetCard
 from graphkit.datasets.folders import cache_root
 
