@@ -62,7 +62,7 @@ def over_time(graph: Graph, lane: str | None = None, **options: Any) -> Axes:
     """Draws a graph along a time axis, by the nodes' ``time`` or the middle of their ``span``.
 
     Args:
-        graph (Data or HeteroData): Node types with neither are left out.
+        graph (Data or HeteroData): Node types with neither, or without ``lane``, are left out.
         lane (str, optional): The node attribute that is the height; by default the column of
             ``pos``, else the number of the node.
         **options (optional): As in :func:`over_image`.
@@ -80,6 +80,7 @@ def over_time(graph: Graph, lane: str | None = None, **options: Any) -> Axes:
         3
     """
     timed = {k: s for k, s in _nodes(graph).items() if "time" in s or "span" in s}
+    timed = {k: s for k, s in timed.items() if lane is None or lane in s}
     places = {k: np.stack([_when(s), _lane(s, lane)], 1) for k, s in timed.items()}
     axes = _draw(graph, places, "time", **options)
     for kind, store in timed.items():
