@@ -62,7 +62,7 @@ def over_time(graph: Graph, lane: str | None = None, **options: Any) -> Axes:
     """Draws a graph along a time axis, by the nodes' ``time`` or the middle of their ``span``.
 
     Args:
-        graph (Data or HeteroData): Node types with neither, or without ``lane``, are left out.
+        graph (Data or HeteroData): Node types with neither are left out.
         lane (str, optional): The node attribute that is the height; by default the column of
             ``pos``, else the number of the node.
         **options (optional): As in :func:`over_image`.
@@ -79,12 +79,12 @@ def over_time(graph: Graph, lane: str | None = None, **options: Any) -> Axes:
         >>> len(axes.collections)
         3
     """
-    timed = {k: s for k, s in _nodes(graph).items() if "time" in s or "span" in s}
-    timed = {k: s for k, s in timed.items() if lane is None or lane in s}
+    wanted = options.get("nodes") or _nodes(graph)
+    timed = {k: s for k, s in _nodes(graph).items() if k in wanted and ("time" in s or "span" in s)}
     places = {k: np.stack([_when(s), _lane(s, lane)], 1) for k, s in timed.items()}
     axes = _draw(graph, places, "time", **options)
     for kind, store in timed.items():
-        if "span" in store and kind in options.get("nodes", timed):
+        if "span" in store:
             start, end = _numpy(store.span).T
             axes.hlines(places[kind][:, 1], start, end, alpha=0.4, linewidth=3, color="tab:blue")
     axes.set(xlabel="time", ylabel=lane or "")

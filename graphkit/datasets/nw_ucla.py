@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,9 +62,6 @@ class NWUCLA(InPlace, SkeletonDataset):
     layout = "kinect-20"
     benchmarks = ("xview",)
     class_names = tuple(ACTIONS.values())
-
-    def __init__(self, root: str | os.PathLike[str], **kwargs: Any) -> None:
-        super().__init__(root, **kwargs)
 
     @property
     def raw_file_names(self) -> str:

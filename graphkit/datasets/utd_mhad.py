@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,9 +78,6 @@ class UTDMHAD(InPlace, SkeletonDataset):
     layout = "utd-mhad-20"
     benchmarks = ("xsub",)
     class_names = NAMES
-
-    def __init__(self, root: str | os.PathLike[str], **kwargs: Any) -> None:
-        super().__init__(root, **kwargs)
 
     @property
     def raw_file_names(self) -> str:
