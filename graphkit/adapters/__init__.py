@@ -9,6 +9,7 @@ from graphkit.adapters.builders import (
     lattice_edges,
 )
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
+from graphkit.adapters.models import CommonSpaceGraphAdapter
 from graphkit.adapters.moments import (
     ProposalGraphAdapter,
     TrackGraphAdapter,
@@ -18,6 +19,7 @@ from graphkit.adapters.parts import ObjectGraphAdapter, PatchGraphAdapter
 from graphkit.adapters.samples import EpisodeGraphAdapter, ImpressionGraphAdapter
 
 __all__ = [
+    "CommonSpaceGraphAdapter",
     "EpisodeGraphAdapter",
     "GraphAdapter",
     "ImpressionGraphAdapter",

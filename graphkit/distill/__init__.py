@@ -1,6 +1,7 @@
 """Distillation: losses between a student and a teacher, and the scheme that attaches them."""
 
 from graphkit.distill.attention_transfer import AttentionTransferLoss
+from graphkit.distill.common_features import CommonFeatureLearning
 from graphkit.distill.distillation import Distillation
 from graphkit.distill.distiller import Distiller
 from graphkit.distill.fitnet import FitNetLoss
@@ -14,6 +15,7 @@ from graphkit.distill.soft_target import SoftTargetLoss
 
 __all__ = [
     "AttentionTransferLoss",
+    "CommonFeatureLearning",
     "Distillation",
     "DistillationLoss",
     "Distiller",

@@ -1,0 +1,135 @@
+# %% [markdown]
+# # Adapters: models
+#
+# Here the nodes are *models*, or what several models make of the same samples. The methods put
+# trained networks together; the adapters turn what they find into ordinary PyG graphs.
+# Set `GRAPHKIT_FAST=1` to shrink every run to seconds.
+
+# %%
+import os
+
+import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_digits
+from torch import nn
+from torch_geometric.nn import APPNP, GAT, GCN
+from torch_geometric.utils import homophily
+
+from graphkit import plot
+from graphkit.adapters import CommonSpaceGraphAdapter
+from graphkit.datasets import load
+from graphkit.distill import CommonFeatureLearning
+from graphkit.train import Trainer, seed_everything
+from graphkit.vision import TensorTask
+
+fast = bool(os.environ.get("GRAPHKIT_FAST"))
+seed_everything(0)
+images, y = (torch.from_numpy(part) for part in load_digits(return_X_y=True))
+x = images.float().view(-1, 1, 8, 8) / 16
+test = torch.arange(len(y)) % 3 == 0
+
+
+def train(model, task, epochs, lr=0.003):
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    Trainer(2 if fast else epochs, monitor=None, seed=0).fit(model, optimizer, task)
+    return model.eval()
+
+
+# %% [markdown]
+# ## Models: common feature learning
+#
+# Two trained networks of different width, one knows the digits 0 to 4, the other 5 to 9. A third,
+# smaller one learns both sets from them, from images without labels: it copies their soft targets,
+# and its features come to lie where theirs lie, in a space that all three share.
+
+
+# %%
+def network(width, classes):
+    layers = []
+    for inside, outside, stride in ((1, 1, 1), (1, 2, 2), (2, 4, 2)):
+        inside = 1 if stride == 1 else inside * width
+        layers += [
+            nn.Conv2d(inside, outside * width, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outside * width),
+            nn.ReLU(),
+        ]
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes)
+    return nn.Sequential(*layers, *head)
+
+
+def classify(model, x, y):
+    return F.cross_entropy(model(x), y)
+
+
+teachers = []
+for number, width in enumerate((16, 12)):
+    own = ~test & (y // 5 == number)
+    task = TensorTask((x[own], y[own] - 5 * number), classify)
+    teachers.append(train(network(width, 5), task, 20))
+cfl = CommonFeatureLearning(
+    network(10, 10), teachers, layers=["8"] * 3, channels=(40, 64, 48), hidden_channels=64
+)
+unlabelled = x[~test][:200]
+adapter = CommonSpaceGraphAdapter(cfl, k=5)
+before = adapter(x[test], y=y[test])
+train(cfl.train(), TensorTask((unlabelled,), lambda m, x: m.loss(x)), 30)
+graph = adapter(x[test], y=y[test])
+print("accuracy of the student", float((cfl(x[test]).argmax(1) == y[test]).float().mean()))
+print(adapter.schema)
+
+# %% [markdown]
+# Every network is a node type, every image a node of each; all live in the same space. Do an
+# image's nodes of two networks find each other?
+
+
+# %%
+def found(graph, k=10):
+    student = F.normalize(graph["student"].x, dim=1)
+    shares = []
+    for kind in graph.node_types[1:]:
+        best = (F.normalize(graph[kind].x, dim=1) @ student.t()).topk(k).indices
+        truth = torch.arange(len(student)).unsqueeze(1)
+        shares.append(float((best == truth).any(1).float().mean()))
+    return shares
+
+
+print("partner among the ten nearest, before", found(before), "and after", found(graph))
+
+# %% [markdown]
+# Along the edges the student's own predictions get better: those of neighbours in the common
+# space, and of neighbours in what the teachers see, add up. No label is used.
+
+# %%
+belief = cfl(x[test]).detach().softmax(1)
+flat = graph.edge_type_subgraph([t for t in graph.edge_types if t[1] == "near"]).to_homogeneous()
+number = torch.arange(flat.num_nodes) % len(belief)
+joined = number[flat.edge_index]
+smooth = APPNP(10, 0.1)(belief, joined).argmax(1)
+print("homophily", homophily(joined, y[test]))
+print("accuracy along the graph", float((smooth == y[test]).float().mean()))
+some = graph.subgraph({kind: torch.arange(60) for kind in graph.node_types})
+axes = plot.as_layout(some, color="y", size=15)
+
+# %% [markdown]
+# The same with graph networks: two teachers of different kind, each knows some classes of the
+# nodes, and one student for all. The last features are those of nodes, through linear layers.
+
+# %%
+data = load("digits", seed=0)[0]
+members = [GAT(64, 32, 2, 5, heads=4), GCN(64, 48, 2, 5)]
+for number, member in enumerate(members):
+    rows = (data.train_mask & (data.y // 5 == number)).nonzero()[:, 0]
+    task = TensorTask(
+        (rows, data.y[rows] - 5 * number),
+        lambda m, rows, y: F.cross_entropy(m(data.x, data.edge_index)[rows], y),
+    )
+    train(member, task, 60, 0.01)
+pupil = CommonFeatureLearning(
+    GCN(64, 16, 2, 10), members, ["convs.0"] * 3, (16, 32, 48), 32, spatial=False, centred=True
+)
+nodes = torch.arange(data.num_nodes)
+task = TensorTask((nodes,), lambda m, rows: m.loss(data.x, data.edge_index, rows=rows), 256)
+train(pupil, task, 20, 0.01)
+guess = pupil(data.x, data.edge_index).argmax(1)
+print("accuracy", float((guess == data.y)[data.test_mask].float().mean()))
+CommonSpaceGraphAdapter(pupil)(data.x, data.edge_index, y=data.y)
