@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import shutil
 import statistics
-import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from benchmarks.environment import (
-    code_fingerprint,
-    environment,
-    peak_memory_mb,
-    reset_peak_memory,
-)
+from benchmarks.environment import environment, peak_memory_mb, reset_peak_memory
+from benchmarks.fingerprint import code_fingerprint
 from benchmarks.fitting import Fitter
+from benchmarks.models import BASELINES
 from benchmarks.progress import Display, EpochWatch
 from benchmarks.recipe import Recipe
+from graphkit.datasets import dataset_cards
 from graphkit.files import replacing
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+ROOMS = ("continual", "datasets", "distill", "nn", "transfer", "vision")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -68,17 +69,30 @@ def fingerprint(recipe: Recipe) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def code_of(recipe: Recipe) -> str:
-    """Identifies the code that a recipe runs: protocol, training loop, data set, model."""
-    from benchmarks.models import BASELINES, model_class
+def names_in(value: Any) -> Iterator[str]:
+    """What a recipe's sections call by ``name``: models, strategies, data sets."""
+    if isinstance(value, dict):
+        if isinstance(value.get("name"), str):
+            yield value["name"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from names_in(item)
 
-    name = recipe.sections.get("model", {}).get("name")
-    if name is None:
-        return code_fingerprint([recipe.module])
-    cls = model_class(name)
-    if name in BASELINES:
-        return code_fingerprint([recipe.module], [cls])
-    return code_fingerprint([recipe.module, sys.modules[cls.__module__]])
+
+def code_of(recipe: Recipe) -> str:
+    """Identifies the code that a recipe runs: protocol, training loop, and all it names."""
+    roots = [(f"benchmarks.protocols.{recipe.protocol}", ""), ("benchmarks.fitting", "Fitter")]
+    cards = {card.name: card for card in dataset_cards()}
+    for name in names_in(recipe.sections):
+        if name in BASELINES:
+            roots.append(("benchmarks.models", name))
+        if name in cards:
+            module, _, cls = cards[name].loader.partition(":")
+            roots.append((module, cls))
+        packages = [importlib.import_module(f"graphkit.{room}") for room in ROOMS]
+        roots += [(room.__name__, name) for room in packages if name in room.__all__]
+    return code_fingerprint(roots)
 
 
 def state_folder(recipe: Recipe, options: Options) -> Path:

@@ -6,7 +6,6 @@ graph runs on any other. Every network is a two-layer encoder; its task's head i
 
 from __future__ import annotations
 
-import sys
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +20,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 from torch_geometric.utils import degree, negative_sampling, to_scipy_sparse_matrix, to_undirected
 
-from benchmarks.environment import code_fingerprint
+from benchmarks.fingerprint import code_fingerprint
 from benchmarks.zoo.probing import linear_probe
 from graphkit.datasets import cache_root
 from graphkit.datasets import load as load_dataset
@@ -163,7 +162,7 @@ def fit(
 
 def mark(budget: Budget) -> str:
     """Tells apart networks that were trained by other code or with other settings."""
-    code = code_fingerprint([sys.modules[__name__]])
+    code = code_fingerprint([(__name__, "")])
     return f"{budget.epochs}-{budget.lr:g}-{code}"
 
 

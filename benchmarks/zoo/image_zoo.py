@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.environment import code_fingerprint
+from benchmarks.fingerprint import code_fingerprint
 from benchmarks.zoo import image_networks, image_tasks
 from benchmarks.zoo.image_tasks import TASKS, Task, task
 from benchmarks.zoo.probing import linear_probe
@@ -75,7 +75,7 @@ def untrained(name: str) -> image_networks.Network:
 
 def mark(budget: Budget) -> str:
     """Tells apart networks that were trained by other code or with other settings."""
-    code = code_fingerprint([image_networks, image_tasks])
+    code = code_fingerprint([(image_networks.__name__, ""), (image_tasks.__name__, "")])
     return f"{budget.steps}-{budget.batch_size}-{budget.lr:g}-{code}"
 
 
