@@ -9,7 +9,7 @@ from graphkit.adapters.builders import (
     lattice_edges,
 )
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
-from graphkit.adapters.models import CommonSpaceGraphAdapter
+from graphkit.adapters.models import CommonSpaceGraphAdapter, GraftLatticeAdapter, graft_order
 from graphkit.adapters.moments import (
     ProposalGraphAdapter,
     TrackGraphAdapter,
@@ -21,6 +21,7 @@ from graphkit.adapters.samples import EpisodeGraphAdapter, ImpressionGraphAdapte
 __all__ = [
     "CommonSpaceGraphAdapter",
     "EpisodeGraphAdapter",
+    "GraftLatticeAdapter",
     "GraphAdapter",
     "ImpressionGraphAdapter",
     "ObjectGraphAdapter",
@@ -32,6 +33,7 @@ __all__ = [
     "bipartite_edges",
     "chain_edges",
     "complete_edges",
+    "graft_order",
     "grid_edges",
     "knn_edges",
     "lattice_edges",

@@ -57,8 +57,8 @@ class GraftLatticeAdapter(GraphAdapter):
         ...     return nn.Linear(4, width), nn.Linear(width, width), nn.Linear(width, 3)
         >>> x = torch.rand(10, 4)
         >>> graph = GraftLatticeAdapter(NetGraft(net(16), net(4), x))(x)
-        >>> graph
-        Data(x=[8, 5], edge_index=[2, 12], y=[8], edge_weight=[12], score=[8], visited=[8], num_nodes=8)
+        >>> graph.x.shape, graph.edge_index.shape
+        (torch.Size([8, 5]), torch.Size([2, 12]))
         >>> sorted(graft_order(graph))
         [0, 1, 2]
     """
@@ -166,9 +166,12 @@ class GraftLatticeAdapter(GraphAdapter):
         return torch.stack([found[number] for number in range(len(hybrids))])
 
     def cost(self, x: Tensor, context: dict[str, Any]) -> Tensor:
-        """What grafting each block adds to parameters and multiplications, ``[B, 2]``, as shares."""
+        """What each grafted block adds to parameters and multiplications, as shares ``[B, 2]``."""
         blocks, net = len(self.net.teacher), self.net
-        masks = [[False] * blocks, *([i == level for i in range(blocks)] for level in range(blocks))]
+        masks = [
+            [False] * blocks,
+            *([i == level for i in range(blocks)] for level in range(blocks)),
+        ]
         found = []
         for mask in masks:
             with FlopCounterMode(display=False) as counter:

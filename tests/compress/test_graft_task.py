@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from graphkit.compress import GraftTask, NetGraft, graft_loss
+from tests.compress.networks import conv_blocks, graph, graph_blocks, images
+
+
+def test_every_sample_comes_before_any_comes_again():
+    task = GraftTask(images(7), (True,), steps=6, batch_size=3)
+    batches = [rows for (rows,) in task.batches(seed=1)]
+    assert [len(rows) for rows in batches] == [3, 3, 1] * 2
+    for half in (batches[:3], batches[3:]):
+        assert sorted(torch.cat(half).tolist()) == list(range(7))
+    again = [rows for (rows,) in task.batches(seed=1)]
+    assert all(torch.equal(a, b) for a, b in zip(batches, again, strict=True))
+    other = torch.cat([rows for (rows,) in task.batches(seed=2)])
+    assert not torch.equal(torch.cat(batches), other)
+
+
+def test_the_loss_compares_the_hybrid_with_the_teacher():
+    x = images(6)
+    net = NetGraft(conv_blocks(6), conv_blocks(2), x)
+    grafted = (False, True, False)
+    task = GraftTask(x, grafted, steps=1, batch_size=4, augment=lambda x: x.flip(3))
+    ((rows,),) = task.batches(0)
+    seen = x[rows].flip(3)
+    expected = graft_loss(net(seen, grafted=grafted), net(seen, grafted=(False,) * 3))
+    assert torch.equal(task.loss(net, (rows,)), expected)
+    plain = GraftTask(x, grafted, normalize=False).loss(net, (torch.arange(6),))
+    expected = (net(x, grafted=grafted) - net(x, grafted=(False,) * 3)).square().mean()
+    assert torch.allclose(plain, expected)
+
+
+def test_on_a_graph_all_nodes_are_seen_and_few_count():
+    x, edge_index = graph()
+    net = NetGraft(graph_blocks(8), graph_blocks(3), x, edge_index)
+    mask = torch.arange(12) % 4 == 0
+    task = GraftTask(x, (True,) * 3, steps=1, rows=mask, edge_index=edge_index)
+    ((rows,),) = task.batches(0)
+    assert sorted(rows.tolist()) == [0, 4, 8]
+    out, target = net(x, edge_index), net(x, edge_index, grafted=(False,) * 3)
+    assert torch.allclose(task.loss(net, (rows,)), graft_loss(out[mask], target[mask]))
+
+
+def test_processes_share_the_samples():
+    task = GraftTask(images(6), (True,), steps=2)
+    whole = [rows for (rows,) in task.batches(0)]
+    parts = [[rows for (rows,) in task.shard(rank, 2).batches(0)] for rank in (0, 1)]
+    for step in range(2):
+        assert torch.equal(torch.stack([p[step] for p in parts], 1).flatten(), whole[step])
+    assert task.size((whole[0],)) == 6
+
+
+def test_no_sample_is_refused_and_one_class_is_enough():
+    with pytest.raises(ValueError, match="no sample"):
+        GraftTask(images(0), (True,))
+    with pytest.raises(ValueError, match="no sample"):
+        GraftTask(graph()[0], (True,), rows=torch.zeros(12, dtype=torch.bool))
+    with pytest.raises(ValueError, match="'steps'"):
+        GraftTask(images(3), (True,), steps=0)
+    x = images(1)
+    net = NetGraft(conv_blocks(6), conv_blocks(2), x)
+    assert GraftTask(x, (True,) * 3).loss(net, (torch.tensor([0]),)).isfinite()
