@@ -3,7 +3,7 @@
     python -m benchmarks.distillation_sweep distill-cora --student shallow --seeds 3
 
 Seeds begin at 1000, so that none of a recipe's own seeds is used for choosing. The figures of
-every option go to ``runs/sweep-….json`` after each seed.
+every option go to ``sweep-….json`` in the folder ``--out`` after each seed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GRID: dict[str, list[dict[str, Any]]] = {
     "lsp": [
         {"weight": w, "kernel": kernel, **layer}
         for kernel, layer, w in product(
-            ("rbf", "linear", "polynomial"), LAYERS.values(), (1.0, 10.0, 100.0)
+            ("rbf", "linear", "polynomial"), LAYERS.values(), (0.01, *WEIGHTS, 100.0)
         )
     ],
 }
@@ -58,7 +58,8 @@ def sweep(
             pupil = Network(sections["students"][student], problem)
             model, callbacks = pupil.attach(master, problem, arm, options)
             name = f"{arm} {json.dumps(options)}"
-            scores[name] = pupil.learn(fit, problem, arm, model, callbacks)
+            found = pupil.learn(fit, problem, arm, model, callbacks)
+            scores[name] = {part: round(score, 4) for part, score in found.items()}
     return scores
 
 
