@@ -5,7 +5,7 @@
 # how alike it finds things, on the same few probes. Here ten small networks of digits are
 # trained, drawn as a graph of models, and ranked; then the ranking is held against measured
 # transfer. Set `GRAPHKIT_FAST=1` to shrink every run to seconds. The large zoos, sixteen networks
-# of images and eighteen of graphs, are `python -m benchmarks.zoo` and the recipes `depara-*`.
+# of images and twenty of graphs, are `python -m benchmarks.zoo` and the recipes `depara-*`.
 
 # %%
 import os

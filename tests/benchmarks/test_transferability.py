@@ -235,9 +235,9 @@ def test_graph_zoo_trains_and_transfers(folder: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(graph_zoo, "load_dataset", load)
     budget = graph_zoo.Budget(epochs=2, tune_epochs=2, labels=3, test=20)
-    for name in ("Cora-classes", "Cora-links", "CiteSeer-degrees"):
+    for name in ("Cora-classes", "Cora-links", "CiteSeer-even"):
         source = graph_zoo.pretrained(name, budget)
-        for target in ("CiteSeer-classes", "Cora-links", "Cora-degrees"):
+        for target in ("CiteSeer-odd", "Cora-links", "Cora-degrees"):
             for judge in (graph_zoo.probe, graph_zoo.finetune):
                 assert 0 <= judge(source, target, budget, 0) <= 1
     data = graph_zoo.graph("Cora")
