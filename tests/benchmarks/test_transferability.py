@@ -231,7 +231,7 @@ def test_graph_zoo_trains_and_transfers(folder: Path, monkeypatch: pytest.Monkey
         torch.manual_seed(len(name))
         x = torch.rand(120, 90)
         edges = to_undirected(erdos_renyi_graph(120, 0.08))
-        return [Data(x=x, y=torch.arange(120) % 3, edge_index=edges)]
+        return [Data(x=x, y=torch.arange(120) % 4, edge_index=edges)]
 
     monkeypatch.setattr(graph_zoo, "load_dataset", load)
     budget = graph_zoo.Budget(epochs=2, tune_epochs=2, labels=3, test=20)
