@@ -31,6 +31,8 @@ SIGNALS = ("gradient", "input_x_gradient")
     deviations=[
         "no code was released and the abstract gives no formula: gates, objective and optimiser "
         "are a reconstruction from it",
+        "the largest value that a mask is divided by is differentiated, not held fixed",
+        "smooth=3 averages the signal over 3 x 3 pixels; 1 leaves it as it is",
     ],
     verified_by="tests/transfer/test_learned_attribution.py",
 )
