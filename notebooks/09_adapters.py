@@ -161,7 +161,7 @@ temporal_map(model.detect(x), truth, [0.3, 0.5, 0.7])
 
 # %%
 with torch.no_grad():
-    sigma = model.sigma(model.stem(x), 0)
+    sigma = model.sigma(model.pyramid(x)[0], 0)
 middle = torch.stack([segments.mean() for segments, _ in truth])
 length = torch.stack([segments[0, 1] - segments[0, 0] for segments, _ in truth])
 width = 2 * sigma.gather(1, (middle * sigma.size(1)).long().unsqueeze(1)).squeeze(1)

@@ -94,14 +94,15 @@ class GTAN(nn.Module):
 
     Kernels of neighbouring cells that overlap by more than :obj:`group_threshold` make a mixed
     kernel, with proposals of its own. Time and memory of a level grow with the square of its
-    cells.
+    cells. A scale is learned from what its cell can see, 18 frames on the finest level: longer
+    actions look alike from there, and the coarser levels tell them apart.
 
     Args:
         in_channels (int): Features per frame; :obj:`-1` takes it from the first input.
         num_classes (int): Number of actions.
         channels (int, optional): Width of all levels. (default: :obj:`64`)
-        num_levels (int, optional): Levels of the pyramid; the finest has half as many cells as
-            there are frames. (default: :obj:`5`)
+        num_levels (int, optional): Levels of the pyramid; the finest has a quarter as many
+            cells as there are frames, each further one half as many. (default: :obj:`5`)
         ratios (tuple of float, optional): Widths :math:`r` of a cell's anchors.
             (default: :math:`1, 2^{1/3}, 2^{2/3}`)
         group_threshold (float, optional): tIoU above which neighbouring kernels are merged;
@@ -110,7 +111,7 @@ class GTAN(nn.Module):
             (default: :obj:`False`)
 
     Shapes:
-        - **input:** :math:`(B, F, T)` with :math:`T` a multiple of :math:`2^L`
+        - **input:** :math:`(B, F, T)` with :math:`T` a multiple of :math:`2^{L + 1}`
         - **output:** :class:`Proposals`
 
     Raises:
@@ -122,7 +123,7 @@ class GTAN(nn.Module):
         >>> model = GTAN(16, num_classes=3, num_levels=3)
         >>> found = model(torch.rand(2, 16, 32))
         >>> found.logits.shape
-        torch.Size([2, 168, 4])
+        torch.Size([2, 84, 4])
     """
 
     def __init__(
@@ -157,7 +158,7 @@ class GTAN(nn.Module):
         )
         self.levels = nn.ModuleList(
             nn.Sequential(nn.Conv1d(channels, channels, 3, 2, padding=1), nn.ReLU())
-            for _ in range(num_levels - 1)
+            for _ in range(num_levels)
         )
         self.scale = nn.ModuleList(nn.Conv1d(channels, 1, 3, padding=1) for _ in range(num_levels))
         outputs = len(ratios) * (num_classes + 1 + 2 + 1)
@@ -178,20 +179,25 @@ class GTAN(nn.Module):
         Args:
             x (torch.Tensor): Features of the frames.
         """
+        maps = self.pyramid(x)
+        parts = [part for level in range(len(maps)) for part in self.propose(maps[level], level)]
+        names = ("centre", "width", "logits", "offsets", "overlap", "feature", "sigma")
+        joined = {name: torch.cat([part[name] for part in parts], 1) for name in names}
+        flat = {name: torch.cat([part[name] for part in parts]) for name in ("level", "cell")}
+        return Proposals(**joined, **flat, valid=torch.cat([part["valid"] for part in parts], 1))
+
+    def pyramid(self, x: Tensor) -> list[Tensor]:
+        """Maps of all levels, the finest first, each ``[B, channels, cells]``."""
         multiple = 2 ** (len(self.levels) + 1)
         if x.dim() != 3 or x.size(2) == 0 or x.size(2) % multiple:
             raise ValueError(
                 f"'x' must have shape [B, F, T] with T a multiple of {multiple}, got "
                 f"{list(x.shape)}"
             )
-        feature, parts = self.stem(x), []
-        for level in range(len(self.scale)):
-            feature = feature if level == 0 else self.levels[level - 1](feature)
-            parts += self.propose(feature, level)
-        names = ("centre", "width", "logits", "offsets", "overlap", "feature", "sigma")
-        joined = {name: torch.cat([part[name] for part in parts], 1) for name in names}
-        flat = {name: torch.cat([part[name] for part in parts]) for name in ("level", "cell")}
-        return Proposals(**joined, **flat, valid=torch.cat([part["valid"] for part in parts], 1))
+        maps = [self.stem(x)]
+        for level in self.levels:
+            maps.append(level(maps[-1]))
+        return maps[1:]
 
     def sigma(self, feature: Tensor, level: int) -> Tensor:
         """Deviations of a level's kernels, ``[B, T]``; at first half a cell."""

@@ -46,7 +46,7 @@ def test_gradients_reach_feature_and_sigma():
 
 def test_anchors_begin_one_cell_wide_at_the_cells_centres():
     found = network(group_threshold=1.0)(torch.rand(2, 6, 16))
-    for level, cells in enumerate((8, 4, 2)):
+    for level, cells in enumerate((4, 2, 1)):
         mine = found.level == level
         assert torch.allclose(found.centre[0, mine][::3].double(), places(cells)[0])
         width = found.width[0, mine].view(cells, 3)
@@ -71,7 +71,7 @@ def test_groups_are_proposed_once_each():
     model = network(group_threshold=0.2)
     for conv in model.scale:
         torch.nn.init.constant_(conv.bias, 2.0)
-    found = model(torch.rand(1, 6, 16))
+    found = model(torch.rand(1, 6, 32))
     cells = 3 * (8 + 4 + 2)
     assert found.centre.shape == (1, 2 * cells)
     assert int(found.valid.sum()) == cells + 3 * 3, "one group of all cells per level"
@@ -87,9 +87,9 @@ def test_a_shift_of_the_video_shifts_the_finest_level():
     one, two = model(x), model(x.roll(8, 2))
     mine = one.level == 0
     for name in ("logits", "offsets", "overlap"):
-        shifted = getattr(one, name)[0, mine].view(32, -1).roll(4, 0)
-        same = getattr(two, name)[0, mine].view(32, -1)
-        assert torch.allclose(shifted[8:-4], same[8:-4], atol=1e-5), name
+        shifted = getattr(one, name)[0, mine].view(16, -1).roll(2, 0)
+        same = getattr(two, name)[0, mine].view(16, -1)
+        assert torch.allclose(shifted[6:-4], same[6:-4], atol=1e-5), name
 
 
 def test_detections_are_sorted_out_per_action():
@@ -106,8 +106,8 @@ def test_detections_are_sorted_out_per_action():
 
 def test_lazy_width_and_bad_input():
     lazy = network(in_channels=-1)
-    assert lazy(torch.rand(1, 11, 8)).logits.shape[2] == 4
-    for shape in ((1, 6, 12), (6, 16), (1, 6, 0)):
+    assert lazy(torch.rand(1, 11, 16)).logits.shape[2] == 4
+    for shape in ((1, 6, 24), (6, 16), (1, 6, 0)):
         with pytest.raises(ValueError, match="'x'"):
             network()(torch.rand(shape))
     with pytest.raises(ValueError, match="num_levels"):
