@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.method_tables import TABLES
 from benchmarks.recipe import Recipe, load, names
 from benchmarks.runner import code_of, fingerprint, write_text
 
@@ -158,6 +159,8 @@ def report(check: bool = False, console: Console | None = None) -> bool:
     recipes = [load(name) for name in names()]
     text = README.read_text()
     filled = fill(fill(text, "results", markdown(recipes)), "methods", methods_table())
+    for name, table in TABLES.items():
+        filled = fill(filled, name, table(recipes))
     if not check:
         write_text(README, filled)
         kept = [

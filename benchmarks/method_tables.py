@@ -1,0 +1,120 @@
+"""README's tables of one method against its rivals, from what recipes recorded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from benchmarks.recipe import Recipe
+
+__all__ = ["TABLES", "distillation", "factors", "strategies"]
+
+BARS = "▁▂▃▄▅▆▇█"
+OWN = {"none": "no discriminator", "balance": "`FactorBalance` (ours)"}
+Metrics = dict[str, dict[str, float]]
+
+
+def table(head: list[str], rows: Iterable[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def recorded(recipes: Iterable[Recipe], pattern: str) -> list[tuple[re.Match[str], Recipe]]:
+    """Recipes with a result whose whole name fits a pattern, by name."""
+    found = [(re.fullmatch(pattern, recipe.name), recipe) for recipe in recipes]
+    return [(match, recipe) for match, recipe in found if match and recipe.reproduced]
+
+
+def points(metrics: Metrics, name: str, seeds: int, digits: int = 1) -> str:
+    """A rate in per cent, with its deviation over several seeds."""
+    if name not in metrics:
+        return "–"
+    mean = f"{100 * metrics[name]['mean']:.{digits}f}"
+    return mean if seeds == 1 else f"{mean} ± {100 * metrics[name]['std']:.{digits}f}"
+
+
+def factors(recipes: Iterable[Recipe]) -> str:
+    """FactorGCN on synthetic graphs: what its factors are worth beside random gates.
+
+    ``t`` is of the paired test of GED against random gates over the test graphs: below -2 means
+    better; over several seeds its mean and deviation.
+    """
+    rows = []
+    for match, recipe in recorded(recipes, r"factorgcn.*-synthetic(\d)"):
+        kept: Metrics = recipe.reproduced["metrics"]
+        seeds = recipe.reproduced["seeds"]
+        mean = {name: metric["mean"] for name, metric in kept.items()}
+        own = OWN.get(recipe.sections["model"].get("objective", ""), "the paper's")
+        shares = [mean[f"gates_{i / 10:.1f}"] for i in range(10)]
+        bars = "".join(BARS[min(int(8 * share), 7)] for share in shares)
+        cells = [match[1], own, str(seeds), points(kept, "test_f1", seeds)]
+        for stem, kind in (("ged", ".1f"), ("c", ".2f")):
+            for rank in ("by_gate", "by_score", "random_gate", "single_graph"):
+                cells.append(f"{mean[f'{stem}_{rank}']:{kind}}")
+        for rank in ("gate", "score"):
+            against = kept[f"t_by_{rank}"]
+            spread = "" if seeds == 1 else f" ± {against['std']:.0f}"
+            cells.append(f"{against['mean']:.0f}{spread}")
+        rows.append([*cells, bars])
+    head = ["K", "objective", "seeds", "F1"]
+    head += [
+        f"{what} {rank}"
+        for what in ("GED", "C")
+        for rank in ("by gate", "by score", "random", "one graph")
+    ]
+    head += ["t by gate", "t by score", "gates 0 … 1"]
+    return table(head, sorted(rows))
+
+
+def strategies(recipes: Iterable[Recipe]) -> str:
+    """Continual learning on Amazon Computers: every strategy with every backbone."""
+    found: dict[str, dict[str, str]] = {}
+    for match, recipe in recorded(recipes, r"(\w+)-(gat|gcn|gin)-computers"):
+        if "strategy" not in recipe.sections:
+            continue
+        kept, seeds = recipe.reproduced["metrics"], recipe.reproduced["seeds"]
+        row = found.setdefault(recipe.sections["strategy"]["name"], {})
+        both = [points(kept, name, seeds) for name in ("average_performance", "average_forgetting")]
+        row[match[2]] = f"{both[0]}, {both[1]}"
+        theirs = recipe.reported.get("average_performance")
+        if theirs and match[2] == "gat":
+            lost = recipe.reported["average_forgetting"]["mean"]
+            row["paper"] = f"{100 * theirs['mean']:.1f}, {100 * lost:.1f}"
+    columns = {"paper": "TWP's program, GAT", "gat": "GAT", "gcn": "GCN", "gin": "GIN"}
+    rows = [[name, *(row.get(key, "–") for key in columns)] for name, row in sorted(found.items())]
+    return table(["strategy (AP, AF in points)", *columns.values()], rows)
+
+
+def distillation(recipes: Iterable[Recipe]) -> str:
+    """Every way of distilling: accuracy, and the paired difference to labels alone."""
+    from scipy.stats import t
+
+    rows, arms = [], []
+    for match, recipe in recorded(recipes, r"distill-(cora|citeseer|modelnet10)"):
+        kept, seeds = recipe.reproduced["metrics"], recipe.reproduced["seeds"]
+        arms = ["labels", *recipe.sections["arms"]]
+        half = t.ppf(0.975, seeds - 1) / seeds**0.5
+        for student in recipe.sections["students"]:
+            for budget in recipe.sections["budgets"]:
+                cells = []
+                for arm in arms:
+                    cell = points(kept, f"{budget}_{student}_{arm}", seeds)
+                    gain = kept.get(f"gain_{budget}_{student}_{arm}")
+                    if gain:
+                        low, high = (gain["mean"] + s * half * gain["std"] for s in (-1, 1))
+                        cell += f" ({100 * low:+.1f} … {100 * high:+.1f})"
+                    cells.append(cell)
+                about = f"{match[1]}, {student}, {budget}"
+                size = f"{kept[f'{student}_parameters']['mean']:,.0f}"
+                time = f"{kept[f'{student}_ms']['mean']:.1f}"
+                rows.append([about, size, time, *cells])
+    return table(["data, student, budget", "parameters", "ms", *arms], rows)
+
+
+TABLES: dict[str, Any] = {
+    "factors": factors,
+    "strategies": strategies,
+    "distillation": distillation,
+}

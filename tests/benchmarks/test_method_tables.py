@@ -1,0 +1,57 @@
+"""README's tables of a method against its rivals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks import recipe as recipes
+from benchmarks.method_tables import TABLES, distillation, strategies
+
+
+def measured(name: str, metrics: dict[str, tuple[float, float]], seeds: int) -> Any:
+    """A recipe as if it had been run with these means and deviations."""
+    found = recipes.load(name)
+    kept = {key: {"mean": mean, "std": std} for key, (mean, std) in metrics.items()}
+    found.reproduced = {"metrics": kept, "seeds": seeds}
+    return found
+
+
+def test_what_was_not_recorded_is_left_out() -> None:
+    recipe = recipes.load("twp-gat-computers")
+    recipe.reproduced = {}
+    for table in TABLES.values():
+        assert len(table([recipe]).splitlines()) == 2
+
+
+def test_strategies_stand_beside_the_published_row() -> None:
+    ours = {"average_performance": (0.5, 0.01), "average_forgetting": (0.25, 0.02)}
+    names = ("twp-gat-computers", "twp-gin-computers")
+    row = strategies([measured(name, ours, 10) for name in names]).splitlines()[-1]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    found = "50.0 ± 1.0, 25.0 ± 2.0"
+    assert cells == ["TWP", "97.3, 0.6", found, "–", found]
+
+
+def test_distillation_gives_students_interval() -> None:
+    recipe = recipes.load("distill-cora")
+    stem = "converged_shallow"
+    metrics = {
+        f"{student}_{what}": (1000.0, 0.0)
+        for student in ("deep", "shallow")
+        for what in ("parameters", "ms")
+    }
+    metrics |= {f"{stem}_kd": (0.81, 0.01), f"gain_{stem}_kd": (0.02, 0.01)}
+    rows = distillation([measured("distill-cora", metrics, 10)]).splitlines()
+    assert len(rows) == 2 + 2 * len(recipe.sections["students"])
+    half = 2.2622 * 0.01 / 10**0.5
+    (row,) = (row for row in rows if "shallow, converged" in row)
+    assert f"81.0 ± 1.0 ({100 * (0.02 - half):+.1f} … {100 * (0.02 + half):+.1f})" in row
+
+
+@pytest.mark.parametrize("name", ["factors", "strategies", "distillation"])
+def test_every_row_has_all_columns(name: str) -> None:
+    rows = TABLES[name]([recipes.load(each) for each in recipes.names()]).splitlines()
+    assert len({row.count("|") for row in rows}) == 1
+    assert len(rows) > 2
