@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+import statistics
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from benchmarks.recipe import Recipe
 
-__all__ = ["TABLES", "distillation", "factors", "strategies"]
+__all__ = ["TABLES", "distillation", "factors", "strategies", "sweep"]
+
+RESULTS = Path(__file__).parent / "results"
 
 BARS = "▁▂▃▄▅▆▇█"
 OWN = {"none": "no discriminator", "balance": "`FactorBalance` (ours)"}
@@ -113,8 +118,34 @@ def distillation(recipes: Iterable[Recipe]) -> str:
     return table(["data, student, budget", "parameters", "ms", *arms], rows)
 
 
+def sweep(recipes: Iterable[Recipe]) -> str:
+    """LSP less labels alone in points of test accuracy, by kernel, layer and weight."""
+    rows, weights = [], []
+    for recipe in recipes:
+        path = RESULTS / f"sweep-{recipe.name}-shallow.json"
+        if not path.is_file():
+            continue
+        gains: dict[tuple[str, str], dict[float, str]] = {}
+        runs = json.loads(path.read_text())
+        for option in runs[0]:
+            arm, _, text = option.partition(" ")
+            if arm != "lsp":
+                continue
+            chosen = json.loads(text)
+            lead = [100 * (run[option]["test"] - run["labels {}"]["test"]) for run in runs]
+            spread = f" ± {statistics.stdev(lead):.1f}" if len(lead) > 1 else ""
+            place = (chosen["kernel"], "output" if "pair" in chosen else "hidden")
+            cell = f"{statistics.fmean(lead):+.1f}{spread}"
+            gains.setdefault(place, {})[chosen["weight"]] = cell
+        weights = sorted({weight for row in gains.values() for weight in row})
+        name = f"{recipe.name.partition('-')[2]}, {len(runs)} seeds"
+        rows += [[name, *place, *(row[w] for w in weights)] for place, row in gains.items()]
+    return table(["data", "kernel", "layer", *(f"λ = {weight:g}" for weight in weights)], rows)
+
+
 TABLES: dict[str, Any] = {
     "factors": factors,
     "strategies": strategies,
     "distillation": distillation,
+    "sweep": sweep,
 }

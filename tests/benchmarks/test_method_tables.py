@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import method_tables
 from benchmarks import recipe as recipes
-from benchmarks.method_tables import TABLES, distillation, strategies
+from benchmarks.method_tables import TABLES, distillation, strategies, sweep
 
 
 def measured(name: str, metrics: dict[str, tuple[float, float]], seeds: int) -> Any:
@@ -48,6 +51,16 @@ def test_distillation_gives_students_interval() -> None:
     half = 2.2622 * 0.01 / 10**0.5
     (row,) = (row for row in rows if "shallow, converged" in row)
     assert f"81.0 ± 1.0 ({100 * (0.02 - half):+.1f} … {100 * (0.02 + half):+.1f})" in row
+
+
+def test_sweep_is_less_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    option = 'lsp {"weight": 10.0, "kernel": "rbf"}'
+    runs = [{"labels {}": {"test": 0.5}, option: {"test": test}} for test in (0.52, 0.54)]
+    monkeypatch.setattr(method_tables, "RESULTS", tmp_path)
+    (tmp_path / "sweep-distill-cora-shallow.json").write_text(json.dumps(runs))
+    rows = sweep([recipes.load("distill-cora")]).splitlines()
+    assert rows[-1] == "| cora, 2 seeds | rbf | hidden | +3.0 ± 1.4 |"
+    assert rows[0].endswith("λ = 10 |")
 
 
 @pytest.mark.parametrize("name", ["factors", "strategies", "distillation"])
