@@ -160,17 +160,18 @@ class NetGraft(nn.Module):
         with frozen(self.student):
             for level in range(last + 1):
                 h = [net.step(level, i, context) for net, i in zip(pair, h, strict=True)]
-                ours, theirs = (list(i.shape) for i in h)
-                apart = [i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b]
+                large, small = (list(i.shape) for i in h)
+                apart = [i for i, (a, b) in enumerate(zip(large, small, strict=False)) if a != b]
                 wrong = apart not in ([], [1]) or (level == last and apart)
                 if wrong or h[0].dim() != h[1].dim() or h[0].dim() not in POINTWISE:
                     raise ValueError(
-                        f"block {level}: the teacher gives {ours} and the student {theirs}"
+                        f"block {level}: the teacher gives {large} and the student {small}; only "
+                        "the channels of inner blocks, dimension 1, may differ"
                     )
                 if level < last:
                     kind, size = POINTWISE[h[0].dim()], [] if h[0].dim() == 2 else [1]
-                    t2s.append(kind(ours[1], theirs[1], *size, bias=bias))
-                    s2t.append(kind(theirs[1], ours[1], *size, bias=bias))
+                    t2s.append(kind(large[1], small[1], *size, bias=bias))
+                    s2t.append(kind(small[1], large[1], *size, bias=bias))
         return t2s, s2t
 
     def reset_parameters(self) -> None:
