@@ -22,7 +22,6 @@ from benchmarks.runner import write_text
 from graphkit.train import seed_everything
 
 FIRST_SEED = 1000
-LAYERS: dict[str, dict[str, Any]] = {"hidden": {}, "output": {"pair": ["", ""]}}
 WEIGHTS = (0.1, 1.0, 10.0)
 GRID: dict[str, list[dict[str, Any]]] = {
     "labels": [{}],
@@ -33,12 +32,18 @@ GRID: dict[str, list[dict[str, Any]]] = {
     "gsp": [{"weight": w} for w in WEIGHTS],
     "gcrd": [{"weight": w, "max_samples": 512} for w in (0.01, *WEIGHTS)],
     "lsp": [
-        {"weight": w, "kernel": kernel, **layer}
-        for kernel, layer, w in product(
-            ("rbf", "linear", "polynomial"), LAYERS.values(), (0.01, *WEIGHTS, 100.0)
-        )
+        {"weight": w, "kernel": kernel}
+        for kernel, w in product(("rbf", "linear", "polynomial"), (0.01, *WEIGHTS, 100.0))
     ],
 }
+
+
+def options_of(arm: str, recipe: recipes.Recipe, student: str) -> list[dict[str, Any]]:
+    """What is tried for an arm; LSP also on the output, or on points where that is of graphs."""
+    if arm != "lsp":
+        return GRID[arm]
+    other = ["convs.0"] * 2 if "graph" in recipe.sections["students"][student] else [""] * 2
+    return [{**options, **layer} for layer in ({}, {"pair": other}) for options in GRID[arm]]
 
 
 def sweep(
@@ -53,7 +58,7 @@ def sweep(
     master.learn(fit, problem, "teacher")
     scores = {}
     for arm in arms:
-        for options in GRID[arm]:
+        for options in options_of(arm, recipe, student):
             seed_everything(seed)
             pupil = Network(sections["students"][student], problem)
             model, callbacks = pupil.attach(master, problem, arm, options)

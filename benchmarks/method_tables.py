@@ -134,7 +134,8 @@ def sweep(recipes: Iterable[Recipe]) -> str:
             chosen = json.loads(text)
             lead = [100 * (run[option]["test"] - run["labels {}"]["test"]) for run in runs]
             spread = f" ± {statistics.stdev(lead):.1f}" if len(lead) > 1 else ""
-            place = (chosen["kernel"], "output" if "pair" in chosen else "hidden")
+            layer = chosen.get("pair", [recipe.sections["students"]["shallow"]["pair"]])[0]
+            place = (chosen["kernel"], f"`{layer}`" if layer else "output")
             cell = f"{statistics.fmean(lead):+.1f}{spread}"
             gains.setdefault(place, {})[chosen["weight"]] = cell
         weights = sorted({weight for row in gains.values() for weight in row})

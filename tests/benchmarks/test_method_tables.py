@@ -59,7 +59,7 @@ def test_sweep_is_less_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(method_tables, "RESULTS", tmp_path)
     (tmp_path / "sweep-distill-cora-shallow.json").write_text(json.dumps(runs))
     rows = sweep([recipes.load("distill-cora")]).splitlines()
-    assert rows[-1] == "| cora, 2 seeds | rbf | hidden | +3.0 ± 1.4 |"
+    assert rows[-1] == "| cora, 2 seeds | rbf | `convs.0` | +3.0 ± 1.4 |"
     assert rows[0].endswith("λ = 10 |")
 
 
