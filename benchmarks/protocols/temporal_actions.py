@@ -1,10 +1,12 @@
-"""GTAN and its fixed-scale ablation on THUMOS14's timelines with frames made of digits.
+"""GTAN and its fixed-scale ablation on videos whose frames are made of digits.
 
 ``spearman`` is the rank correlation, on test videos, between the width 2 sigma of the kernel
-under the centre of an action, on the finest level, and the action's true width; widths are no
-part of the kernel's supervision. ``map_…_graph`` re-scores the proposals by graph attention on
-the graph of :class:`~graphkit.adapters.ProposalGraphAdapter`; ``map_…_alone`` does the same with
-layers of the same widths that see one proposal at a time.
+under the centre of an action, on the finest level, and the action's true width; no loss compares
+the two. ``map_…_graph`` re-scores the proposals by graph attention on the graph of
+:class:`~graphkit.adapters.ProposalGraphAdapter`, ``map_…_alone`` by layers of the same widths
+that see one proposal at a time, ``map_…_own`` leaves them the detector's own scores;
+``quality_…`` is the rank correlation of the foreseen overlaps with the true ones, over the test
+videos' proposals.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from torch_geometric.nn import GATv2Conv
 from benchmarks.action_frames import Clips, clips
 from benchmarks.fitting import Fitter
 from graphkit.adapters import ProposalGraphAdapter
-from graphkit.datasets.thumos14 import ACTIONS
 from graphkit.metrics import spearman, temporal_map
 from graphkit.train import GraphTask, seed_everything
 from graphkit.vision import GTAN, GTANLoss, TensorTask
@@ -35,19 +36,18 @@ OVERLAPS = (0.3, 0.5, 0.7)
 
 def load(
     name: str = "THUMOS14",
-    train: int = 600,
-    test: int = 200,
+    train: int = 400,
+    score: int = 200,
+    test: int = 100,
     frames: int = 128,
     fps: float = 4.0,
     noise: float = 0.15,
     seed: int = 0,
 ) -> tuple[Clips, Clips, Clips]:
-    """Windows to train detectors on, others of the same split for the scorers, test windows."""
-    if name != "THUMOS14":
-        raise ValueError(f"this protocol runs on 'THUMOS14', got {name!r}")
+    """Videos to train detectors on, others of the same split for the scorers, test videos."""
     generator = torch.Generator().manual_seed(seed)
-    sizes = (("val", train), ("val", train // 2), ("test", test))
-    parts = [clips(split, count, frames, fps, noise, generator) for split, count in sizes]
+    sizes = (("val", train), ("val", score), ("test", test))
+    parts = [clips(name, split, count, frames, fps, noise, generator) for split, count in sizes]
     return parts[0], parts[1], parts[2]
 
 
@@ -68,24 +68,26 @@ def run(
     models: dict[str, Any] = {}
     for arm, fixed in (("gaussian", False), ("fixed", True)):
         seed_everything(seed)
-        model = GTAN(learn.x.size(1), len(ACTIONS), fixed_scale=fixed, **network)
+        model = GTAN(learn.x.size(1), learn.classes, fixed_scale=fixed, **network)
         task = TensorTask((learn.x, torch.arange(len(learn.x))), objective(learn), batch_size)
         fit(model, task, tag=arm)
         models[arm] = model.cpu().eval()
         metrics |= named(temporal_map(model.detect(test.x), test.truth, OVERLAPS), arm)
     metrics |= kernel_widths(models["gaussian"], test)
-    adapter = ProposalGraphAdapter(network.get("channels", 64), len(ACTIONS), keep)
+    adapter = ProposalGraphAdapter(network.get("channels", 64), learn.classes, keep)
     graphs = [proposal_graphs(models["gaussian"], adapter, part) for part in (score, test)]
-    own = [suppress(g.span, own_scores(g), 0.4, keep) for g in graphs[1]]
-    metrics |= named(temporal_map(own, test.truth, OVERLAPS), "own")
+    own = [split_scores(graph, learn.classes) for graph in graphs[1]]
+    metrics |= judged(own, graphs[1], test, keep, "own")
     for arm, linked in (("graph", True), ("alone", False)):
         seed_everything(seed)
-        scorer = Rescorer(graphs[0][0].x.size(1), len(ACTIONS), linked=linked)
+        scorer = Rescorer(graphs[0][0].x.size(1), learn.classes, linked=linked)
         again = dataclasses.replace(fit, train={**fit.train, "epochs": graph_epochs})
         again(scorer, GraphTask(graphs[0], [], [], batch_size, rescoring, forward=ask), tag=arm)
-        found = rescored(scorer.cpu().eval(), graphs[1], keep)
-        metrics |= named(temporal_map(found, test.truth, OVERLAPS), arm)
-    metrics["gain_graph"] = metrics["map_50_graph"] - metrics["map_50_alone"]
+        found = rescored(scorer.cpu().eval(), graphs[1])
+        metrics |= judged(found, graphs[1], test, keep, arm)
+    for overlap in (50, 70):
+        gain = metrics[f"map_{overlap}_graph"] - metrics[f"map_{overlap}_alone"]
+        metrics[f"gain_{overlap}_graph"] = gain
     metrics["gain_gaussian"] = metrics["map_50_gaussian"] - metrics["map_50_fixed"]
     return metrics
 
@@ -108,9 +110,8 @@ def named(found: dict[float, float], arm: str) -> dict[str, float]:
 @torch.no_grad()
 def kernel_widths(model: GTAN, part: Clips) -> dict[str, float]:
     """Rank correlations of kernels' widths with those of the actions above them, by level."""
-    feature, metrics = model.stem(part.x), {}
-    for level in range(len(model.scale)):
-        feature = feature if level == 0 else model.levels[level - 1](feature)
+    metrics = {}
+    for level, feature in enumerate(model.pyramid(part.x)):
         sigma = model.sigma(feature, level)
         cells, ours, theirs = sigma.size(1), [], []
         for row, (segments, _) in zip(sigma, part.truth, strict=True):
@@ -132,11 +133,23 @@ def proposal_graphs(model: GTAN, adapter: ProposalGraphAdapter, part: Clips) -> 
     return graphs
 
 
-def own_scores(graph: Data) -> Tensor:
-    """The detector's scores, read back from the nodes."""
-    facts = graph.x[:, -6:]
-    actions = graph.x[:, -6 - len(ACTIONS) : -6]
-    return actions * facts[:, 4:5]
+def split_scores(graph: Data, classes: int) -> tuple[Tensor, Tensor]:
+    """The detector's probabilities of actions and foreseen overlap, read back from the nodes."""
+    return graph.x[:, -6 - classes : -6], graph.x[:, -2]
+
+
+def judged(
+    scores: list[tuple[Tensor, Tensor]], graphs: list[Data], test: Clips, keep: int, arm: str
+) -> dict[str, float]:
+    """Mean average precision of proposals scored by actions and overlap; how right overlaps are."""
+    found = [
+        suppress(graph.span, actions * overlap.unsqueeze(1), 0.4, keep)
+        for graph, (actions, overlap) in zip(graphs, scores, strict=True)
+    ]
+    foreseen = torch.cat([overlap for _, overlap in scores])
+    true = torch.cat([graph.y_iou for graph in graphs])
+    quality = {f"quality_{arm}": float(spearman(foreseen, true))}
+    return named(temporal_map(found, test.truth, OVERLAPS), arm) | quality
 
 
 class Rescorer(nn.Module):
@@ -183,13 +196,7 @@ def rescoring(out: Tensor, y: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def rescored(
-    scorer: nn.Module, graphs: list[Data], keep: int
-) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Detections with the scorer's scores."""
-    found = []
-    for graph in graphs:
-        out = ask(scorer, graph)
-        scores = out[:, :-1].softmax(1)[:, :-1]
-        found.append(suppress(graph.span, scores * out[:, -1:].sigmoid(), 0.4, keep))
-    return found
+def rescored(scorer: nn.Module, graphs: list[Data]) -> list[tuple[Tensor, Tensor]]:
+    """The scorer's probabilities of actions and foreseen overlap."""
+    answers = [ask(scorer, graph) for graph in graphs]
+    return [(out[:, :-1].softmax(1)[:, :-1], out[:, -1].sigmoid()) for out in answers]

@@ -19,7 +19,7 @@ def test_windows_hold_an_action_and_cut_it():
     )
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
-        segments, action = action_frames.window(video, 32.0, generator)
+        segments, action = action_frames.window([video], 32.0, generator)
         assert ((segments >= 0) & (segments <= 1)).all()
         assert set(action.tolist()) <= {3, 12}
         short = segments[action == 3]
@@ -30,11 +30,51 @@ def test_frames_show_the_digits_of_the_action():
     pixels = torch.stack([torch.full((64,), float(d)) for d in range(10)])
     generator = torch.Generator().manual_seed(0)
     segments = torch.tensor([[8.0, 24.0]])
-    x = action_frames.draw(segments, torch.tensor([13]), 32, pixels, torch.arange(10), generator)
+    x = action_frames.draw(segments, torch.tensor([13]), 32, 2, pixels, torch.arange(10), generator)
     assert x.shape == (128, 32)
     assert torch.allclose(x[:64, 12:20], torch.tensor(3.0))
     assert torch.allclose(x[64:, 12:20], torch.tensor(1.0))
     assert not torch.allclose(x[:64, :6], torch.tensor(3.0))
+
+
+def test_made_up_actions_keep_apart_and_have_log_uniform_lengths():
+    generator = torch.Generator().manual_seed(0)
+    lengths = []
+    for _ in range(200):
+        segments, action = action_frames.runs(128, generator)
+        segments = 128 * segments[segments[:, 0].argsort()]
+        assert 1 <= len(action) == len(segments) <= 3
+        assert (segments[1:, 0] > segments[:-1, 1]).all()
+        assert segments.min() >= 0
+        assert segments.max() <= 128
+        lengths.append(segments[:, 1] - segments[:, 0])
+    lengths = torch.cat(lengths)
+    assert lengths.min() >= 6
+    assert lengths.max() <= 56
+    assert 15 < lengths.median() < 22
+
+
+def test_unknown_timelines_are_refused():
+    with pytest.raises(ValueError, match="'digits' or 'THUMOS14', got 'films'"):
+        action_frames.clips("films", "val", 1, 128, 4.0, 0.1, torch.Generator())
+
+
+def test_the_actions_protocol_runs_on_made_up_timelines():
+    found = temporal_actions.run(
+        {"name": "digits", "train": 16, "score": 8, "test": 8},
+        {"channels": 16, "num_levels": 2},
+        TRAIN,
+        seed=0,
+        fit=Fitter(TRAIN, 0),
+        graph_epochs=1,
+    )
+    assert -1 <= found["spearman"] == found["spearman_level_0"] <= 1
+    for arm in ("gaussian", "fixed", "own", "graph", "alone"):
+        assert 0 <= found[f"map_70_{arm}"] <= found[f"map_30_{arm}"] <= 1
+    for arm in ("own", "graph", "alone"):
+        assert -1 <= found[f"quality_{arm}"] <= 1
+    gain = found["map_70_graph"] - found["map_70_alone"]
+    assert found["gain_70_graph"] == pytest.approx(gain)
 
 
 def test_training_and_test_images_are_disjoint():
@@ -92,7 +132,7 @@ def test_cut_messages_leave_an_edge_with_its_ends():
 @pytest.mark.usefixtures("data_root")
 def test_both_protocols_run():
     found = temporal_actions.run(
-        {"train": 16, "test": 8},
+        {"train": 16, "score": 8, "test": 8},
         {"channels": 16, "num_levels": 3},
         TRAIN,
         seed=0,
