@@ -173,7 +173,7 @@ class CommonFeatureLearning(Distiller):
             [1.0, *[weight] * count],
         )
         self.space = CommonSpace(channels, hidden_channels, spatial)
-        self.weight, self.reconstruction = weight, reconstruction
+        self.weight, self.reconstruction, self.sigmas = weight, reconstruction, tuple(sigmas)
 
     @property
     def teacher(self) -> nn.Module:

@@ -128,8 +128,7 @@ class CommonSpaceGraphAdapter(GraphAdapter):
                 cosine = (unit[ends[0]] * unit[ends[1]]).sum(1)
                 store.edge_weight = cosine.clamp(0, 1).float()
             else:
-                sigmas = self.model.losses[1].sigmas
-                weight = multi_kernel(common[source], common[target], sigmas)
+                weight = multi_kernel(common[source], common[target], self.model.sigmas)
                 store.edge_index = torch.ones_like(weight).nonzero().t().contiguous()
                 store.edge_weight = weight.flatten().float()
         return data
