@@ -40,7 +40,7 @@ class Problem:
     task: Task
     network: Callable[[int, float], BlockNet]
     x: Tensor
-    context: dict[str, Tensor]
+    context: dict[str, Any]
     pool: Tensor
     y: Tensor
     accuracy: Callable[[Callable[..., Tensor]], float]

@@ -44,7 +44,9 @@ class BlockNet(nn.Sequential):
         names = self.takes[level]
         return self[level](x, **{n: v for n, v in context.items() if names is None or n in names})
 
-    def forward(self, x: Tensor, edge_index: Tensor | None = None, **context: Any) -> Tensor:
+    def forward(  # type: ignore[override]
+        self, x: Tensor, edge_index: Tensor | None = None, **context: Any
+    ) -> Tensor:
         """The output of the last block."""
         context = beside(edge_index, context)
         for level in range(len(self)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ def fold(block: nn.Module, weight: Tensor, bias: Tensor | None = None) -> None:
         layer.weight.copy_(folded.reshape(layer.weight.shape))
 
 
-def readers(block: nn.Module, channels: int) -> list[nn.Module]:
+def readers(block: Any, channels: int) -> list[Any]:
     """The convolutions and linear layers that read the input of a block."""
     if isinstance(block, READERS):
         width, groups = block.weight.size(1), getattr(block, "groups", 1)

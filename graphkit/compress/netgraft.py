@@ -274,7 +274,7 @@ class NetGraft(nn.Module):
             ValueError: If a block cannot take up its adapters: it begins with something that is
                 not linear, or with zero padding behind adapters with bias.
         """
-        exact = copy.deepcopy(self).double().eval()
+        exact: Any = copy.deepcopy(self).double().eval()
         merged = copy.deepcopy(exact.student)
         for level, (back, forth) in enumerate(zip(exact.s2t, exact.t2s, strict=True), 1):
             weight = forth.weight.flatten(1) @ back.weight.flatten(1)
