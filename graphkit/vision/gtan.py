@@ -75,6 +75,8 @@ class Proposals:
         "five levels of equal width with shared heads by default; the paper has eight on P3D "
         "features",
         "sigma starts at half a cell, so that it does not begin as global pooling",
+        "boundaries are judged in widths of the action (see GTANLoss): in widths of an anchor that "
+        "learns its own, as detectors with fixed anchors do it, kernels grow to the whole video",
     ],
 )
 class GTAN(nn.Module):
