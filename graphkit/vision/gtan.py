@@ -75,6 +75,8 @@ class Proposals:
         "five levels of equal width with shared heads by default; the paper has eight on P3D "
         "features",
         "sigma starts at half a cell, so that it does not begin as global pooling",
+        "sigma is at least a twentieth of a cell, where a kernel sees its cell alone; at 0 pooling "
+        "would divide by 0",
         "boundaries are judged in widths of the action (see GTANLoss): in widths of an anchor that "
         "learns its own, as detectors with fixed anchors do it, kernels grow to the whole video",
     ],
@@ -202,12 +204,13 @@ class GTAN(nn.Module):
         return maps[1:]
 
     def sigma(self, feature: Tensor, level: int) -> Tensor:
-        """Deviations of a level's kernels, ``[B, T]``; at first half a cell."""
+        """Deviations of a level's kernels, ``[B, T]``; at first half a cell, never under 1/20."""
         cells = feature.size(2)
         half = 0.5 / cells
         if self.fixed_scale:
             return feature.new_full((feature.size(0), cells), half)
-        return (self.scale[level](feature).squeeze(1) + math.log(half / (1 - half))).sigmoid()
+        share = (self.scale[level](feature).squeeze(1) + math.log(half / (1 - half))).sigmoid()
+        return share.clamp(min=0.1 * half)
 
     def propose(self, feature: Tensor, level: int) -> list[dict[str, Tensor]]:
         """Proposals of a level's cells, and of their groups."""

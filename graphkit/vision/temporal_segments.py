@@ -54,7 +54,7 @@ def encode(segments: Tensor, centre: Tensor, width: Tensor) -> Tensor:
 
 
 def decode(offsets: Tensor, centre: Tensor, width: Tensor) -> Tensor:
-    """Starts and ends from offsets and anchors.
+    r"""Starts and ends from offsets and anchors; widths change by :math:`e^{\pm 5}` at most.
 
     Args:
         offsets (torch.Tensor): Shift and stretch, ``[*, 2]``.
@@ -67,7 +67,7 @@ def decode(offsets: Tensor, centre: Tensor, width: Tensor) -> Tensor:
         tensor([[0.4000, 0.6000]])
     """
     middle = centre + PRIOR * width * offsets[..., 0]
-    half = 0.5 * width * (PRIOR * offsets[..., 1]).clamp(max=5.0).exp()
+    half = 0.5 * width * (PRIOR * offsets[..., 1]).clamp(-5.0, 5.0).exp()
     return torch.stack([middle - half, middle + half], -1)
 
 

@@ -55,12 +55,13 @@ def test_anchors_begin_one_cell_wide_at_the_cells_centres():
     assert found.valid.all()
 
 
-def test_tiny_kernels_are_the_fixed_scale_network():
+@pytest.mark.parametrize("bias", [-20.0, -1000.0])
+def test_tiny_kernels_are_the_fixed_scale_network(bias):
     free, fixed = network(group_threshold=1.0), network(fixed_scale=True)
     fixed.load_state_dict(free.state_dict())
     for conv in free.scale:
         torch.nn.init.zeros_(conv.weight)
-        torch.nn.init.constant_(conv.bias, -20.0)
+        torch.nn.init.constant_(conv.bias, bias)
     x = torch.rand(2, 6, 16)
     one, two = free(x), fixed(x)
     for name in ("logits", "offsets", "overlap", "feature"):

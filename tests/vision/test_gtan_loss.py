@@ -156,6 +156,18 @@ def test_training_learns_a_video_by_heart():
     assert actions[best].item() in TRUTH[0][1].tolist()
 
 
+@pytest.mark.parametrize("extreme", [-1e4, 1e4])
+def test_kernels_and_offsets_gone_astray_give_finite_gradients(extreme):
+    model, x = problem()
+    for conv in model.scale:
+        torch.nn.init.constant_(conv.bias, extreme)
+    torch.nn.init.constant_(model.head.bias, extreme)
+    loss = GTANLoss()(model(x), TRUTH)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
 def test_numbers_of_videos_must_agree():
     model, x = problem()
     with pytest.raises(ValueError, match="truth"):
