@@ -13,7 +13,7 @@ import ast
 import functools
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.environment import ROOT
@@ -38,6 +38,9 @@ UNCOUNTED = (
 )
 
 
+Examined = tuple[list[str], list[tuple[str, str]]]
+
+
 @dataclass
 class Source:
     """One file: what it defines, what it imports, and what it does as soon as it is loaded."""
@@ -45,6 +48,7 @@ class Source:
     defined: dict[str, list[ast.stmt]]
     imported: dict[str, tuple[str, str]]
     at_once: list[ast.stmt]
+    examined: dict[str, Examined] = field(default_factory=dict)
 
 
 def source_file(module: str) -> Path | None:
@@ -172,6 +176,16 @@ def needs(module: str, tree: ast.AST) -> Iterator[tuple[str, str]]:
             yield from ((name, other) for other in read(name).defined)
 
 
+def examine(module: str, name: str) -> Examined:
+    """Hashes of a definition's statements, and the definitions that they use; found out once."""
+    source = read(module)
+    if name not in source.examined:
+        trees = [bare(each) for each in [*source.defined.get(name, []), *source.at_once]]
+        hashes = [hashlib.sha256(ast.dump(tree).encode()).hexdigest() for tree in trees]
+        source.examined[name] = hashes, [pair for tree in trees for pair in needs(module, tree)]
+    return source.examined[name]
+
+
 def code_fingerprint(roots: Iterable[tuple[str, str]]) -> str:
     """Hash of the code behind a result.
 
@@ -183,18 +197,14 @@ def code_fingerprint(roots: Iterable[tuple[str, str]]) -> str:
     for module, name in roots:
         names = [name] if name else read(module).defined
         waiting += [definition(module, one) for one in names]
-    first, seen, hashes = set(waiting), set(), {}
+    first, seen = set(waiting), {}
     while waiting:
-        module, name = key = waiting.pop()
-        if key in seen or source_file(module) is None:
+        key = waiting.pop()
+        if key in seen or source_file(key[0]) is None:
             continue
-        seen.add(key)
-        if module in UNCOUNTED and key not in first:
+        if key[0] in UNCOUNTED and key not in first:
             continue
-        source = read(module)
-        for index, statement in enumerate([*source.defined.get(name, []), *source.at_once]):
-            tree = bare(statement)
-            hashes[(module, name, index)] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-            waiting += needs(module, tree)
-    joined = "".join(hashes[key] for key in sorted(hashes))
+        seen[key], further = examine(*key)
+        waiting += further
+    joined = "".join(text for key in sorted(seen) for text in seen[key])
     return hashlib.sha256(joined.encode()).hexdigest()[:16]

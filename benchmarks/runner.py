@@ -84,13 +84,13 @@ def code_of(recipe: Recipe) -> str:
     """Identifies the code that a recipe runs: protocol, training loop, and all it names."""
     roots = [(f"benchmarks.protocols.{recipe.protocol}", ""), ("benchmarks.fitting", "Fitter")]
     cards = {card.name: card for card in dataset_cards()}
+    packages = [importlib.import_module(f"graphkit.{room}") for room in ROOMS]
     for name in names_in(recipe.sections):
         if name in BASELINES:
             roots.append(("benchmarks.models", name))
         if name in cards:
             module, _, cls = cards[name].loader.partition(":")
             roots.append((module, cls))
-        packages = [importlib.import_module(f"graphkit.{room}") for room in ROOMS]
         roots += [(room.__name__, name) for room in packages if name in room.__all__]
     return code_fingerprint(roots)
 
