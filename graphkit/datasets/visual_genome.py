@@ -13,19 +13,12 @@ from torch_geometric.data import Data, InMemoryDataset
 
 from graphkit.datasets.errors import DamagedDataError
 from graphkit.datasets.in_place import InPlace
+from graphkit.datasets.registry import VG_FILES
 from graphkit.datasets.scene_vocabulary import SceneVocabulary
 from graphkit.files import replacing
 
 __all__ = ["VisualGenomeGraphs"]
 
-FILES = (
-    "image_data.json",
-    "objects.json",
-    "relationships.json",
-    "object_alias.txt",
-    "relationship_alias.txt",
-    "vg_splits.json",
-)
 SPLITS = ("train", "val", "test")
 Row = dict[str, Any]
 
@@ -120,7 +113,7 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
 
     @property
     def raw_file_names(self) -> tuple[str, ...]:
-        return FILES
+        return VG_FILES
 
     @property
     def processed_file_names(self) -> list[str]:
@@ -156,7 +149,7 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
 
     def image_splits(self) -> dict[str, dict[int, tuple[int, int]]]:
         """Per split the large enough photographs and their width and height."""
-        sizes = {row["image_id"]: (row["width"], row["height"]) for row in self.read(FILES[0])}
+        sizes = {row["image_id"]: (row["width"], row["height"]) for row in self.read(VG_FILES[0])}
         return {
             split: {
                 image: sizes[image] for image in images if min(sizes[image]) >= self.min_image_size
@@ -168,7 +161,7 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
         self, splits: dict[str, dict[int, tuple[int, int]]]
     ) -> tuple[dict[int, dict[int, Row]], list[str]]:
         """Per photograph the kept objects by number, and the categories."""
-        rows, aliases = self.read("objects.json"), read_aliases(Path(self.raw_dir) / FILES[3])
+        rows, aliases = self.read("objects.json"), read_aliases(Path(self.raw_dir) / VG_FILES[3])
         wanted = set().union(*splits.values())
         counts: Counter[str] = Counter()
         for row in rows:
@@ -195,7 +188,7 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
         objects: dict[int, dict[int, Row]],
     ) -> tuple[dict[int, list[tuple[int, int, int]]], list[str]]:
         """Per photograph the kept triples of object numbers, and the predicates."""
-        aliases = read_aliases(Path(self.raw_dir) / FILES[4])
+        aliases = read_aliases(Path(self.raw_dir) / VG_FILES[4])
         counts: Counter[str] = Counter()
         found: dict[int, list[tuple[int, str, int]]] = {}
         for row in self.read("relationships.json"):
