@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.markdown import markdown_table, measured, percent
 from benchmarks.recipe import Recipe
 
 __all__ = ["TABLES", "distillation", "factors", "strategies", "sweep"]
@@ -20,24 +21,10 @@ OWN = {"none": "no discriminator", "balance": "`FactorBalance` (ours)"}
 Metrics = dict[str, dict[str, float]]
 
 
-def table(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def recorded(recipes: Iterable[Recipe], pattern: str) -> list[tuple[re.Match[str], Recipe]]:
     """Recipes with a result whose whole name fits a pattern, by name."""
     found = [(re.fullmatch(pattern, recipe.name), recipe) for recipe in recipes]
     return [(match, recipe) for match, recipe in found if match and recipe.reproduced]
-
-
-def points(metrics: Metrics, name: str, seeds: int, digits: int = 1) -> str:
-    """A rate in per cent, with its deviation over several seeds."""
-    if name not in metrics:
-        return "–"
-    mean = f"{100 * metrics[name]['mean']:.{digits}f}"
-    return mean if seeds == 1 else f"{mean} ± {100 * metrics[name]['std']:.{digits}f}"
 
 
 def factors(recipes: Iterable[Recipe]) -> str:
@@ -54,7 +41,7 @@ def factors(recipes: Iterable[Recipe]) -> str:
         own = OWN.get(recipe.sections["model"].get("objective", ""), "the paper's")
         shares = [mean[f"gates_{i / 10:.1f}"] for i in range(10)]
         bars = "".join(BARS[min(int(8 * share), 7)] for share in shares)
-        cells = [match[1], own, str(seeds), points(kept, "test_f1", seeds)]
+        cells = [match[1], own, str(seeds), percent(measured(recipe, "test_f1"))]
         for stem, kind in (("ged", ".1f"), ("c", ".2f")):
             for rank in ("by_gate", "by_score", "random_gate", "single_graph"):
                 cells.append(f"{mean[f'{stem}_{rank}']:{kind}}")
@@ -70,7 +57,7 @@ def factors(recipes: Iterable[Recipe]) -> str:
         for rank in ("by gate", "by score", "random", "one graph")
     ]
     head += ["t by gate", "t by score", "gates 0 … 1"]
-    return table(head, sorted(rows))
+    return markdown_table(head, sorted(rows))
 
 
 def strategies(recipes: Iterable[Recipe]) -> str:
@@ -79,17 +66,16 @@ def strategies(recipes: Iterable[Recipe]) -> str:
     for match, recipe in recorded(recipes, r"(\w+)-(gat|gcn|gin)-computers"):
         if "strategy" not in recipe.sections:
             continue
-        kept, seeds = recipe.reproduced["metrics"], recipe.reproduced["seeds"]
         row = found.setdefault(recipe.sections["strategy"]["name"], {})
-        both = [points(kept, name, seeds) for name in ("average_performance", "average_forgetting")]
-        row[match[2]] = f"{both[0]}, {both[1]}"
+        both = ("average_performance", "average_forgetting")
+        row[match[2]] = ", ".join(percent(measured(recipe, name)) for name in both)
         theirs = recipe.reported.get("average_performance")
         if theirs and match[2] == "gat":
             lost = recipe.reported["average_forgetting"]["mean"]
             row["paper"] = f"{100 * theirs['mean']:.1f}, {100 * lost:.1f}"
     columns = {"paper": "TWP's program, GAT", "gat": "GAT", "gcn": "GCN", "gin": "GIN"}
     rows = [[name, *(row.get(key, "–") for key in columns)] for name, row in sorted(found.items())]
-    return table(["strategy (AP, AF in points)", *columns.values()], rows)
+    return markdown_table(["strategy (AP, AF in points)", *columns.values()], rows)
 
 
 def distillation(recipes: Iterable[Recipe]) -> str:
@@ -105,7 +91,7 @@ def distillation(recipes: Iterable[Recipe]) -> str:
             for budget in recipe.sections["budgets"]:
                 cells = []
                 for arm in arms:
-                    cell = points(kept, f"{budget}_{student}_{arm}", seeds)
+                    cell = percent(measured(recipe, f"{budget}_{student}_{arm}"))
                     gain = kept.get(f"gain_{budget}_{student}_{arm}")
                     if gain:
                         low, high = (gain["mean"] + s * half * gain["std"] for s in (-1, 1))
@@ -115,7 +101,7 @@ def distillation(recipes: Iterable[Recipe]) -> str:
                 size = f"{kept[f'{student}_parameters']['mean']:,.0f}"
                 time = f"{kept[f'{student}_ms']['mean']:.1f}"
                 rows.append([about, size, time, *cells])
-    return table(["data, student, budget", "parameters", "ms", *arms], rows)
+    return markdown_table(["data, student, budget", "parameters", "ms", *arms], rows)
 
 
 def sweep(recipes: Iterable[Recipe]) -> str:
@@ -140,8 +126,12 @@ def sweep(recipes: Iterable[Recipe]) -> str:
             gains.setdefault(place, {})[chosen["weight"]] = cell
         weights = sorted({weight for row in gains.values() for weight in row})
         name = f"{recipe.name.partition('-')[2]}, {len(runs)} seeds"
-        rows += [[name, *place, *(row[w] for w in weights)] for place, row in gains.items()]
-    return table(["data", "kernel", "layer", *(f"λ = {weight:g}" for weight in weights)], rows)
+        rows += [
+            [name, *place, *(row.get(w, "–") for w in weights)] for place, row in gains.items()
+        ]
+    return markdown_table(
+        ["data", "kernel", "layer", *(f"λ = {weight:g}" for weight in weights)], rows
+    )
 
 
 TABLES: dict[str, Any] = {

@@ -10,20 +10,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.markdown import markdown_table, measured, percent
 from benchmarks.method_tables import TABLES
 from benchmarks.recipe import Recipe, load, names
 from benchmarks.runner import code_of, fingerprint, write_text
 
 README = Path(__file__).parent.parent / "README.md"
 PLOT = Path(__file__).parent / "results" / "reproduced.png"
-
-
-def percent(metric: dict[str, Any] | None) -> str:
-    """``81.5 ± 0.4`` from a mean and a deviation in [0, 1]."""
-    if not metric:
-        return "–"
-    mean = f"{100 * metric['mean']:.1f}"
-    return f"{mean} ± {100 * metric['std']:.1f}" if metric.get("std") is not None else mean
 
 
 def number(name: str, metric: dict[str, Any]) -> str:
@@ -112,10 +105,8 @@ def rows(recipes: Iterable[Recipe]) -> list[list[str]]:
         for name in (main, *extra):
             reported = recipe.reported.get(name) or {}
             theirs = percent(reported) if is_rate(name) else str(reported.get("mean", "–"))
-            found = "–"
-            if name in ours:
-                lone = {"std": None} if recipe.reproduced["seeds"] == 1 else {}
-                found = number(name, {**ours[name], **lone}).replace(" %", "")
+            metric = measured(recipe, name)
+            found = "–" if metric is None else number(name, metric).replace(" %", "")
             cells = [f"`{recipe.name}`", name, f"{theirs} {reported.get('source', '')}".strip()]
             table.append([*cells, found, state(recipe)])
     return table
@@ -124,10 +115,12 @@ def rows(recipes: Iterable[Recipe]) -> list[list[str]]:
 def markdown(recipes: Iterable[Recipe]) -> str:
     """The README's results table, and below it the recipes that were not run here."""
     recipes = list(recipes)
-    lines = ["| recipe | metric | reported | reproduced | run |", "|---|---|---|---|---|"]
-    lines += ["| " + " | ".join(row) + " |" for row in rows(r for r in recipes if r.reproduced)]
+    table = markdown_table(
+        ["recipe", "metric", "reported", "reproduced", "run"],
+        rows(recipe for recipe in recipes if recipe.reproduced),
+    )
     waiting = ", ".join(f"`{recipe.name}`" for recipe in recipes if not recipe.reproduced)
-    return "\n".join([*lines, "", f"Ready, not run here: {waiting}."])
+    return f"{table}\n\nReady, not run here: {waiting}."
 
 
 def fill(text: str, name: str, content: str) -> str:
@@ -142,12 +135,13 @@ def methods_table() -> str:
     """The README's table of methods, from their cards."""
     from graphkit.catalog import cards
 
-    lines = ["| method | paper | takes | gives |", "|---|---|---|---|"]
-    for card in sorted(cards(), key=lambda card: card.name):
-        lines.append(
-            f"| `{card.name}` | {card.title} ({card.venue}) | {card.takes} | {card.gives} |"
-        )
-    return "\n".join(lines)
+    return markdown_table(
+        ["method", "paper", "takes", "gives"],
+        (
+            [f"`{card.name}`", f"{card.title} ({card.venue})", card.takes, card.gives]
+            for card in sorted(cards(), key=lambda card: card.name)
+        ),
+    )
 
 
 def report(check: bool = False, console: Console | None = None) -> bool:
