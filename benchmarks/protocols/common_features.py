@@ -43,7 +43,9 @@ from benchmarks.image_data import handwritten
 from benchmarks.protocols import node_classification
 from graphkit.adapters import CommonSpaceGraphAdapter, knn_edges
 from graphkit.distill import CommonFeatureLearning
+from graphkit.distill.common_features import Teachers
 from graphkit.distill.multi_kernel import MultiKernelMMDLoss
+from graphkit.metrics import accuracy, hits_at_k
 from graphkit.train import seed_everything
 from graphkit.vision import TensorTask
 
@@ -170,7 +172,8 @@ def run(
         arm = f"cfl{weight:g}" if weight else "kd"
         fit(model.train(), TensorTask((problem.unlabelled,), problem.loss, batch_size), tag=arm)
         model.eval()
-        metrics[arm] = accuracy(problem.call(model, problem.test), problem.y[problem.test])
+        logits = problem.call(model, problem.test)
+        metrics[arm] = float(accuracy(logits, problem.y[problem.test]))
         if weight:
             metrics[f"gain_{arm}"] = metrics[arm] - metrics["kd"]
         else:
@@ -188,11 +191,6 @@ def run(
 def suffixed(found: dict[str, float], suffix: str) -> dict[str, float]:
     """The same metrics under other names."""
     return {f"{name}{suffix}": value for name, value in found.items()}
-
-
-def accuracy(logits: Tensor, y: Tensor) -> float:
-    """Share of rows whose largest entry is at the class."""
-    return float((logits.argmax(1) == y).float().mean())
 
 
 def owned(problem: Problem, rows: Tensor, number: int) -> Tensor:
@@ -215,13 +213,10 @@ def educate(fit: Fitter, teacher: nn.Module, problem: Problem, number: int) -> N
 @torch.no_grad()
 def together(teachers: list[nn.Module], problem: Problem, centred: bool) -> dict[str, float]:
     """What the teachers' logits side by side are worth."""
-    logits = [problem.call(teacher, problem.test) for teacher in teachers]
-    if centred:
-        logits = [one - one.mean(1, keepdim=True) for one in logits]
-    joint, y = torch.cat(logits, 1), problem.y[problem.test]
+    joint, y = problem.call(Teachers(teachers, centred), problem.test), problem.y[problem.test]
     first = joint.softmax(1)[:, : problem.known].sum(1)
     wrong = torch.where(y < problem.known, 1 - first, first)
-    return {"teachers": accuracy(joint, y), "off_mass": float(wrong.mean())}
+    return {"teachers": float(accuracy(joint, y)), "off_mass": float(wrong.mean())}
 
 
 def mechanism(model: CommonFeatureLearning, problem: Problem) -> dict[str, float]:
@@ -293,5 +288,5 @@ def arrivals(edge_index: Tensor, known: Tensor, count: int) -> Tensor:
 
 def hits(theirs: Tensor, ours: Tensor) -> float:
     """Share of rows whose own row is among the ten nearest of another matrix."""
-    best = (theirs @ ours.t()).topk(min(10, len(ours))).indices
-    return float((best == torch.arange(len(ours)).unsqueeze(1)).any(1).float().mean())
+    own = torch.arange(len(ours))
+    return float(hits_at_k(theirs @ ours.t(), own, min(10, len(ours))).float().mean())

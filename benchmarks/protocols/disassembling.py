@@ -70,6 +70,7 @@ def run(
     """One seed of all arms; ``channels`` are those of the networks' first layer."""
     data = load(**{**dataset, "seed": seed})
     x, masks = data["train"]
+    test_x, test_masks = data["test"]
     clusters = anchor_clusters(x, data["kinds"], data["extent"], seed)
     known = clusters >= 0
     table = torch.zeros(data["kinds"], data["kinds"])
@@ -87,7 +88,7 @@ def run(
         task = TensorTask((x, only), lambda m, a, b, w=weights: udor_loss(m, a, b, **w))
         fit(model, task, tag=arm)
         anchored = binding if weights.get("anchor", 1.0) else None
-        found = judged(model.eval(), *data["test"], anchored)  # type: ignore[call-arg]
+        found = judged(model.eval(), test_x, test_masks, anchored)
         metrics |= {f"{key}_{arm}": value for key, value in found.items()}
     return metrics
 

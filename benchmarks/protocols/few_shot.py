@@ -106,16 +106,13 @@ def run(
         second(model, EpisodeTask(x, y, episodes=episodes))
         models[arm] = model
     metrics: dict[str, float] = {}
+    x, y = data["new"]
     for arm, model in models.items():
-        metrics |= {
-            f"{key}_{arm}": v
-            for key, v in judged(model.eval(), *data["new"], tasks).items()  # type: ignore[call-arg]
-        }
+        found = judged(model.eval(), x, y, tasks)
+        metrics |= {f"{key}_{arm}": value for key, value in found.items()}
     metrics["shift_ratio"] = metrics["shift_crn"] / metrics["shift_prototype"]
     metrics["gain_accuracy"] = metrics["accuracy_crn"] - metrics["accuracy_prototype"]
-    metrics["accuracy_graph"] = propagated(  # type: ignore[call-arg]
-        first.eval(), *data["new"], tasks, k, alpha
-    )
+    metrics["accuracy_graph"] = propagated(first.eval(), x, y, tasks, k, alpha)
     metrics["graph_gain"] = metrics["accuracy_graph"] - metrics["accuracy_pretrained"]
     return metrics
 
