@@ -46,6 +46,10 @@ Seeds = Annotated[int | None, typer.Option(min=1, help="Seeds 0 … n-1; else th
 Out = Annotated[Path, typer.Option(help="Folder for results, plots and the state of runs.")]
 Devices = Annotated[str, typer.Option(help="Number of devices (processes), or 'auto'.")]
 Nodes = Annotated[int, typer.Option(min=1, help="Number of machines, under torchrun or SLURM.")]
+Jobs = Annotated[
+    str,
+    typer.Option(help="Recipes at a time, each on its share of the cores, or 'auto'."),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")]
 
 
@@ -80,6 +84,7 @@ def run(
     seeds: Seeds = None,
     devices: Devices = "1",
     nodes: Nodes = 1,
+    jobs: Jobs = "auto",
     accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "cpu",
     precision: Annotated[str, typer.Option(help="32-true, 64-true, bf16-mixed …")] = "32-true",
     set_: Annotated[
@@ -100,7 +105,7 @@ def run(
         "num_nodes": nodes,
         "precision": precision,
     }
-    execute(recipes, seeds, launch, set_ or [], json_file, out, resume, record)
+    execute(recipes, seeds, launch, set_ or [], json_file, out, resume, record, jobs)
 
 
 def execute(
@@ -112,8 +117,11 @@ def execute(
     out: Path = Path("runs"),
     resume: bool = False,
     record_results: bool = False,
+    jobs: str = "1",
 ) -> None:
     """Runs recipes, shows and writes their results; errors end the command with status 1."""
+    from concurrent.futures.process import BrokenProcessPool
+
     from benchmarks import recipe as recipes
     from graphkit.datasets import MissingDataError
 
@@ -122,9 +130,11 @@ def execute(
         loaded = [recipes.load(name).set(assignments) for name in chosen]
         if assignments and record_results:
             raise ValueError("--record keeps figures of the recipe as it is; leave out --set")
-        results = run_all(loaded, seeds, launch or {}, out, resume, record_results)
+        results = run_all(loaded, seeds, launch or {}, out, resume, record_results, jobs)
     except (MissingDataError, ValueError, ImportError, FloatingPointError) as error:
         fail(error)
+    except BrokenProcessPool:
+        fail(RuntimeError("a process was killed, for want of memory?; add --jobs 1 --resume"))
     if leads():
         present(results, json_file, out)
 
@@ -147,22 +157,29 @@ def run_all(
     out: Path,
     resume: bool,
     record_results: bool,
+    jobs: str = "1",
 ) -> list[dict[str, Any]]:
-    """Runs checked recipes one after another."""
+    """Runs checked recipes, one after another or several at a time."""
     from benchmarks.progress import Display
     from benchmarks.runner import Options, record, run_recipe
+    from benchmarks.side_by_side import chosen, run_side_by_side
     from graphkit.train import make_fabric
 
-    options = Options(seeds, out, resume, None if launch in ({}, PLAIN) else make_fabric(**launch))
-    results = []
+    plain = launch in ({}, PLAIN)
+    options = Options(seeds, out, resume, None if plain else make_fabric(**launch))
+    at_once = chosen(jobs, len(loaded), plain)
     total = sum(seeds or recipe.seeds for recipe in loaded)
+    results = {}
     with Display(total, quiet=not leads()) as display:
-        for recipe in loaded:
-            result = run_recipe(recipe, options, display)
-            results.append(result)
+        for recipe, result in (
+            run_side_by_side(loaded, options, display, at_once)
+            if at_once > 1
+            else ((recipe, run_recipe(recipe, options, display)) for recipe in loaded)
+        ):
+            results[recipe.name] = result
             if record_results and options.leads:
                 record(recipe, result)
-    return results
+    return [results[recipe.name] for recipe in loaded]
 
 
 def present(results: list[dict[str, Any]], json_file: Path | None, out: Path) -> None:

@@ -48,12 +48,16 @@ class Display:
     def start_seed(self, recipe: str, seed: int) -> None:
         """Announces a seed."""
         self.label = f"{recipe}, seed {seed}"
-        self.bar.update(self.row, description=self.label)
+        self.show(self.label)
 
     def epoch(self, run: Run) -> None:
         """Shows the epoch of the seed in work."""
         stage = f", stage {run.stage + 1}" if run.stage else ""
-        self.bar.update(self.row, description=f"{self.label}{stage}, epoch {run.epoch}")
+        self.show(f"{self.label}{stage}, epoch {run.epoch}")
+
+    def show(self, text: str) -> None:
+        """Says what is in work."""
+        self.bar.update(self.row, description=text)
 
     def end_seed(self, recipe: str, seed: int, value: float | None) -> None:
         """Advances the bar, and prints a line where no bar can be drawn."""

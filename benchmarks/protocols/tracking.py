@@ -4,7 +4,8 @@ Density maps are rendered from the annotated heads, with noise, or from publishe
 All trackers see the same maps, and are scored against the annotated heads. ``tbc_plain`` is the
 program without the reward for density. ``kept_merges`` is the share of encounters (two people
 nearer than two sigma, who were apart before and are again behind) after which both have the
-number that they had before.
+number that they had before. ``perfect_on_boxes`` are the published detections on a person, each
+with that person's number: no tracker that follows detections can do better.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ def run(
     if dataset.get("maps") == "detections":
         heads = scene.detections.heads(scene.cell)
         arms["sort_on_boxes"] = sort_like(scene.detections.frame, heads, radius)
+        arms["perfect_on_boxes"] = perfect(scene.truth, scene.detections.frame, heads, radius)
     for arm, points in arms.items():
         found = clear_mot(scene.truth, points, radius)
         metrics |= {f"{name}_{arm}": value for name, value in found.items()}
@@ -153,6 +155,13 @@ def shared_frames(truth: Points, one: int, two: int) -> list[tuple[int, float]]:
         (t, float((where[0][t] - where[1][t]).norm()))
         for t in sorted(where[0].keys() & where[1].keys())
     ]
+
+
+def perfect(truth: Points, frame: Tensor, heads: Tensor, radius: float) -> Points:
+    """The detections that are on a person, with the right number."""
+    boxes = assigned(truth, (frame, torch.arange(len(frame)), heads), radius)
+    who, when = torch.tensor(list(boxes)).t()
+    return when, who, heads[list(boxes.values())]
 
 
 def assigned(truth: Points, found: Points, radius: float) -> dict[tuple[int, int], int]:
