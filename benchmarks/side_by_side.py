@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks.progress import Display
 from benchmarks.recipe import Recipe
@@ -46,14 +46,12 @@ def chosen(jobs: str, recipes: int, plain: bool = True) -> int:
 
 
 class Wire:
-    """A :class:`~benchmarks.progress.Display` whose screen is in another process.
+    """A :class:`~benchmarks.progress.Display` whose screen is in the process that started this."""
 
-    Args:
-        end (Queue): Where lines go to.
-    """
+    end: ClassVar[Any] = None
 
-    def __init__(self, end: Any) -> None:
-        self.end, self.recipe, self.label = end, "", ""
+    def __init__(self) -> None:
+        self.recipe, self.label = "", ""
 
     def start_seed(self, recipe: str, seed: int) -> None:
         """Announces a seed."""
@@ -69,11 +67,24 @@ class Wire:
         self.end.put(("done", recipe, (seed, value)))
 
 
-def work(recipe: Recipe, options: Any, end: Any) -> dict[str, Any]:
+def begin(end: Any) -> None:
+    """What a process does first: it learns where its lines go to, and ends with its parent."""
+    Wire.end = end
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def work(recipe: Recipe, options: Any) -> dict[str, Any]:
     """What a process does with a recipe."""
     from benchmarks.runner import run_recipe
 
-    return run_recipe(recipe, options, Wire(end))  # type: ignore[arg-type]
+    return run_recipe(recipe, options, Wire())  # type: ignore[arg-type]
 
 
 def run_side_by_side(
@@ -81,23 +92,26 @@ def run_side_by_side(
 ) -> Iterator[tuple[Recipe, dict[str, Any]]]:
     """Results as they come. After an error no further recipe begins; it is raised in the end."""
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, share(jobs):
-        end = manager.Queue()
-        with shown(end, display), ProcessPoolExecutor(jobs, mp_context=context) as pool:
-            running = {pool.submit(work, recipe, options, end): recipe for recipe in recipes}
-            first: BaseException | None = None
-            for done in as_completed(running):
-                if done.cancelled():
-                    continue
-                error = done.exception()
-                if error is None:
-                    yield running[done], done.result()
-                    continue
-                first = first or error
-                for waiting in running:
-                    waiting.cancel()
-            if first is not None:
-                raise first
+    end = context.Queue()
+    with (
+        share(jobs),
+        shown(end, display),
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=begin, initargs=(end,)) as pool,
+    ):
+        running = {pool.submit(work, recipe, options): recipe for recipe in recipes}
+        first: BaseException | None = None
+        for done in as_completed(running):
+            if done.cancelled():
+                continue
+            error = done.exception()
+            if error is None:
+                yield running[done], done.result()
+                continue
+            first = first or error
+            for waiting in running:
+                waiting.cancel()
+        if first is not None:
+            raise first
 
 
 @contextmanager

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,45 @@ def test_an_error_ends_the_command_and_keeps_what_was_finished(
     assert str(tmp_path / "none") in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "runs" / "state" / "gcn-karate" / "seed-0.json").exists()
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+def test_killed_processes_leave_none_behind_and_resume(tmp_path: Path) -> None:
+    words = ["run", "gat-karate", "gcn-karate", "--seeds", "40", "--set", "train.epochs=40"]
+    words += ["--jobs", "2", "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 100
+    while len(list(tmp_path.glob("state/*/seed-0.json"))) < 2:
+        assert process.poll() is None, "the command ended before it was killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    children = children_of(process.pid)
+    assert len(children) >= 2
+    process.kill()
+    process.wait()
+    while any(map(alive, children)):
+        assert time.monotonic() < deadline, "processes outlived their parent"
+        time.sleep(0.1)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("state/*/seed-*.json")}
+    done = CliRunner().invoke(app, [*words, "--resume"])
+    assert done.exit_code == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(list(tmp_path.glob("state/*/seed-*.json"))) == 80
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs."""
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_how_many_processes() -> None:
