@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 from benchmarks.progress import Display
 from benchmarks.recipe import Recipe
-from graphkit.train import Run
 
 MOST = 8
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -45,25 +44,25 @@ def chosen(jobs: str, recipes: int, plain: bool = True) -> int:
     return min(int(jobs), max(recipes, 1))
 
 
-class Wire:
-    """A :class:`~benchmarks.progress.Display` whose screen is in the process that started this."""
+class Wire(Display):
+    """A display whose screen is in the process that started this one.
+
+    Args:
+        recipe (str): The recipe in work.
+    """
 
     end: ClassVar[Any] = None
 
-    def __init__(self) -> None:
-        self.recipe, self.label = "", ""
+    def __init__(self, recipe: str) -> None:
+        super().__init__(0, quiet=True)
+        self.recipe = recipe
 
-    def start_seed(self, recipe: str, seed: int) -> None:
-        """Announces a seed."""
-        self.recipe, self.label = recipe, f"{recipe}, seed {seed}"
-        self.end.put(("at", recipe, self.label))
-
-    def epoch(self, run: Run) -> None:
-        """Tells the epoch of the seed in work."""
-        self.end.put(("at", self.recipe, f"{self.label}, epoch {run.epoch}"))
+    def show(self, text: str) -> None:
+        """Says there what is in work."""
+        self.end.put(("at", self.recipe, text))
 
     def end_seed(self, recipe: str, seed: int, value: float | None) -> None:
-        """Tells that a seed is done."""
+        """Says there that a seed is done."""
         self.end.put(("done", recipe, (seed, value)))
 
 
@@ -84,7 +83,7 @@ def work(recipe: Recipe, options: Any) -> dict[str, Any]:
     """What a process does with a recipe."""
     from benchmarks.runner import run_recipe
 
-    return run_recipe(recipe, options, Wire())  # type: ignore[arg-type]
+    return run_recipe(recipe, options, Wire(recipe.name))
 
 
 def run_side_by_side(
