@@ -25,12 +25,9 @@ STRATEGY = {"name": "TWP", "task_weight": 10.0, "topology_weight": 1e-3}
 
 
 @pytest.fixture
-def ppi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def ppi(data_folder: Path) -> None:
     """PPI in the published format, with two small graphs per part."""
-    monkeypatch.setenv("GRAPHKIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
-    write_ppi(tmp_path / "data")
+    write_ppi(data_folder)
 
 
 def run(strategy: dict[str, object], **kwargs: object) -> dict[str, float]:

@@ -36,14 +36,6 @@ def run(found: dict[str, Any], **changes: Any) -> dict[str, float]:
     return distillation.run(**found, seed=0, fit=Fitter(found["train"], 0))
 
 
-@pytest.fixture
-def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GRAPHKIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
-    return tmp_path / "data"
-
-
 def test_an_arm_of_weight_zero_is_labels_only() -> None:
     arms = {"lsp": {"weight": 0.0}, "kd": {"weight": 0.0}, "at": {"weight": 300.0}}
     found = run(sections("distill-digits"), arms=arms, budgets={"paper": {"epochs": 5}})

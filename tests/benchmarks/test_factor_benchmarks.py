@@ -11,15 +11,6 @@ from graphkit.datasets import MissingDataError
 TRAIN = {"epochs": 2, "lr": 0.01}
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty folder of data sets and one for processed files."""
-    monkeypatch.setenv("GRAPHKIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
-    return tmp_path / "data"
-
-
 def ring(size):
     """Adjacency of a ring whose bonds are of type 1."""
     eye = torch.eye(size, dtype=torch.long)
@@ -56,8 +47,8 @@ def write_pattern(folder):
     torch.save([[graph(n) for n in (4, 6)] for _ in range(3)], raw / "PATTERN_v2.pt")
 
 
-def test_zinc_in_the_published_format(folder):
-    write_zinc(folder)
+def test_zinc_in_the_published_format(data_folder):
+    write_zinc(data_folder)
     parts = factor_benchmarks.load("ZINC")
     assert [[graph.num_nodes for graph in part] for part in parts] == [[3, 4, 6]] * 3
     assert parts[0][0].x.shape == (3, 28)
@@ -69,8 +60,8 @@ def test_zinc_in_the_published_format(folder):
     assert metrics["test_score"] >= 0
 
 
-def test_pattern_in_the_published_format(folder):
-    write_pattern(folder)
+def test_pattern_in_the_published_format(data_folder):
+    write_pattern(data_folder)
     model = {"name": "FactorGCN", "hidden_channels": 8, "num_factors": 4, "head": "node"}
     metrics = factor_benchmarks.run(
         {"name": "PATTERN"}, model, TRAIN, seed=0, fit=Fitter(TRAIN, 0), batch_size=2
@@ -79,7 +70,7 @@ def test_pattern_in_the_published_format(folder):
 
 
 @pytest.mark.parametrize("name", ["ZINC", "PATTERN"])
-def test_missing_files_are_named(folder, name):
+def test_missing_files_are_named(data_folder, name):
     with pytest.raises(MissingDataError, match=f"{name}.*raw/"):
         factor_benchmarks.load(name)
 

@@ -23,10 +23,7 @@ RECIPES = {
 }
 
 
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
-    monkeypatch.setenv("GRAPHKIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
+def run(tmp_path: Path, name: str) -> Any:
     words = ["run", name, "--seeds", "1", "--set", "train.epochs=2"]
     words += ["--set", "model.hidden_channels=8", "--json", str(tmp_path / "out.json")]
     return CliRunner().invoke(app, [*words, "--out", str(tmp_path / "runs")])
@@ -34,11 +31,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_runs_on_files_in_the_published_format(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, data_folder: Path, tmp_path: Path
 ) -> None:
-    write_ppi(tmp_path / "data")
-    write_arxiv(tmp_path / "data")
-    done = run(tmp_path, monkeypatch, name)
+    write_ppi(data_folder)
+    write_arxiv(data_folder)
+    done = run(tmp_path, name)
     assert done.exit_code == 0, done.stderr
     (result,) = json.loads((tmp_path / "out.json").read_text())["results"]
     assert 0 <= result["metrics"][RECIPES[name][1]]["mean"] <= 1
@@ -46,11 +43,11 @@ def test_a_recipe_runs_on_files_in_the_published_format(
 
 @pytest.mark.parametrize("name", ["gcn-ogbn-arxiv", "gat-ppi"])
 def test_without_the_data_a_recipe_says_what_to_get(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, data_folder: Path, tmp_path: Path
 ) -> None:
-    done = run(tmp_path, monkeypatch, name)
+    done = run(tmp_path, name)
     card = find_card(RECIPES[name][0])
     assert done.exit_code == 1
     assert card.source in done.stderr
     assert all(file in done.stderr for file in card.files)
-    assert str(tmp_path / "data" / card.folder) in done.stderr
+    assert str(data_folder / card.folder) in done.stderr

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +17,7 @@ from benchmarks.cli import app
 from benchmarks.environment import peak_memory_mb, reset_peak_memory
 from benchmarks.progress import Display
 from benchmarks.runner import Options, record, run_recipe, write_text
+from tests.benchmarks.commands import started
 
 
 def command(*words: str) -> Any:
@@ -65,31 +62,20 @@ def test_help_teaches() -> None:
     assert "python -m benchmarks run gcn-cora" in done.stdout
 
 
-def test_missing_data_is_an_error_with_folder_and_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GRAPHKIT_DATA", str(tmp_path / "none"))
-    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
+def test_missing_data_is_an_error_with_folder_and_files(data_folder: Path, tmp_path: Path) -> None:
     done = command("run", "gcn-cora", "--seeds", "2", "--out", str(tmp_path / "runs"))
     assert done.exit_code == 1
-    assert str(tmp_path / "none") in done.stderr
+    assert str(data_folder) in done.stderr
     assert "ind.cora.allx" in done.stderr
 
 
 def run_killed(out: Path, *words: str) -> None:
     """Starts a command and kills it once it has written a seed and a checkpoint."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *words, "--out", str(out)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    process = started(
+        lambda: any(out.glob("state/*/seed-0.json")) and any(out.glob("state/*/*/*.pt")),
+        *(*words, "--out", str(out)),
     )
-    deadline = time.monotonic() + 100
-    while not list(out.glob("state/*/seed-0.json")) or not list(out.glob("state/*/*/*.pt")):
-        assert process.poll() is None, "the command ended before it was killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
 
 

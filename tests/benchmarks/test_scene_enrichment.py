@@ -115,10 +115,8 @@ def test_visual_genome_runs_on_files_in_the_published_format(tmp_path, monkeypat
     assert parts.names.objects == ("man", "horse", "ant")
 
 
-def test_without_its_files_visual_genome_says_what_to_get(tmp_path, monkeypatch):
-    monkeypatch.setenv("GRAPHKIT_DATA", str(tmp_path))
-    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
+def test_without_its_files_visual_genome_says_what_to_get(data_folder, tmp_path):
+    data_folder.mkdir()
     done = CliRunner().invoke(app, ["run", "enrich-visualgenome", "--out", str(tmp_path / "o")])
     assert done.exit_code == 1
     assert find_card("VisualGenome").source in done.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typer.testing import CliRunner
 
 from benchmarks.cli import app
 from benchmarks.side_by_side import chosen, cores, share
+from tests.benchmarks.commands import started
 
 
 def results(out: Path, *words: str) -> dict[str, Any]:
@@ -43,15 +42,12 @@ def test_two_at_a_time_are_as_one_after_another(tmp_path: Path) -> None:
 
 
 def test_an_error_ends_the_command_and_keeps_what_was_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data_folder: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("GRAPHKIT_DATA", str(tmp_path / "none"))
-    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
     words = ("run", "gcn-cora", "gcn-karate", "--seeds", "1", "--jobs", "2")
     done = CliRunner().invoke(app, (*words, "--out", str(tmp_path / "runs")))
     assert done.exit_code == 1
-    assert str(tmp_path / "none") in done.stderr
+    assert str(data_folder) in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "runs" / "state" / "gcn-karate" / "seed-0.json").exists()
 
@@ -60,20 +56,12 @@ def test_an_error_ends_the_command_and_keeps_what_was_finished(
 def test_killed_processes_leave_none_behind_and_resume(tmp_path: Path) -> None:
     words = ["run", "gat-karate", "gcn-karate", "--seeds", "40", "--set", "train.epochs=40"]
     words += ["--jobs", "2", "--out", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 100
-    while len(list(tmp_path.glob("state/*/seed-0.json"))) < 2:
-        assert process.poll() is None, "the command ended before it was killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    process = started(lambda: len(list(tmp_path.glob("state/*/seed-0.json"))) == 2, *words)
     children = children_of(process.pid)
     assert len(children) >= 2
     process.kill()
     process.wait()
+    deadline = time.monotonic() + 60
     while any(map(alive, children)):
         assert time.monotonic() < deadline, "processes outlived their parent"
         time.sleep(0.1)

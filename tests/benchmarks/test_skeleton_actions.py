@@ -24,14 +24,6 @@ TRAIN = {"epochs": 8, "lr": 0.02, "optimizer": "AdamW", "monitor": None}
 NAMES = recipe.expand(["st*gcn*-*", "ctrgcn-*"])
 
 
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GRAPHKIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
-    return tmp_path / "data"
-
-
 def command(tmp_path: Path, name: str, *settings: str) -> Any:
     words = ["run", name, "--seeds", "1", "--json", str(tmp_path / "out.json")]
     words += [word for setting in settings for word in ("--set", setting)]
@@ -39,9 +31,11 @@ def command(tmp_path: Path, name: str, *settings: str) -> Any:
 
 
 @pytest.mark.parametrize("split", ["xsub", "xview"])
-def test_a_tree_in_the_raw_format_by_one_command(split: str, data: Path, tmp_path: Path) -> None:
+def test_a_tree_in_the_raw_format_by_one_command(
+    split: str, data_folder: Path, tmp_path: Path
+) -> None:
     """Parser, persons, splits, training and evaluation; every action swings a limb of its own."""
-    write_ntu(data, setups=(1, 2, 3), actions=(1, 2, 3), frames=24)
+    write_ntu(data_folder, setups=(1, 2, 3), actions=(1, 2, 3), frames=24)
     done = command(
         tmp_path,
         f"stigcn-ntu60-{split}",
@@ -58,7 +52,7 @@ def test_a_tree_in_the_raw_format_by_one_command(split: str, data: Path, tmp_pat
     assert metrics["fusion_accuracy"] > 0.6
 
 
-def test_without_the_data_a_recipe_says_what_to_get(data: Path, tmp_path: Path) -> None:
+def test_without_the_data_a_recipe_says_what_to_get(data_folder: Path, tmp_path: Path) -> None:
     done = command(tmp_path, "ctrgcn-ntu60-xview")
     card = find_card("NTU60")
     assert done.exit_code == 1

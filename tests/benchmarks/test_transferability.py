@@ -25,13 +25,10 @@ QUICK = (3, 2, 8, 0.004, 2, 20)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GRAPHKIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
+def folder(data_folder: Path) -> Path:
     for function in (image_tasks.load_pool, image_tasks.task, graph_zoo.graph):
         function.cache_clear()
-    yield tmp_path / "data"
+    yield data_folder
     for function in (image_tasks.load_pool, image_tasks.task, graph_zoo.graph):
         function.cache_clear()
 
