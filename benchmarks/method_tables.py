@@ -12,11 +12,28 @@ from typing import Any
 from benchmarks.markdown import markdown_table, measured, percent
 from benchmarks.recipe import Recipe
 
-__all__ = ["TABLES", "distillation", "factors", "strategies", "sweep"]
+__all__ = [
+    "TABLES",
+    "distillation",
+    "factors",
+    "skeletons",
+    "strategies",
+    "sweep",
+    "transferability",
+]
 
 RESULTS = Path(__file__).parent / "results"
 
 BARS = "▁▂▃▄▅▆▇█"
+STREAMS = {
+    "joint": "joint",
+    "bone": "bone",
+    "joint_motion": "joint motion",
+    "bone_motion": "bone motion",
+    "fusion2": "joint + bone",
+    "fusion": "all four",
+}
+FLOORS = ("popularity", "random")
 OWN = {"none": "no discriminator", "balance": "`FactorBalance` (ours)"}
 Metrics = dict[str, dict[str, float]]
 
@@ -134,9 +151,54 @@ def sweep(recipes: Iterable[Recipe]) -> str:
     )
 
 
+def skeletons(recipes: Iterable[Recipe]) -> str:
+    """Every network on skeletons: accuracy of its streams and of their fusion."""
+    rows = []
+    for match, recipe in recorded(recipes, r"\w+?-(authors-)?(nw-ucla|utd-mhad)"):
+        if recipe.protocol != "skeleton_actions":
+            continue
+        kept = recipe.reproduced
+        cells = [percent(measured(recipe, f"{stream}_accuracy")) for stream in STREAMS]
+        about = [match[2], recipe.sections["network"]["name"]]
+        kind = "authors'" if match[1] else "modern"
+        rows.append([*about, kind, f"{kept['parameters']:,}", str(kept["seeds"]), *cells])
+    head = ["data", "network", "recipe", "parameters", "seeds", *STREAMS.values()]
+    return markdown_table(head, sorted(rows))
+
+
+def transferability(recipes: Iterable[Recipe]) -> str:
+    """Every ranking of a zoo: its correlation with the truth, and the gain over popularity."""
+    columns: dict[str, dict[str, str]] = {}
+    for match, recipe in recorded(recipes, r"depara-(.+)-zoo"):
+        mean = {name: metric["mean"] for name, metric in recipe.reproduced["metrics"].items()}
+        for stem in ("", "probe_"):
+            how = "probed" if stem else "fine-tuned"
+            column = columns.setdefault(f"{match[1]}, {how}", {})
+            for key in mean:
+                if not key.startswith(f"{stem}rho_"):
+                    continue
+                name = key.removeprefix(f"{stem}rho_")
+                cell = "{rho:.2f} [{low:.2f}, {high:.2f}]".format(
+                    **{part: mean[f"{stem}{part}_{name}"] for part in ("rho", "low", "high")}
+                )
+                if name not in FLOORS:
+                    cell += " ({:+.2f} … {:+.2f})".format(
+                        *(mean[f"{stem}gain_{end}_{name}"] for end in ("low", "high"))
+                    )
+                column[name] = cell
+    names = list(dict.fromkeys(name for column in columns.values() for name in column))
+    rows = [
+        [name.replace("_", " "), *(column.get(name, "–") for column in columns.values())]
+        for name in names
+    ]
+    return markdown_table(["ranking", *columns], rows)
+
+
 TABLES: dict[str, Any] = {
     "factors": factors,
     "strategies": strategies,
     "distillation": distillation,
     "sweep": sweep,
+    "skeletons": skeletons,
+    "transferability": transferability,
 }

@@ -5,9 +5,13 @@ of each source. ``rho_…`` is Spearman's correlation per target, averaged over 
 ``low`` and ``high`` of its bootstrap interval; ``p_random_…`` is a permutation test against
 chance; ``gain_…`` is the difference to popularity (each source's mean success on the other
 targets), again with its interval; ``tau``, ``p1``, ``p5`` and ``mrr`` are Kendall's correlation,
-P@1 and P@5 for five relevant sources, and the mean reciprocal rank. ``probe_rho_…`` and so on
-take linear probing as truth. ``log_me``, ``h_score`` and ``leep`` see the target's few labels,
-the rest see no label. ``seed`` draws the probes and those labels.
+P@1 and P@5 for five relevant sources, and the mean reciprocal rank. ``regret_…`` is the accuracy
+that is lost by starting from the source that a ranking puts first; ``saved_…`` is popularity's
+less this one, with its interval, and ``over_random_…`` the lower end of the interval of a random
+choice's less this one. ``probe_rho_…`` and so on take linear probing as truth. Probes are of all
+domains alike, those of ``own_…`` of the target's domain or graph alone. ``log_me``, ``h_score``
+and ``leep`` see the target's few labels, the rest see no label. ``seed`` draws the probes and those
+labels.
 """
 
 from __future__ import annotations
@@ -22,8 +26,8 @@ from torch_geometric.data import Batch, Data
 
 from benchmarks.fitting import Fitter
 from benchmarks.zoo import graph_zoo, image_zoo
-from benchmarks.zoo.image_tasks import probe_images, task
-from benchmarks.zoo.measure import load_table
+from benchmarks.zoo.image_tasks import FILES, TASKS, probe_images, task
+from benchmarks.zoo.measure import ZOOS, load_table
 from graphkit.metrics import RankingRow, compare_rankings
 from graphkit.transfer import (
     AttributionGraph,
@@ -38,7 +42,6 @@ from graphkit.transfer import (
 
 MAIN = "rho_depara"
 MAPS = ("saliency", "epsilon_lrp")
-ZOOS = ("images", "graphs")
 
 
 def load(name: str, probes: int = 100) -> str:
@@ -87,6 +90,11 @@ def figures(row: RankingRow) -> dict[str, float]:
         "p1": row.precision[1],
         "p5": row.precision[5],
         "mrr": row.mrr,
+        "regret": row.regret,
+        "saved": row.saved,
+        "saved_low": row.saved_low,
+        "saved_high": row.saved_high,
+        "over_random": row.over_random,
     }
     return {f"{key}_{row.name}": value for key, value in found.items()}
 
@@ -98,19 +106,10 @@ def all_scores(
     models = networks(zoo)
     fit.parameters = max(sum(p.numel() for p in model.parameters()) for model in models.values())
     probes, nodes = probes_of(zoo, count, seed)
-    graphs = {
-        name: AttributionGraph.build(model, probes, method, nodes=nodes, neighbors=0)
-        for name, model in models.items()
-    }
-    space = ModelSpace()
-    space.extend(graphs)
-    scores = {
-        "depara": space.similarity(weight),
-        "depara_ranks": space.similarity(how="ranks"),
-        "depara_zscores": space.similarity(how="zscores"),
-        "node": space.node,
-        "edge": space.edge,
-    }
+    graphs = attributed(models, probes, nodes, method)
+    scores = similarities(graphs, weight)
+    for name, found in on_own_probes(zoo, models, count, seed, method, weight).items():
+        scores[f"own_{name}"] = found
     for other in MAPS:
         scores[other] = maps_alone(models, graphs, probes, nodes, other)
     for name, similarity in (("rsa", rsa), ("cka", cka)):
@@ -118,11 +117,68 @@ def all_scores(
     return scores | with_labels(zoo, models, seed)
 
 
+def attributed(
+    models: dict[str, nn.Module], probes: Tensor | Data, nodes: Tensor | None, method: str
+) -> dict[str, AttributionGraph]:
+    """DEPARA's graph of every model on the same probes."""
+    return {
+        name: AttributionGraph.build(model, probes, method, nodes=nodes, neighbors=0)
+        for name, model in models.items()
+    }
+
+
+def similarities(graphs: dict[str, AttributionGraph], weight: float) -> dict[str, Tensor]:
+    """DEPARA's similarity of all pairs, at a weight and without one, and its parts."""
+    space = ModelSpace()
+    space.extend(graphs)
+    return {
+        "depara": space.similarity(weight),
+        "depara_ranks": space.similarity(how="ranks"),
+        "depara_zscores": space.similarity(how="zscores"),
+        "node": space.node,
+        "edge": space.edge,
+    }
+
+
+def on_own_probes(
+    zoo: str, models: dict[str, nn.Module], count: int, seed: int, method: str, weight: float
+) -> dict[str, Tensor]:
+    """The same, each target (row) on probes of its own domain alone, or of its own graph."""
+    found: dict[str, Tensor] = {}
+    for domain, (probes, nodes) in probes_by_domain(zoo, count, seed).items():
+        own = torch.tensor([domain_of(zoo, name) == domain for name in models])
+        for key, score in similarities(attributed(models, probes, nodes, method), weight).items():
+            found.setdefault(key, torch.zeros_like(score))[own] = score[own]
+    return found
+
+
+def domain_of(zoo: str, target: str) -> str:
+    """What a target's images are of, or which graph it is on."""
+    return TASKS[target][0] if zoo == "images" else target.rpartition("-")[0]
+
+
+def probes_by_domain(
+    zoo: str, count: int, seed: int
+) -> dict[str, tuple[Tensor | Data, Tensor | None]]:
+    """The probes of :func:`probes_of`, each domain's or graph's alone."""
+    probes, nodes = probes_of(zoo, count, seed)
+    if nodes is None:
+        parts = zip(FILES, probes.chunk(len(FILES)), strict=True)
+        return {domain: (images, None) for domain, images in parts}
+    starts = torch.tensor([0, *(graph_zoo.graph(name).num_nodes for name in graph_zoo.GRAPHS)])
+    starts = starts.cumsum(0)
+    return {
+        name: (plain(graph_zoo.graph(name)), nodes[(nodes >= low) & (nodes < high)] - low)
+        for name, low, high in zip(graph_zoo.GRAPHS, starts[:-1], starts[1:], strict=True)
+    }
+
+
 def networks(zoo: str) -> dict[str, nn.Module]:
     """The encoders of a zoo; their output are the features a new head sees."""
     if zoo == "images":
         return {name: image_zoo.pretrained(name).encoder for name in image_zoo.TASKS}
-    return {name: Embedding(graph_zoo.pretrained(name)) for name in graph_zoo.TASKS}
+    budget = ZOOS[zoo].budget
+    return {name: Embedding(graph_zoo.pretrained(name, budget)) for name in graph_zoo.TASKS}
 
 
 class Embedding(nn.Module):
@@ -141,14 +197,18 @@ def probes_of(zoo: str, count: int, seed: int) -> tuple[Tensor | Data, Tensor | 
     if zoo == "images":
         return probe_images(count, seed), None
     parts = [graph_zoo.graph(name) for name in graph_zoo.GRAPHS]
-    plain = [Data(x=p.x, edge_index=p.edge_index, num_nodes=p.num_nodes) for p in parts]
-    batch = Batch.from_data_list(plain)
+    batch = Batch.from_data_list([plain(part) for part in parts])
     generator = torch.Generator().manual_seed(seed)
     rows = [
         start + torch.randperm(part.num_nodes, generator=generator)[:count]
         for start, part in zip(batch.ptr.tolist(), parts, strict=False)
     ]
     return Data(x=batch.x, edge_index=batch.edge_index), torch.cat(rows)
+
+
+def plain(data: Data) -> Data:
+    """Features and edges alone."""
+    return Data(x=data.x, edge_index=data.edge_index, num_nodes=data.num_nodes)
 
 
 def maps_alone(

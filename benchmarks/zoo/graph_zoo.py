@@ -3,7 +3,9 @@
 The features of every graph are brought to one width by a truncated SVD, so that a network of one
 graph runs on any other; only networks of the same graph agree on what a feature means. The tasks
 are all classes, those of even and of odd number alone, links, and degrees. Every network is a
-two-layer encoder; its task's head is thrown away.
+two-layer encoder; its task's head is thrown away. All are of one architecture, as Taskonomy's
+are: where architectures take turns (``graphs-mixed``), these decide more of what is best on average
+than the tasks do.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +22,7 @@ from scipy.sparse.csgraph import breadth_first_order
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
+from torch_geometric.nn.models import GAT, GCN, GIN, GraphSAGE
 from torch_geometric.utils import degree, negative_sampling, to_scipy_sparse_matrix, to_undirected
 
 from benchmarks.fingerprint import code_fingerprint
@@ -45,7 +48,7 @@ GRAPHS = ("Cora", "CiteSeer", "Computers", "CS")
 KINDS = ("classes", "even", "odd", "links", "degrees")
 TASKS = tuple(f"{name}-{kind}" for name in GRAPHS for kind in KINDS)
 WIDTH, HIDDEN, NODES, LEVELS, PAIRS = 64, 64, 1500, 5, 10_000
-NETWORKS = (GCN, GraphSAGE, GAT, GIN)
+NETWORKS: dict[str, Any] = {"GCN": GCN, "GraphSAGE": GraphSAGE, "GAT": GAT, "GIN": GIN}
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Budget:
         lr (float): Learning rate of Adam.
         labels (int): Labels per class of the target task that a transfer may use.
         test (int): Test nodes, or pairs, that a transfer is judged by, at most.
+        networks (tuple): Names of the encoders, which take turns.
     """
 
     epochs: int = 100
@@ -65,6 +69,7 @@ class Budget:
     lr: float = 0.01
     labels: int = 10
     test: int = 1000
+    networks: tuple[str, ...] = ("GCN",)
 
 
 @cache
@@ -92,15 +97,12 @@ def graph(name: str) -> Data:
     return part
 
 
-def encoder(place: int) -> nn.Module:
-    """The encoder of the zoo's task number ``place``: architectures take turns."""
-    return NETWORKS[(place + place // len(NETWORKS)) % len(NETWORKS)](WIDTH, HIDDEN, 2, HIDDEN)
-
-
-def untrained(name: str) -> nn.Module:
+def untrained(name: str, budget: Budget | None = None) -> nn.Module:
     """The untrained encoder of a task."""
-    seed_everything(TASKS.index(name))
-    return encoder(TASKS.index(name))
+    place, turns = TASKS.index(name), (budget or Budget()).networks
+    seed_everything(place)
+    network = NETWORKS[turns[(place + place // len(turns)) % len(turns)]]
+    return network(WIDTH, HIDDEN, 2, HIDDEN)
 
 
 def pairs(data: Data, count: int, seed: int, half: str) -> tuple[Tensor, Tensor]:
@@ -168,14 +170,14 @@ def fit(
 def mark(budget: Budget) -> str:
     """Tells apart networks that were trained by other code or with other settings."""
     code = code_fingerprint([(__name__, "")])
-    return f"{budget.epochs}-{budget.lr:g}-{code}"
+    return f"{'-'.join(budget.networks)}-{budget.epochs}-{budget.lr:g}-{code}"
 
 
 def pretrained(name: str, budget: Budget | None = None) -> nn.Module:
     """The encoder trained on a task; trained at the first call, then read from the cache."""
     budget = budget or Budget()
     path = cache_root() / "zoo" / "graphs" / mark(budget) / f"{name}.pt"
-    place, model = TASKS.index(name), untrained(name)
+    place, model = TASKS.index(name), untrained(name, budget)
     if not path.is_file():
         source, _, kind = name.rpartition("-")
         data = graph(source)

@@ -66,8 +66,8 @@ def train(
     return model.eval()
 
 
-def untrained(name: str) -> image_networks.Network:
-    """The untrained network of a task."""
+def untrained(name: str, _: Budget | None = None) -> image_networks.Network:
+    """The untrained network of a task, the same in any budget."""
     place = list(TASKS).index(name)
     seed_everything(place)
     return image_networks.build(place, task(name).num_classes)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -20,10 +19,25 @@ from benchmarks.zoo import graph_zoo, image_zoo
 from graphkit.datasets import MissingDataError, cache_root
 from graphkit.files import replacing
 
-__all__ = ["MEASURES", "ZOOS", "load_table", "measure", "table_path"]
+__all__ = ["MEASURES", "ZOOS", "Zoo", "load_table", "measure", "table_path"]
 
 RESULTS = Path(__file__).parent.parent / "results"
-ZOOS: dict[str, ModuleType] = {"images": image_zoo, "graphs": graph_zoo}
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """A zoo's module and how its networks are trained."""
+
+    module: Any
+    budget: Any
+
+
+MIXED = graph_zoo.Budget(networks=tuple(graph_zoo.NETWORKS))
+ZOOS = {
+    "images": Zoo(image_zoo, image_zoo.Budget()),
+    "graphs": Zoo(graph_zoo, graph_zoo.Budget()),
+    "graphs-mixed": Zoo(graph_zoo, MIXED),
+}
 MEASURES = ("finetune", "probe")
 SCRATCH = "scratch"
 
@@ -69,23 +83,21 @@ def measure(
     transfers to it are measured; a later call goes on from there.
 
     Args:
-        name (str): ``"images"`` or ``"graphs"``.
+        name (str): One of :obj:`ZOOS`.
         kind (str): ``"finetune"`` or ``"probe"``.
         draws (int, optional): Draws of the target's labels. (default: :obj:`1`)
         minutes (float, optional): Stop after so many, before the next network or target, and
             return nothing. (default: :obj:`None`)
     """
-    zoo: Any = ZOOS[name]
-    clock = Clock(minutes)
-    budget = zoo.Budget()
-    settings = [name, kind, draws, asdict(budget), zoo.mark(budget)]
+    zoo, clock = ZOOS[name], Clock(minutes)
+    settings = [name, kind, draws, asdict(zoo.budget), zoo.module.mark(zoo.budget)]
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
     folder = cache_root() / "zoo" / f"transfers-{name}-{kind}-{key}"
     networks: dict[str, Any] = {}
-    for network in track(zoo.TASKS, "pre-training"):
+    for network in track(zoo.module.TASKS, "pre-training"):
         if clock.over:
             return None
-        networks[network] = zoo.pretrained(network)
+        networks[network] = zoo.module.pretrained(network, zoo.budget)
     rows: dict[str, Any] = {}
     for target in track(list(networks), f"measuring transfers, {kind}"):
         path = folder / f"{target}.json"
@@ -117,26 +129,26 @@ class Clock:
 
 
 def transfers_to(
-    zoo: Any, target: str, networks: dict[str, Any], kind: str, draws: int
+    zoo: Zoo, target: str, networks: dict[str, Any], kind: str, draws: int
 ) -> dict[str, Any]:
     """All transfers to one target, and the seconds that took."""
-    started, budget, judge = time.perf_counter(), zoo.Budget(), getattr(zoo, kind)
+    started, judge = time.perf_counter(), getattr(zoo.module, kind)
+    scratch = zoo.module.untrained(target, zoo.budget)
     found = {
-        source: spread([judge(network, target, budget, draw) for draw in range(draws)])
-        for source, network in {**networks, SCRATCH: zoo.untrained(target)}.items()
+        source: spread([judge(network, target, zoo.budget, draw) for draw in range(draws)])
+        for source, network in {**networks, SCRATCH: scratch}.items()
     }
     return {"accuracy": found, "seconds": time.perf_counter() - started}
 
 
 def write(name: str, kind: str, part: dict[str, Any]) -> Path:
     """Puts a part into the table that the recipes read."""
-    zoo: Any = ZOOS[name]
     path, place = table_path(name), environment()
     table = yaml.safe_load(path.read_text()) if path.is_file() else {}
     table |= {
         "about": "Test accuracy on each target (row) of each source (column), few labels of the "
         "target; 'scratch' is the target's own network untrained.",
-        "budget": asdict(zoo.Budget()),
+        "budget": asdict(ZOOS[name].budget),
         "networks": list(part["accuracy"]),
         "processor": f"{place['processor']}, {place['threads']} threads",
         kind: {**part, "commit": place["commit"]},

@@ -21,6 +21,7 @@ from graphkit.metrics.ranking import (
     mean_reciprocal_rank,
     precision_at_k,
     recall_at_k,
+    regret,
     spearman,
 )
 from graphkit.metrics.ranking_table import RankingRow, compare_rankings, popularity
@@ -65,6 +66,7 @@ __all__ = [
     "popularity",
     "precision_at_k",
     "recall_at_k",
+    "regret",
     "relation_hits",
     "spearman",
     "temporal_map",

@@ -6,7 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["kendall", "mean_reciprocal_rank", "precision_at_k", "recall_at_k", "spearman"]
+__all__ = [
+    "kendall",
+    "mean_reciprocal_rank",
+    "precision_at_k",
+    "recall_at_k",
+    "regret",
+    "spearman",
+]
 
 
 def pair(scores: Tensor, truth: Tensor) -> tuple[np.ndarray, np.ndarray, torch.Size]:
@@ -205,3 +212,33 @@ def mean_reciprocal_rank(scores: Tensor, truth: Tensor) -> Tensor:
     place = rankdata(-first, axis=1, nan_policy="omit")
     best = second == np.nanmax(second, axis=1, keepdims=True)
     return torch.tensor(float((1 / np.where(best, place, np.inf).min(1)).mean()))
+
+
+def regret(scores: Tensor, truth: Tensor) -> Tensor:
+    r"""What it costs to take the candidate of the highest score instead of the truly best one.
+
+    .. math::
+        \max_m q_m - q_{\operatorname{argmax}_m s_m}
+
+    Tied scores are broken at random, and the expectation is given: constant scores have the
+    regret of a random choice.
+
+    Args:
+        scores (torch.Tensor): As in :func:`spearman`.
+        truth (torch.Tensor): As in :func:`spearman`.
+
+    Shapes:
+        - **input:** both :math:`(*, M)`
+        - **output:** :math:`(*)`, in the unit of ``truth``
+
+    Raises:
+        ValueError: As in :func:`spearman`.
+
+    Example:
+        >>> import torch
+        >>> regret(torch.tensor([0.2, 0.9, 0.1]), torch.tensor([60.0, 75.0, 80.0])).item()
+        5.0
+    """
+    first, second, shape = pair(scores, truth)
+    taken = (share_in_top(first, 1) * np.nan_to_num(second)).sum(1)
+    return torch.from_numpy(np.nanmax(second, axis=1) - taken).reshape(shape)

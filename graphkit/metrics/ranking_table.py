@@ -14,11 +14,14 @@ from graphkit.metrics.ranking import (
     mean_reciprocal_rank,
     pair,
     precision_at_k,
+    regret,
     spearman,
     unit_ranks,
 )
 
 __all__ = ["RankingRow", "compare_rankings", "popularity"]
+
+ENDS = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,12 @@ class RankingRow:
         precision (dict): P@K by K, mean over targets.
         recall (dict): R@K by K.
         mrr (float): Mean reciprocal rank of the best candidate.
+        regret (float): What taking the first of the order costs, in the unit of the truth; mean
+            over targets.
+        saved (float): Popularity's regret less this one.
+        saved_low (float): Lower end of its interval; above 0 less is lost than by popularity.
+        saved_high (float): Upper end.
+        over_random (float): Lower end of the interval of a random choice's regret less this one.
 
     Example:
         >>> import torch
@@ -59,6 +68,11 @@ class RankingRow:
     precision: dict[int, float]
     recall: dict[int, float]
     mrr: float
+    regret: float
+    saved: float
+    saved_low: float
+    saved_high: float
+    over_random: float
 
 
 def popularity(truth: Tensor) -> Tensor:
@@ -143,18 +157,27 @@ def compare_rankings(
         "popularity": popularity(truth),
     }
     draws = generator.integers(len(truth), size=(resamples, len(truth)))
-    floor = spearman(everything["popularity"], truth).numpy()
+    floors = Floors(everything["popularity"], truth)
     return [
-        judge(name, score, truth, floor, draws, relevant, ks, generator)
+        judge(name, score, truth, floors, draws, relevant, ks, generator)
         for name, score in everything.items()
     ]
+
+
+class Floors:
+    """What needs no method, per target: popularity's correlation and regret, a random choice's."""
+
+    def __init__(self, popular: Tensor, truth: Tensor) -> None:
+        self.spearman = spearman(popular, truth).numpy()
+        self.regret = regret(popular, truth).numpy()
+        self.random = regret(torch.zeros_like(truth), truth).numpy()
 
 
 def judge(
     name: str,
     score: Tensor,
     truth: Tensor,
-    floor: np.ndarray,
+    floors: Floors,
     draws: np.ndarray,
     relevant: int,
     ks: tuple[int, ...],
@@ -162,7 +185,7 @@ def judge(
 ) -> RankingRow:
     """One row of the table; the random one has the exact expectation of every figure."""
     chance = permuted(score, truth, len(draws), generator)
-    per_target = spearman(score, truth).numpy()
+    per_target, lost = spearman(score, truth).numpy(), regret(score, truth).numpy()
     precision = {k: float(precision_at_k(score, truth, k, relevant).mean()) for k in ks}
     tau, mrr = float(kendall(score, truth).mean()), float(mean_reciprocal_rank(score, truth))
     p_random = float((1 + (chance >= per_target.mean() - 1e-12).sum()) / (1 + len(chance)))
@@ -170,23 +193,31 @@ def judge(
         count = (~(score.isnan() | truth.isnan())).sum(1).double()
         precision = {k: float((relevant / count).mean()) for k in ks}
         per_target, tau, p_random = np.zeros(len(truth)), 0.0, 0.5
+        lost = floors.random
         mrr = float(torch.stack([(1 / torch.arange(1, c + 1)).mean() for c in count.int()]).mean())
-    means, gains = per_target[draws].mean(1), (per_target - floor)[draws].mean(1)
-    interval = np.quantile(chance if name == "random" else means, (0.025, 0.975))
-    gain = np.quantile(gains, (0.025, 0.975))
+    gains, saved = per_target - floors.spearman, floors.regret - lost
+    means = chance if name == "random" else per_target[draws].mean(1)
+    low, high = np.quantile(means, ENDS)
+    gain_low, gain_high = np.quantile(gains[draws].mean(1), ENDS)
+    saved_low, saved_high = np.quantile(saved[draws].mean(1), ENDS)
     return RankingRow(
-        name,
-        float(per_target.mean()),
-        float(interval[0]),
-        float(interval[1]),
-        p_random,
-        float((per_target - floor).mean()),
-        float(gain[0]),
-        float(gain[1]),
-        tau,
-        precision,
-        {k: value * k / relevant for k, value in precision.items()},
-        mrr,
+        name=name,
+        spearman=float(per_target.mean()),
+        low=float(low),
+        high=float(high),
+        p_random=p_random,
+        gain=float(gains.mean()),
+        gain_low=float(gain_low),
+        gain_high=float(gain_high),
+        kendall=tau,
+        precision=precision,
+        recall={k: value * k / relevant for k, value in precision.items()},
+        mrr=mrr,
+        regret=float(lost.mean()),
+        saved=float(saved.mean()),
+        saved_low=float(saved_low),
+        saved_high=float(saved_high),
+        over_random=float(np.quantile((floors.random - lost)[draws].mean(1), ENDS[0])),
     )
 
 
