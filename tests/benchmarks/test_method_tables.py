@@ -10,7 +10,14 @@ import pytest
 
 from benchmarks import method_tables
 from benchmarks import recipe as recipes
-from benchmarks.method_tables import TABLES, distillation, strategies, sweep
+from benchmarks.method_tables import (
+    TABLES,
+    distillation,
+    skeletons,
+    strategies,
+    sweep,
+    transferability,
+)
 
 
 def measured(name: str, metrics: dict[str, tuple[float, float]], seeds: int) -> Any:
@@ -63,7 +70,34 @@ def test_sweep_is_less_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert rows[0].endswith("λ = 10 |")
 
 
-@pytest.mark.parametrize("name", ["factors", "strategies", "distillation"])
+def test_skeletons_show_every_stream() -> None:
+    streams = ("joint", "bone", "joint_motion", "bone_motion", "fusion2", "fusion")
+    metrics = {f"{name}_accuracy": (0.9 + 0.01 * k, 0.01) for k, name in enumerate(streams)}
+    found = measured("ctrgcn-authors-nw-ucla", metrics, 3)
+    found.reproduced["parameters"] = 12_345
+    row = skeletons([found]).splitlines()[-1]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:5] == ["nw-ucla", "CTRGCN", "authors'", "12,345", "3"]
+    assert cells[5:] == [f"{90 + k}.0 ± 1.0" for k in range(6)]
+
+
+def test_transferability_shows_intervals_and_regret() -> None:
+    stem = {"rho": 0.5, "low": 0.25, "high": 0.75, "gain_low": -0.125, "gain_high": 0.375}
+    stem |= {"regret": 0.02, "saved_low": 0.01, "saved_high": 0.03}
+    metrics = {
+        f"{kind}{part}_{name}": (value, 0.0)
+        for kind in ("", "probe_")
+        for part, value in stem.items()
+        for name in ("depara", "popularity")
+    }
+    rows = transferability([measured("depara-gnn-zoo", metrics, 3)]).splitlines()
+    cells = [cell.strip() for cell in rows[2].strip("|").split("|")]
+    rho, lost = "0.50 [0.25, 0.75] (-0.12 … +0.38)", "2.0 (+1.0 … +3.0)"
+    assert cells == ["gnn", "depara", rho, lost, rho, lost]
+    assert [cell.strip() for cell in rows[3].split("|")][3:5] == ["0.50 [0.25, 0.75]", "2.0"]
+
+
+@pytest.mark.parametrize("name", ["factors", "strategies", "distillation", "skeletons"])
 def test_every_row_has_all_columns(name: str) -> None:
     rows = TABLES[name]([recipes.load(each) for each in recipes.names()]).splitlines()
     assert len({row.count("|") for row in rows}) == 1

@@ -14,7 +14,12 @@ from PIL import Image
 
 from benchmarks.canvas import canvas
 from benchmarks.fitting import Fitter
-from benchmarks.protocols import layer_selection, learned_attribution, taskonomy_ranking
+from benchmarks.protocols import (
+    layer_selection,
+    learned_attribution,
+    model_ranking,
+    taskonomy_ranking,
+)
 from benchmarks.zoo import graph_zoo, image_tasks, image_zoo, measure
 from benchmarks.zoo.speed import similarity_times
 from graphkit.datasets import DamagedDataError, MissingDataError
@@ -107,6 +112,8 @@ def test_networks_are_trained_once_and_tables_are_kept(
     write_images(folder)
     names = ["digits", "vehicles", "greek"]
     monkeypatch.setattr(image_zoo.Budget.__init__, "__defaults__", QUICK)
+    quick = measure.Zoo(image_zoo, image_zoo.Budget())
+    monkeypatch.setitem(measure.ZOOS, "images", quick)
     monkeypatch.setattr(image_zoo, "TASKS", {name: image_tasks.TASKS[name] for name in names})
     monkeypatch.setattr(measure, "RESULTS", folder)
     assert measure.measure("images", "probe", draws=2, minutes=0.0) is None
@@ -220,7 +227,8 @@ def test_similarities_are_timed() -> None:
     assert found["peak_mb"] > 0
 
 
-def test_graph_zoo_trains_and_transfers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def graphs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch_geometric.data import Data
     from torch_geometric.utils import erdos_renyi_graph, to_undirected
 
@@ -231,6 +239,10 @@ def test_graph_zoo_trains_and_transfers(folder: Path, monkeypatch: pytest.Monkey
         return [Data(x=x, y=torch.arange(120) % 4, edge_index=edges)]
 
     monkeypatch.setattr(graph_zoo, "load_dataset", load)
+
+
+@pytest.mark.usefixtures("graphs")
+def test_graph_zoo_trains_and_transfers() -> None:
     budget = graph_zoo.Budget(epochs=2, tune_epochs=2, labels=3, test=20)
     for name in ("Cora-classes", "Cora-links", "CiteSeer-even"):
         source = graph_zoo.pretrained(name, budget)
@@ -245,3 +257,57 @@ def test_graph_zoo_trains_and_transfers(folder: Path, monkeypatch: pytest.Monkey
         for part in (train, test)
     ]
     assert not linked[0] & linked[1]
+
+
+def test_architectures_take_turns_in_the_mixed_zoo_alone() -> None:
+    def kinds(zoo: str) -> list[str]:
+        budget = measure.ZOOS[zoo].budget
+        return [type(graph_zoo.untrained(name, budget)).__name__ for name in graph_zoo.TASKS]
+
+    assert set(kinds("graphs")) == {"GCN"}
+    mixed = kinds("graphs-mixed")
+    assert {name: mixed.count(name) for name in mixed} == dict.fromkeys(graph_zoo.NETWORKS, 5)
+    marks = {zoo.module.mark(zoo.budget) for zoo in measure.ZOOS.values()}
+    assert len(marks) == len(measure.ZOOS)
+
+
+@pytest.mark.usefixtures("graphs")
+def test_every_ranking_is_judged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = (
+        "Cora-classes",
+        "Cora-links",
+        "CS-even",
+        "CS-odd",
+        "CS-degrees",
+        "Cora-degrees",
+        "CS-classes",
+    )
+    monkeypatch.setattr(graph_zoo, "TASKS", tasks)
+    quick = measure.Zoo(graph_zoo, graph_zoo.Budget(epochs=2, tune_epochs=2, labels=3, test=20))
+    monkeypatch.setitem(measure.ZOOS, "graphs", quick)
+    monkeypatch.setattr(measure, "RESULTS", folder)
+    for kind in measure.MEASURES:
+        measure.write("graphs", kind, measure.measure("graphs", kind))
+    dataset = {"name": "graphs", "probes": 20}
+    found = model_ranking.run(dataset, seed=0, fit=Fitter({}, 0))
+    assert all(np.isfinite(value) for value in found.values())
+    names = {name.removeprefix("rho_") for name in found if name.startswith("rho_")}
+    assert {"depara", "own_depara_ranks", "own_edge", "rsa", "log_me", "popularity"} <= names
+    assert {f"probe_regret_{name}" for name in names} <= set(found)
+    assert found["saved_depara"] == pytest.approx(
+        found["regret_popularity"] - found["regret_depara"]
+    )
+
+
+@pytest.mark.usefixtures("graphs")
+def test_own_probes_are_those_of_the_targets_graph() -> None:
+    probes, nodes = model_ranking.probes_of("graphs", 9, 0)
+    parts = model_ranking.probes_by_domain("graphs", 9, 0)
+    assert list(parts) == list(graph_zoo.GRAPHS)
+    kept = [(data.x[rows], rows) for data, rows in parts.values()]
+    torch.testing.assert_close(torch.cat([x for x, _ in kept]), probes.x[nodes])
+    for name, (data, rows) in parts.items():
+        assert data.num_nodes == graph_zoo.graph(name).num_nodes
+        assert len(rows) == 9
+    assert model_ranking.domain_of("graphs", "CS-even") == "CS"
+    assert model_ranking.domain_of("images", "greek") == "letters"

@@ -12,6 +12,7 @@ from graphkit.metrics import (
     mean_reciprocal_rank,
     precision_at_k,
     recall_at_k,
+    regret,
     spearman,
 )
 
@@ -90,3 +91,18 @@ def test_reciprocal_ranks() -> None:
 def test_faults_are_named(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_regret_is_what_a_loop_says() -> None:
+    scores, truth = tied()
+    for row, (a, b) in enumerate(zip(scores, truth, strict=True)):
+        there = ~a.isnan()
+        a, b = a[there], b[there]
+        lost = b.max() - b[a == a.max()].mean()
+        assert regret(scores, truth)[row].item() == pytest.approx(float(lost), abs=1e-12)
+    truth = torch.rand(4, 6, dtype=torch.double)
+    assert regret(truth, truth).tolist() == [0] * 4
+    by_chance = truth.max(1).values - truth.mean(1)
+    torch.testing.assert_close(regret(torch.zeros(4, 6), truth), by_chance)
+    with pytest.raises(ValueError, match="need the same shape"):
+        regret(truth, truth[:2])

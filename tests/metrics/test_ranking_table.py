@@ -32,6 +32,12 @@ def test_floors_are_always_there_and_right() -> None:
     assert rows["popularity"].spearman == pytest.approx(
         float(spearman(popularity(truth), truth).mean())
     )
+    assert (oracle.regret, rows["popularity"].saved) == (0, 0)
+    by_chance = (truth.nan_to_num(0).max(1).values - truth.nanmean(1)).mean()
+    assert rows["random"].regret == pytest.approx(float(by_chance))
+    assert oracle.saved == pytest.approx(rows["popularity"].regret)
+    assert rows["random"].over_random == 0 < oracle.over_random < float(by_chance)
+    assert 0 < oracle.saved_low < oracle.saved < oracle.saved_high
     with pytest.raises(ValueError, match=r"names of floors, got \['random'\]"):
         compare_rankings({"random": truth}, truth)
 
