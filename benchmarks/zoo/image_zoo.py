@@ -35,7 +35,7 @@ class Budget:
     """
 
     steps: int = 800
-    tune_steps: int = 30
+    tune_steps: int = 100
     batch_size: int = 64
     lr: float = 4e-3
     labels: int = 10
