@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import statistics
 from collections.abc import Iterable
@@ -157,8 +156,6 @@ def skeletons(recipes: Iterable[Recipe]) -> str:
     """Every network on skeletons: accuracy of its streams and of their fusion."""
     rows = []
     for match, recipe in recorded(recipes, r"\w+?-(authors-)?(nw-ucla|utd-mhad)"):
-        if recipe.protocol != "skeleton_actions":
-            continue
         kept = recipe.reproduced
         cells = [percent(measured(recipe, f"{stream}_accuracy")) for stream in STREAMS]
         about = [match[2], recipe.sections["network"]["name"]]
@@ -181,7 +178,7 @@ def transferability(recipes: Iterable[Recipe]) -> str:
             name = key.removeprefix("rho_")
             cells = [match[1], name.replace("_", " ")]
             for stem in ("", "probe_"):
-                at = {part: mean.get(f"{stem}{part}_{name}", math.nan) for part in JUDGED}
+                at = {part: mean[f"{stem}{part}_{name}"] for part in JUDGED}
                 order = "{rho:.2f} [{low:.2f}, {high:.2f}]".format_map(at)
                 first = f"{100 * at['regret']:.1f}"
                 if name not in FLOORS:

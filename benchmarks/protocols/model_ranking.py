@@ -42,6 +42,8 @@ from graphkit.transfer import (
 
 MAIN = "rho_depara"
 MAPS = ("saliency", "epsilon_lrp")
+Probed = dict[str, tuple[Tensor, Tensor]]
+"""Attribution maps and features of the same probes, by model."""
 
 
 def load(name: str, probes: int = 100) -> str:
@@ -106,9 +108,13 @@ def all_scores(
     models = networks(zoo)
     fit.parameters = max(sum(p.numel() for p in model.parameters()) for model in models.values())
     probes, nodes = probes_of(zoo, count, seed)
-    graphs = attributed(models, probes, nodes, method)
-    scores = similarities(graphs, weight)
-    for name, found in on_own_probes(zoo, models, count, seed, method, weight).items():
+    graphs = {
+        name: AttributionGraph.build(model, probes, method, nodes=nodes, neighbors=0)
+        for name, model in models.items()
+    }
+    probed = {name: (graph.x, graph.feature) for name, graph in graphs.items()}
+    scores = similarities(probed, weight)
+    for name, found in on_own_probes(zoo, probed, count, weight).items():
         scores[f"own_{name}"] = found
     for other in MAPS:
         scores[other] = maps_alone(models, graphs, probes, nodes, other)
@@ -117,20 +123,10 @@ def all_scores(
     return scores | with_labels(zoo, models, seed)
 
 
-def attributed(
-    models: dict[str, nn.Module], probes: Tensor | Data, nodes: Tensor | None, method: str
-) -> dict[str, AttributionGraph]:
-    """DEPARA's graph of every model on the same probes."""
-    return {
-        name: AttributionGraph.build(model, probes, method, nodes=nodes, neighbors=0)
-        for name, model in models.items()
-    }
-
-
-def similarities(graphs: dict[str, AttributionGraph], weight: float) -> dict[str, Tensor]:
+def similarities(probed: Probed, weight: float) -> dict[str, Tensor]:
     """DEPARA's similarity of all pairs, at a weight and without one, and its parts."""
     space = ModelSpace()
-    space.extend(graphs)
+    space.extend(probed)
     return {
         "depara": space.similarity(weight),
         "depara_ranks": space.similarity(how="ranks"),
@@ -140,14 +136,17 @@ def similarities(graphs: dict[str, AttributionGraph], weight: float) -> dict[str
     }
 
 
-def on_own_probes(
-    zoo: str, models: dict[str, nn.Module], count: int, seed: int, method: str, weight: float
-) -> dict[str, Tensor]:
-    """The same, each target (row) on probes of its own domain alone, or of its own graph."""
+def on_own_probes(zoo: str, probed: Probed, count: int, weight: float) -> dict[str, Tensor]:
+    """The same, each target (row) on the ``count`` probes of its own domain or graph alone."""
+    domains = tuple(FILES) if zoo == "images" else graph_zoo.GRAPHS
+    if any(len(maps) != count * len(domains) for maps, _ in probed.values()):
+        raise ValueError(f"'probes' must not be more than a domain or graph has, got {count}")
     found: dict[str, Tensor] = {}
-    for domain, (probes, nodes) in probes_by_domain(zoo, count, seed).items():
-        own = torch.tensor([domain_of(zoo, name) == domain for name in models])
-        for key, score in similarities(attributed(models, probes, nodes, method), weight).items():
+    for place, domain in enumerate(domains):
+        rows = slice(place * count, (place + 1) * count)
+        part = {name: (maps[rows], features[rows]) for name, (maps, features) in probed.items()}
+        own = torch.tensor([domain_of(zoo, name) == domain for name in probed])
+        for key, score in similarities(part, weight).items():
             found.setdefault(key, torch.zeros_like(score))[own] = score[own]
     return found
 
@@ -155,22 +154,6 @@ def on_own_probes(
 def domain_of(zoo: str, target: str) -> str:
     """What a target's images are of, or which graph it is on."""
     return TASKS[target][0] if zoo == "images" else target.rpartition("-")[0]
-
-
-def probes_by_domain(
-    zoo: str, count: int, seed: int
-) -> dict[str, tuple[Tensor | Data, Tensor | None]]:
-    """The probes of :func:`probes_of`, each domain's or graph's alone."""
-    probes, nodes = probes_of(zoo, count, seed)
-    if nodes is None:
-        parts = zip(FILES, probes.chunk(len(FILES)), strict=True)
-        return {domain: (images, None) for domain, images in parts}
-    starts = torch.tensor([0, *(graph_zoo.graph(name).num_nodes for name in graph_zoo.GRAPHS)])
-    starts = starts.cumsum(0)
-    return {
-        name: (plain(graph_zoo.graph(name)), nodes[(nodes >= low) & (nodes < high)] - low)
-        for name, low, high in zip(graph_zoo.GRAPHS, starts[:-1], starts[1:], strict=True)
-    }
 
 
 def networks(zoo: str) -> dict[str, nn.Module]:
@@ -197,18 +180,14 @@ def probes_of(zoo: str, count: int, seed: int) -> tuple[Tensor | Data, Tensor | 
     if zoo == "images":
         return probe_images(count, seed), None
     parts = [graph_zoo.graph(name) for name in graph_zoo.GRAPHS]
-    batch = Batch.from_data_list([plain(part) for part in parts])
+    plain = [Data(x=p.x, edge_index=p.edge_index, num_nodes=p.num_nodes) for p in parts]
+    batch = Batch.from_data_list(plain)
     generator = torch.Generator().manual_seed(seed)
     rows = [
         start + torch.randperm(part.num_nodes, generator=generator)[:count]
         for start, part in zip(batch.ptr.tolist(), parts, strict=False)
     ]
     return Data(x=batch.x, edge_index=batch.edge_index), torch.cat(rows)
-
-
-def plain(data: Data) -> Data:
-    """Features and edges alone."""
-    return Data(x=data.x, edge_index=data.edge_index, num_nodes=data.num_nodes)
 
 
 def maps_alone(
@@ -257,10 +236,10 @@ def with_labels(zoo: str, models: dict[str, nn.Module], seed: int) -> dict[str, 
 def few_labels(zoo: str, target: str, seed: int) -> tuple[Any, Tensor]:
     """A target's few labelled samples: images, or a graph and its nodes (or pairs of them)."""
     if zoo == "images":
-        return image_zoo.few(task(target), image_zoo.Budget(), seed)[:2]
+        return image_zoo.few(task(target), ZOOS[zoo].budget, seed)[:2]
     name, _, kind = target.rpartition("-")
     data = graph_zoo.graph(name)
-    where, y, *_ = graph_zoo.problem(kind, data, graph_zoo.Budget(), seed)
+    where, y, *_ = graph_zoo.problem(kind, data, ZOOS[zoo].budget, seed)
     return (data, where), y
 
 

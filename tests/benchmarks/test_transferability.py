@@ -24,6 +24,7 @@ from benchmarks.zoo import graph_zoo, image_tasks, image_zoo, measure
 from benchmarks.zoo.speed import similarity_times
 from graphkit.datasets import DamagedDataError, MissingDataError
 from graphkit.metrics import precision_at_k
+from graphkit.transfer import AttributionGraph, ModelSpace
 
 QUICK = (3, 2, 8, 0.004, 2, 20)
 """Steps, steps of fine-tuning, batch size, learning rate, labels and test images."""
@@ -302,12 +303,30 @@ def test_every_ranking_is_judged(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("graphs")
 def test_own_probes_are_those_of_the_targets_graph() -> None:
     probes, nodes = model_ranking.probes_of("graphs", 9, 0)
-    parts = model_ranking.probes_by_domain("graphs", 9, 0)
-    assert list(parts) == list(graph_zoo.GRAPHS)
-    kept = [(data.x[rows], rows) for data, rows in parts.values()]
-    torch.testing.assert_close(torch.cat([x for x, _ in kept]), probes.x[nodes])
-    for name, (data, rows) in parts.items():
-        assert data.num_nodes == graph_zoo.graph(name).num_nodes
-        assert len(rows) == 9
+    models = {
+        name: graph_zoo.untrained(name).eval() for name in ("Cora-links", "CS-even", "CS-odd")
+    }
+    whole = {
+        name: AttributionGraph.build(model, probes, nodes=nodes, neighbors=0)
+        for name, model in models.items()
+    }
+    probed = {name: (graph.x, graph.feature) for name, graph in whole.items()}
+    found = model_ranking.on_own_probes("graphs", probed, 9, 0.25)
+    start = 0
+    for place, name in enumerate(graph_zoo.GRAPHS):
+        data = graph_zoo.graph(name)
+        rows = nodes[9 * place : 9 * (place + 1)] - start
+        start += data.num_nodes
+        assert 0 <= int(rows.min()) <= int(rows.max()) < data.num_nodes
+        alone = ModelSpace()
+        for model in models:
+            graph = AttributionGraph.build(models[model], data, nodes=rows, neighbors=0)
+            alone.add(model, graph)
+        for target, model in enumerate(models):
+            if model_ranking.domain_of("graphs", model) == name:
+                expected = alone.similarity(0.25)[target]
+                torch.testing.assert_close(found["depara"][target], expected, atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="'probes' must not be more than"):
+        model_ranking.on_own_probes("graphs", probed, 10, 0.25)
     assert model_ranking.domain_of("graphs", "CS-even") == "CS"
     assert model_ranking.domain_of("images", "greek") == "letters"
