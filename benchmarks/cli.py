@@ -63,8 +63,8 @@ def default(context: typer.Context) -> None:
 @app.command("list")
 def list_recipes() -> None:
     """Lists the recipes: data set, published figure, ours."""
-    from benchmarks.recipe import load, names
-    from benchmarks.report import rows
+    from benchmarks.harness.recipe import load, names
+    from benchmarks.report.report import rows
 
     table = Table()
     for column in ("recipe", "main metric", "reported", "reproduced", "run"):
@@ -122,7 +122,7 @@ def execute(
     """Runs recipes, shows and writes their results; errors end the command with status 1."""
     from concurrent.futures.process import BrokenProcessPool
 
-    from benchmarks import recipe as recipes
+    from benchmarks.harness import recipe as recipes
     from graphkit.datasets import MissingDataError
 
     try:
@@ -160,9 +160,9 @@ def run_all(
     jobs: str = "1",
 ) -> list[dict[str, Any]]:
     """Runs checked recipes, one after another or several at a time."""
-    from benchmarks.progress import Display
-    from benchmarks.runner import Options, record, run_recipe
-    from benchmarks.side_by_side import chosen, run_side_by_side
+    from benchmarks.harness.progress import Display
+    from benchmarks.harness.runner import Options, record, run_recipe
+    from benchmarks.harness.side_by_side import chosen, run_side_by_side
     from graphkit.train import make_fabric
 
     plain = launch in ({}, PLAIN)
@@ -184,8 +184,8 @@ def run_all(
 
 def present(results: list[dict[str, Any]], json_file: Path | None, out: Path) -> None:
     """Prints the table, writes the JSON files and the plot, and says where they are."""
-    from benchmarks.report import plot, show
-    from benchmarks.runner import write_text
+    from benchmarks.harness.runner import write_text
+    from benchmarks.report.report import plot, show
 
     show(results, console)
     text = json.dumps({"results": results}, indent=2) + "\n"
@@ -202,7 +202,7 @@ def report(
     check: Annotated[bool, typer.Option(help="Change nothing; fail if README is behind.")] = False,
 ) -> None:
     """Renders README's tables and the plot from recipes and method cards."""
-    from benchmarks.report import report as render
+    from benchmarks.report.report import report as render
 
     fresh = render(check, None if check else console)
     if check and not fresh:
@@ -225,7 +225,7 @@ def speed(
     out: Out = Path("runs"),
 ) -> None:
     """Times kernels, layers and the training loop against their rivals, side by side."""
-    from benchmarks.runner import write_text
+    from benchmarks.harness.runner import write_text
     from benchmarks.speed import OPS
     from benchmarks.speed import run as run_kernels
     from benchmarks.speed.parts import PARTS, run_parts

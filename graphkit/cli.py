@@ -68,8 +68,8 @@ def data(
 
       GRAPHKIT_DATA=~/data python -m graphkit data
     """
-    from graphkit.datasets.folders import search_path
-    from graphkit.datasets.registry import dataset_cards
+    from graphkit.datasets.store.folders import search_path
+    from graphkit.datasets.store.registry import dataset_cards
 
     places = search_path(root)
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)

@@ -11,7 +11,7 @@ import os
 import matplotlib.pyplot as plt
 import torch
 
-from benchmarks.models import GAT, GCN
+from benchmarks.rivals.nodes import GAT, GCN
 from graphkit.datasets import class_split, load
 from graphkit.taps import tap
 from graphkit.train import NodeTask, Trainer, seed_everything

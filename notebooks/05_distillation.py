@@ -67,7 +67,7 @@ plt.ylabel("share of similarity")
 # Each seed draws new labels, trains a teacher, and then students from the same initial weights.
 # The pairs name modules: `("convs.0", "convs.1")` compares the student's first layer with the
 # teacher's second, before the activation; `("", "")` compares outputs. Weights are not tuned
-# here; `python -m benchmarks.distillation_sweep` does that on validation nodes.
+# here; `python -m benchmarks.studies.distillation_sweep` does that on validation nodes.
 
 # %%
 HIDDEN, OUTPUT = ("convs.0", "convs.1"), ("", "")
@@ -168,7 +168,7 @@ float(model.penalty().detach())
 # The recipes `distill-*` run all arms for ten seeds; what the runner recorded is in their files.
 
 # %%
-from benchmarks import recipe
+from benchmarks.harness import recipe
 
 for name in recipe.expand(["distill-*"]):
     recorded = recipe.load(name).reproduced

@@ -198,7 +198,7 @@ for kind in (STIGCN,) if fast else (STIGCN, STGCN, STGCNpp, CTRGCN):
 # them; `NTURGBD` needs the data set, which its authors hand out.
 
 # %%
-from benchmarks import recipe
+from benchmarks.harness import recipe
 
 for name in recipe.expand(["st*gcn*-nw-ucla", "ctrgcn-nw-ucla", "*gcn*-utd-mhad"]):
     recorded = recipe.load(name).reproduced

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch_geometric.utils import to_networkx
 
-from benchmarks.canvas import canvas
+from benchmarks.problems.canvas import canvas
 from benchmarks.protocols import learned_attribution as canvases
 from graphkit.metrics import (
     compare_rankings,
@@ -204,7 +204,7 @@ for name, found in maps.items():
 # draws of probes.
 
 # %%
-from benchmarks import recipe
+from benchmarks.harness import recipe
 
 for name in ("depara-image-zoo", "depara-gnn-zoo"):
     recorded = recipe.load(name).reproduced

@@ -13,7 +13,7 @@ import networkx as nx
 import torch
 from matplotlib.patches import Rectangle
 
-from benchmarks.scene_baselines import CooccurrencePrior
+from benchmarks.rivals.scenes import CooccurrencePrior
 from graphkit.datasets import (
     DigitScenes,
     MissingDataError,
@@ -230,7 +230,7 @@ for data, (outline, picture) in ((typed_digits, axes[:2]), (richer_digits, axes[
 # ## Recorded results
 
 # %%
-from benchmarks import recipe
+from benchmarks.harness import recipe
 
 for name in recipe.expand(["enrich-*", "settransformer-*", "paint-*"]):
     recorded = recipe.load(name).reproduced

@@ -111,7 +111,7 @@ def test_optional_packages_are_imported_where_they_are_used():
     assert imports.eager_imports(files, *OPTIONAL) == []
 
 
-BACKENDS = ("graphkit/ops/scatter_", "graphkit/ops/triton_")
+BACKENDS = ("graphkit/ops/scatter_", "graphkit/ops/cuda/")
 """Files of a backend; loaded by name, when it is asked for."""
 
 

@@ -37,14 +37,14 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.nn import APPNP, GAT, GCN
 
-from benchmarks.canvas import classifier
-from benchmarks.fitting import Fitter
-from benchmarks.image_data import handwritten
+from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.canvas import classifier
+from benchmarks.problems.images import handwritten
 from benchmarks.protocols import node_classification
 from graphkit.adapters import CommonSpaceGraphAdapter, knn_edges
 from graphkit.distill import CommonFeatureLearning
-from graphkit.distill.common_features import Teachers
-from graphkit.distill.multi_kernel import MultiKernelMMDLoss
+from graphkit.distill.amalgamation.common_features import Teachers
+from graphkit.distill.losses.multi_kernel import MultiKernelMMDLoss
 from graphkit.metrics import accuracy, hits_at_k
 from graphkit.train import seed_everything
 from graphkit.vision import TensorTask

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch_geometric.transforms import NormalizeFeatures
 
 import graphkit.continual
-from benchmarks.fitting import Fitter
-from benchmarks.models import build
-from benchmarks.recipe import RecipeError, check_keys, nearest
+from benchmarks.harness.fitting import Fitter
+from benchmarks.harness.recipe import RecipeError, check_keys, nearest
+from benchmarks.rivals.nodes import build
 from graphkit.continual import Strategy
 from graphkit.datasets import StreamTask, TaskSequence
 from graphkit.datasets import load as load_dataset

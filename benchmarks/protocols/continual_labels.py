@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from benchmarks.fitting import Fitter
-from benchmarks.models import build
+from benchmarks.harness.fitting import Fitter
+from benchmarks.harness.recipe import RecipeError, nearest
 from benchmarks.protocols.continual import BeforeStep, make_strategy
-from benchmarks.recipe import RecipeError, nearest
+from benchmarks.rivals.nodes import build
 from graphkit.continual import Strategy
 from graphkit.datasets import LabelBatch, LabelSequence, LabelTask, find_card, random_parts
 from graphkit.datasets import load as load_dataset

@@ -17,8 +17,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from benchmarks.fitting import Fitter
-from benchmarks.image_data import handwritten, scenes
+from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.images import handwritten, scenes
 from graphkit.train import seed_everything
 from graphkit.vision import (
     UDOR,

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.distillation_data import Problem, load
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.distillation import Problem, load
 from graphkit.distill import (
     AttentionTransferLoss,
     Distillation,

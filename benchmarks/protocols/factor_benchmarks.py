@@ -15,12 +15,12 @@ from torch import Tensor
 from torch_geometric import datasets as pyg
 from torch_geometric.data import Data
 
-from benchmarks.fitting import Fitter
-from benchmarks.models import build
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols.factor_graphs import FactorTask
+from benchmarks.rivals.nodes import build
 from graphkit.datasets import DatasetCard
 from graphkit.datasets import load as load_dataset
-from graphkit.datasets.in_place import InPlace
+from graphkit.datasets.store.in_place import InPlace
 from graphkit.train import seed_everything
 
 MAIN = "test_score"

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import graph_classification
 from benchmarks.protocols.factor_graphs import FactorTask
 from graphkit.train import GraphTask, Result

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 from torch_geometric.nn import GATConv
 
-from benchmarks.fitting import Fitter
-from benchmarks.models import build
+from benchmarks.harness.fitting import Fitter
+from benchmarks.rivals.nodes import build
 from graphkit import taps
 from graphkit.datasets import SyntheticFactorGraphs
 from graphkit.metrics import factor_ged, micro_f1

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import LabelPropagation
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
 from graphkit.adapters import EpisodeGraphAdapter
 from graphkit.datasets import omniglot
 from graphkit.train import seed_everything

@@ -33,7 +33,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCN, MLP
 from torch_geometric.utils import to_undirected
 
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols.network_grafting import learn, load
 from graphkit.adapters import GraftLatticeAdapter, graft_order
 from graphkit.compress import NetGraft

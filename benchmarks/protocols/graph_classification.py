@@ -18,8 +18,8 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import OneHotDegree
 from torch_geometric.utils import degree
 
-from benchmarks.fitting import Fitter
-from benchmarks.models import build
+from benchmarks.harness.fitting import Fitter
+from benchmarks.rivals.nodes import build
 from graphkit.datasets import gin_folds
 from graphkit.datasets import load as load_dataset
 from graphkit.train import GraphTask, Result, seed_everything

@@ -30,8 +30,8 @@ from torch_geometric.data import Data
 from torch_geometric.nn import APPNP, LabelPropagation
 from torch_geometric.utils import homophily
 
-from benchmarks.fitting import Fitter
-from benchmarks.image_data import handwritten, paste
+from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.images import handwritten, paste
 from graphkit.adapters import ImpressionGraphAdapter
 from graphkit.train import seed_everything
 from graphkit.vision import ImpressionSpace, TensorTask

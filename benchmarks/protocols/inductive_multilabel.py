@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from benchmarks.fitting import Fitter
-from benchmarks.models import build
+from benchmarks.harness.fitting import Fitter
+from benchmarks.rivals.nodes import build
 from graphkit.datasets import load as load_dataset
 from graphkit.metrics import micro_f1
 from graphkit.train import GraphTask, seed_everything

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
 from benchmarks.zoo.image_networks import Network, build
 from benchmarks.zoo.image_tasks import TASKS, load_pool, task
 from benchmarks.zoo.image_zoo import Budget, accuracy, few, pretrained, train

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.canvas import Canvas, canvas, classifier
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.canvas import Canvas, canvas, classifier
 from graphkit.metrics import (
     deletion_area,
     energy_in_region,

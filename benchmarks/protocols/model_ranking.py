@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
 from benchmarks.zoo import graph_zoo, image_zoo
 from benchmarks.zoo.image_tasks import FILES, TASKS, probe_images, task
 from benchmarks.zoo.measure import ZOOS, load_table

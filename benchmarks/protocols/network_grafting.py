@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import GAT, GCN, GraphSAGE
 
-from benchmarks.canvas import digits
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.canvas import digits
 from benchmarks.protocols import node_classification
 from graphkit.compress import BlockNet, GraftTask, NetGraft, cut_gnn
 from graphkit.train import NodeTask, Task, Trainer, seed_everything

@@ -9,8 +9,8 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.transforms import NormalizeFeatures
 
-from benchmarks.fitting import Fitter
-from benchmarks.models import build
+from benchmarks.harness.fitting import Fitter
+from benchmarks.rivals.nodes import build
 from graphkit.datasets import class_split
 from graphkit.datasets import load as load_dataset
 from graphkit.train import NodeTask, seed_everything

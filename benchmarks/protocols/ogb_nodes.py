@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from benchmarks.fitting import Fitter
-from benchmarks.models import build
+from benchmarks.harness.fitting import Fitter
+from benchmarks.rivals.nodes import build
 from graphkit.datasets import load as load_dataset
 from graphkit.metrics import Evaluator
 from graphkit.train import NodeTask, seed_everything

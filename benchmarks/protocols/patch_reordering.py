@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import RGCNConv, global_max_pool
 
-from benchmarks.fitting import Fitter
-from benchmarks.image_data import handwritten, paste
+from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.images import handwritten, paste
 from graphkit.adapters import PatchGraphAdapter
 from graphkit.train import seed_everything
 from graphkit.vision import PatchReorder, PatchReorderCNN, TensorTask

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.fitting import Fitter
-from benchmarks.models import build
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import node_classification
+from benchmarks.rivals.nodes import build
 from graphkit.train import NodeTask, PathRounds, Result, seed_everything
 
 MAIN = "test_accuracy"

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.fitting import Fitter
-from benchmarks.scene_baselines import (
+from benchmarks.harness.fitting import Fitter
+from benchmarks.rivals.scenes import (
     CooccurrencePrior,
     FrequencyPrior,
     NearestNeighbour,

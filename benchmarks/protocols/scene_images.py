@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
+from graphkit.data.scene_batch import spans
 from graphkit.datasets import DigitScenes, SceneBatch, format_scene, parse_scene
-from graphkit.datasets.digit_scenes import crops, digits
+from graphkit.datasets.scenes.digit_scenes import crops, digits
 from graphkit.nn import EnrichmentTask, SceneGraphEncoder, SceneGraphEnricher
-from graphkit.nn.scene_batch import spans
 from graphkit.train import Task, seed_everything
 from graphkit.vision import LayoutToImage, SceneToImage, scene_image_loss
-from graphkit.vision.scene_to_image import PaintedScene
+from graphkit.vision.scenes.scene_to_image import PaintedScene
 
 MAIN = "read_enriched"
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.fitting import Fitter
-from benchmarks.skeleton_task import Schedule, SkeletonTask, View, read, scores
+from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.skeletons import Schedule, SkeletonTask, View, read, scores
 from graphkit.datasets import SkeletonDataset, SyntheticSkeletons
 from graphkit.datasets import load as load_dataset
 from graphkit.nn import CTRGCN, STGCN, STIGCN, SkeletonGraph, STGCNpp
@@ -77,8 +77,8 @@ def run(
     """One seed: all streams and their fusion.
 
     ``network`` is ``{name, …}`` with the model's own arguments, ``view`` those of
-    :class:`~benchmarks.skeleton_task.View`, ``schedule`` those of
-    :class:`~benchmarks.skeleton_task.Schedule` but for the steps.
+    :class:`~benchmarks.problems.skeletons.View`, ``schedule`` those of
+    :class:`~benchmarks.problems.skeletons.Schedule` but for the steps.
     """
     parts = load(**dataset)
     look = View(**(view or {}))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
 from graphkit.datasets import DamagedDataError, MissingDataError, data_root
 from graphkit.metrics import compare_rankings
 from graphkit.transfer import ModelSpace

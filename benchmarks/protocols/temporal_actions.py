@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GATv2Conv
 
-from benchmarks.action_frames import Clips, clips
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.action_frames import Clips, clips
 from graphkit.adapters import ProposalGraphAdapter
 from graphkit.metrics import spearman, temporal_map
 from graphkit.train import GraphTask, seed_everything
 from graphkit.vision import GTAN, GTANLoss, TensorTask
-from graphkit.vision.gtan import suppress
+from graphkit.vision.actions.gtan import suppress
 
 __all__ = ["MAIN", "Rescorer", "kernel_widths", "load", "run"]
 

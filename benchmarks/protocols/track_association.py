@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import tracking
-from benchmarks.tracking_baselines import Points, match
+from benchmarks.rivals.tracking import Points, match
 from graphkit.adapters import TrackGraphAdapter
 from graphkit.metrics import clear_mot
 from graphkit.train import GraphTask, seed_everything

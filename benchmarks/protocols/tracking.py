@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.fitting import Fitter
-from benchmarks.tracking_baselines import Points, find_peaks, link_peaks, match, sort_like
+from benchmarks.harness.fitting import Fitter
+from benchmarks.rivals.tracking import Points, find_peaks, link_peaks, match, sort_like
 from graphkit.datasets import MOTBoxes, mot15
 from graphkit.metrics import clear_mot
 from graphkit.vision import TrackingByCounting, render_density

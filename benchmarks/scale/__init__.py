@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.environment import environment, peak_memory_mb, reset_peak_memory
+from benchmarks.harness.environment import environment, peak_memory_mb, reset_peak_memory
 
 EDGES = (50_000, 150_000, 500_000, 1_500_000, 5_000_000)
 

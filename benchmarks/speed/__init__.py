@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.environment import environment
+from benchmarks.harness.environment import environment
 from benchmarks.speed.child import KEEP_MEMORY, RETURN_MEMORY, measure
-from benchmarks.speed.problems import Problem
+from benchmarks.speed.inputs import Problem
 from benchmarks.speed.table import as_table
 from benchmarks.speed.table import plot as draw
 from benchmarks.speed.timing import compare, copy_bandwidth

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks.environment import ROOT
+from benchmarks.harness.environment import ROOT
 
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
@@ -36,7 +36,7 @@ def measure(task: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]
 
 def main() -> None:
     """Does what the first argument asks for and prints the result as JSON."""
-    from benchmarks.speed.problems import Problem
+    from benchmarks.speed.inputs import Problem
     from benchmarks.speed.timing import compare, extra_memory
 
     task = json.loads(sys.argv[1])

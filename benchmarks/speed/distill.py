@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import softmax
 
-from benchmarks.environment import peak_memory_mb, reset_peak_memory
+from benchmarks.harness.environment import peak_memory_mb, reset_peak_memory
 from graphkit.distill import LocalStructureLoss
 
 KERNELS = ("rbf", "linear", "laplacian")

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 PARTS = {
-    "loop": "benchmarks.loop:run",
-    "paths": "benchmarks.paths:run",
+    "loop": "benchmarks.speed.loop:run",
+    "paths": "benchmarks.speed.paths:run",
     "factor": "benchmarks.speed.factor:rows",
     "distill": "benchmarks.speed.distill:rows",
     "scenes": "benchmarks.speed.scenes:rows",

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.environment import peak_memory_mb, reset_peak_memory
-from benchmarks.speed.problems import Problem, build
+from benchmarks.harness.environment import peak_memory_mb, reset_peak_memory
+from benchmarks.speed.inputs import Problem, build
 from graphkit import ops
 
 

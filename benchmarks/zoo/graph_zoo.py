@@ -25,7 +25,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn.models import GAT, GCN, GIN, GraphSAGE
 from torch_geometric.utils import degree, negative_sampling, to_scipy_sparse_matrix, to_undirected
 
-from benchmarks.fingerprint import code_fingerprint
+from benchmarks.harness.fingerprint import code_fingerprint
 from benchmarks.zoo.probing import linear_probe
 from graphkit.datasets import cache_root
 from graphkit.datasets import load as load_dataset

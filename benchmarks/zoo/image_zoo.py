@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.fingerprint import code_fingerprint
+from benchmarks.harness.fingerprint import code_fingerprint
 from benchmarks.zoo import image_networks, image_tasks
 from benchmarks.zoo.image_tasks import TASKS, Task, task
 from benchmarks.zoo.probing import linear_probe

@@ -14,7 +14,7 @@ import yaml
 from rich.progress import track
 from torch import Tensor
 
-from benchmarks.environment import environment
+from benchmarks.harness.environment import environment
 from benchmarks.zoo import graph_zoo, image_zoo
 from graphkit.datasets import MissingDataError, cache_root
 from graphkit.files import replacing

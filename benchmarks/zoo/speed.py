@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.environment import peak_memory_mb, reset_peak_memory
+from benchmarks.harness.environment import peak_memory_mb, reset_peak_memory
 from graphkit.transfer import ModelSpace
 
 __all__ = ["Strip", "similarity_times"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from graphkit.catalog import method
 from graphkit.compress.block_net import BlockNet, beside
 from graphkit.compress.folding import fold
-from graphkit.transfer.frozen import frozen
+from graphkit.modes import frozen
 
 __all__ = ["NetGraft", "graft_loss"]
 

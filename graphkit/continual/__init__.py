@@ -4,11 +4,11 @@ from graphkit.continual.ewc import EWC
 from graphkit.continual.fine_tune import FineTune
 from graphkit.continual.gem import GEM
 from graphkit.continual.joint_train import JointTrain
+from graphkit.continual.loss_structure import structure
 from graphkit.continual.lwf import LwF
 from graphkit.continual.mas import MAS
 from graphkit.continual.quadratic import QuadraticPenalty
 from graphkit.continual.strategy import Strategy
-from graphkit.continual.structure import structure
 from graphkit.continual.twp import TWP
 
 __all__ = [

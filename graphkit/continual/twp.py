@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import method
 from graphkit.continual.gradients import Gradients, add_to, gradient
+from graphkit.continual.loss_structure import Structure, structure
 from graphkit.continual.quadratic import QuadraticPenalty
 from graphkit.continual.strategy import (
     LossFn,
@@ -21,7 +22,6 @@ from graphkit.continual.strategy import (
     losses_of,
     nonnegative,
 )
-from graphkit.continual.structure import Structure, structure
 
 
 @method(

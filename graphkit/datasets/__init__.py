@@ -1,9 +1,7 @@
 """Data sets: one door to PyG's, read in place, and those PyG lacks."""
 
-from graphkit.datasets.digit_scenes import DigitScenes
+from graphkit.data.scene_batch import KnockOut, SceneBatch
 from graphkit.datasets.digits import DigitsGraph
-from graphkit.datasets.errors import DamagedDataError, MissingDataError
-from graphkit.datasets.folders import cache_root, data_root
 from graphkit.datasets.folds import gin_folds
 from graphkit.datasets.label_sequence import (
     LabelBatch,
@@ -12,34 +10,36 @@ from graphkit.datasets.label_sequence import (
     masked_bce,
     random_parts,
 )
-from graphkit.datasets.loading import load
-from graphkit.datasets.mnist import mnist
+from graphkit.datasets.media.mnist import mnist
+from graphkit.datasets.media.mot15 import MOTBoxes, mot15
+from graphkit.datasets.media.omniglot import OmniglotImages, omniglot
+from graphkit.datasets.media.thumos14 import ActionVideo, thumos14
 from graphkit.datasets.modelnet_points import ModelNet10Points
-from graphkit.datasets.mot15 import MOTBoxes, mot15
-from graphkit.datasets.ntu_rgbd import NTURGBD
-from graphkit.datasets.nw_ucla import NWUCLA
 from graphkit.datasets.ogbn_arxiv import OGBNArxiv
-from graphkit.datasets.omniglot import OmniglotImages, omniglot
-from graphkit.datasets.registry import (
+from graphkit.datasets.scenes.digit_scenes import DigitScenes
+from graphkit.datasets.scenes.parser import format_scene, parse_scene
+from graphkit.datasets.scenes.synthetic import SyntheticScenes
+from graphkit.datasets.scenes.visual_genome import VisualGenomeGraphs
+from graphkit.datasets.scenes.vocabulary import SceneVocabulary
+from graphkit.datasets.scenes.vrd import VRDSceneGraphs
+from graphkit.datasets.skeletons.base import SkeletonDataset
+from graphkit.datasets.skeletons.ntu_rgbd import NTURGBD
+from graphkit.datasets.skeletons.nw_ucla import NWUCLA
+from graphkit.datasets.skeletons.synthetic import SyntheticSkeletons
+from graphkit.datasets.skeletons.utd_mhad import UTDMHAD
+from graphkit.datasets.splits import class_split
+from graphkit.datasets.store.errors import DamagedDataError, MissingDataError
+from graphkit.datasets.store.folders import cache_root, data_root
+from graphkit.datasets.store.loading import load
+from graphkit.datasets.store.registry import (
     DatasetCard,
     UnknownDatasetError,
     dataset_cards,
     find_card,
 )
-from graphkit.datasets.scene_parser import format_scene, parse_scene
-from graphkit.datasets.scene_vocabulary import SceneVocabulary
-from graphkit.datasets.skeletons import SkeletonDataset
-from graphkit.datasets.splits import class_split
 from graphkit.datasets.synthetic_factor_graphs import SyntheticFactorGraphs
-from graphkit.datasets.synthetic_scenes import SyntheticScenes
-from graphkit.datasets.synthetic_skeletons import SyntheticSkeletons
 from graphkit.datasets.task_sequence import StreamTask, TaskSequence
-from graphkit.datasets.thumos14 import ActionVideo, thumos14
 from graphkit.datasets.tox21 import Tox21
-from graphkit.datasets.utd_mhad import UTDMHAD
-from graphkit.datasets.visual_genome import VisualGenomeGraphs
-from graphkit.datasets.vrd import VRDSceneGraphs
-from graphkit.nn.scene_batch import KnockOut, SceneBatch
 
 __all__ = [
     "NTURGBD",

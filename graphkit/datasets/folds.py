@@ -6,9 +6,9 @@ import os
 
 import numpy as np
 
-from graphkit.datasets.errors import DamagedDataError, MissingDataError
-from graphkit.datasets.folders import search_path
-from graphkit.datasets.registry import DatasetCard, find_card
+from graphkit.datasets.store.errors import DamagedDataError, MissingDataError
+from graphkit.datasets.store.folders import search_path
+from graphkit.datasets.store.registry import DatasetCard, find_card
 
 __all__ = ["gin_folds"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch_geometric.data import Data, InMemoryDataset
 
-from graphkit.datasets.errors import DamagedDataError
-from graphkit.datasets.in_place import InPlace
+from graphkit.datasets.store.errors import DamagedDataError
+from graphkit.datasets.store.in_place import InPlace
 
 __all__ = ["ModelNet10Points"]
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset, download_url, extract_zip
 from torch_geometric.utils import index_to_mask, to_undirected
 
-from graphkit.datasets.errors import DamagedDataError
-from graphkit.datasets.in_place import InPlace
+from graphkit.datasets.store.errors import DamagedDataError
+from graphkit.datasets.store.in_place import InPlace
 
 __all__ = ["OGBNArxiv"]
 

@@ -12,8 +12,8 @@ import torch
 from torch_geometric.data import Data, InMemoryDataset, download_url
 from torch_geometric.utils import from_smiles
 
-from graphkit.datasets.errors import DamagedDataError
-from graphkit.datasets.in_place import InPlace
+from graphkit.datasets.store.errors import DamagedDataError
+from graphkit.datasets.store.in_place import InPlace
 
 __all__ = ["Tox21"]
 

@@ -7,7 +7,6 @@ from graphkit.metrics.attribution import (
     pointing_game,
 )
 from graphkit.metrics.classification import accuracy, micro_f1
-from graphkit.metrics.consistency_score import consistency_score
 from graphkit.metrics.continual import (
     average_forgetting,
     average_performance,
@@ -15,7 +14,8 @@ from graphkit.metrics.continual import (
     forward_transfer,
 )
 from graphkit.metrics.evaluator import Evaluator
-from graphkit.metrics.factor_ged import FactorGED, factor_ged
+from graphkit.metrics.factor_consistency import consistency_score
+from graphkit.metrics.factor_edit_distance import FactorGED, factor_ged
 from graphkit.metrics.ranking import (
     kendall,
     mean_reciprocal_rank,

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import MLP, GINEConv, global_add_pool
 
-from graphkit.nn.scene_batch import SceneBatch
+from graphkit.data.scene_batch import SceneBatch
 
 __all__ = ["two_sample_accuracy"]
 

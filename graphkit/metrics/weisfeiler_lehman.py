@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphkit.nn.scene_batch import SceneBatch
+from graphkit.data.scene_batch import SceneBatch
 
 __all__ = ["wl_features", "wl_mmd"]
 

@@ -1,10 +1,9 @@
 """Drop-in layers and whole models."""
 
+from graphkit.data.skeleton_graph import SkeletonGraph
 from graphkit.nn.conv import DisenConv, FactorConv, FusedGATConv, SPAGANConv, TripleConv
 from graphkit.nn.factor_balance import FactorBalance
 from graphkit.nn.factor_discriminator import FactorDiscriminator
-from graphkit.nn.global_graph_discriminator import GlobalGraphDiscriminator
-from graphkit.nn.local_triple_discriminator import LocalTripleDiscriminator
 from graphkit.nn.models import (
     CTRGCN,
     DGCNN,
@@ -18,9 +17,10 @@ from graphkit.nn.models import (
 )
 from graphkit.nn.neighbours import NearestNeighbours, nearest_neighbours
 from graphkit.nn.path_sampler import PathLoader, PathSampler
-from graphkit.nn.scene_training import EnrichmentTask, SceneAdversary
-from graphkit.nn.skeleton_graph import SkeletonGraph
-from graphkit.nn.st_inception_block import STInceptionBlock
+from graphkit.nn.scenes.global_graph_discriminator import GlobalGraphDiscriminator
+from graphkit.nn.scenes.local_triple_discriminator import LocalTripleDiscriminator
+from graphkit.nn.scenes.training import EnrichmentTask, SceneAdversary
+from graphkit.nn.skeletons.st_inception_block import STInceptionBlock
 
 __all__ = [
     "CTRGCN",

@@ -6,13 +6,13 @@ dimension. Importing this package compiles nothing.
 
 from graphkit.ops.attention import gat_attention
 from graphkit.ops.backends import active_backend, backend
-from graphkit.ops.gather import gather
-from graphkit.ops.memo import clear_cache
-from graphkit.ops.sddmm import sddmm
+from graphkit.ops.edge_gather import gather
+from graphkit.ops.edge_products import sddmm
+from graphkit.ops.layout.memo import clear_cache
+from graphkit.ops.paths.shortest_paths import PathIndex, shortest_paths
 from graphkit.ops.segment import segment_reduce
-from graphkit.ops.shortest_paths import PathIndex, shortest_paths
 from graphkit.ops.softmax import edge_softmax, segment_softmax
-from graphkit.ops.spmm import spmm
+from graphkit.ops.weighted_sum import spmm
 
 __all__ = [
     "PathIndex",

@@ -8,7 +8,8 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from graphkit.ops import checks, primitives_attention
+from graphkit.ops import checks
+from graphkit.ops.autograd import attention
 from graphkit.ops.backends import active_backend
 from graphkit.ops.dropout import draw_seed
 
@@ -111,9 +112,9 @@ def gat_attention(
     if not batched:
         values = [None if value is None else value.unsqueeze(0) for value in values]
     seed = draw_seed(x.device) if dropout > 0 else index.new_zeros(1, dtype=torch.int64)
-    call: Any = primitives_attention.gat_forward
+    call: Any = attention.gat_forward
     if return_weights:
-        call = primitives_attention.composed
+        call = attention.composed
     out, weight = call(index, *values, seed, negative_slope, dropout, active_backend())
     if not batched:
         out, weight = out.squeeze(0), weight.squeeze(0)

@@ -13,10 +13,10 @@ from torch import Tensor
 
 BACKENDS: dict[str, tuple[str, str | None]] = {
     "reference": ("graphkit.ops.reference", None),
-    "numba": ("graphkit.ops.numba_backend", "numba"),
+    "numba": ("graphkit.ops.cpu.backend", "numba"),
     "torch": ("graphkit.ops.torch_backend", None),
     "torch_scatter": ("graphkit.ops.scatter_backend", "torch_scatter"),
-    "triton": ("graphkit.ops.triton_backend", "triton"),
+    "triton": ("graphkit.ops.cuda.backend", "triton"),
 }
 _EXTRAS = {"torch_scatter": "scatter", "triton": "triton"}
 _ENVIRONMENT = "GRAPHKIT_BACKEND"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
-from graphkit.ops.adopt import adopt
+from graphkit.ops.layout.adopt import adopt
 
 
 def as_edge_index(edge_index: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from graphkit.ops.dropout import keep_scale
-from graphkit.ops.layout import Graph, Rows
+from graphkit.ops.layout.rows import Graph, Rows
 
 Products: TypeAlias = tuple[Callable[..., Tensor], Callable[..., Tensor]]
 

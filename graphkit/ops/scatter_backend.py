@@ -9,7 +9,7 @@ import torch_scatter
 from torch import Tensor
 
 from graphkit.ops import reference
-from graphkit.ops.layout import Graph, Rows
+from graphkit.ops.layout.rows import Graph, Rows
 from graphkit.ops.reference import segment_lse, softmax, softmax_backward, widened
 from graphkit.ops.torch_backend import sddmm, slices
 

@@ -6,7 +6,8 @@ from typing import Literal, overload
 
 from torch import Tensor
 
-from graphkit.ops import checks, primitives, primitives_softmax
+from graphkit.ops import checks
+from graphkit.ops.autograd import softmax, sums
 from graphkit.ops.backends import active_backend
 from graphkit.ops.reference import wide_dtype
 
@@ -77,11 +78,11 @@ def segment_reduce(
     shape = (num_segments, *x.shape[1:])
     where = (index, -1, batch, num_segments, active_backend())
     if reduce == "max":
-        value, arg = primitives_softmax.segment_max(*where)
+        value, arg = softmax.segment_max(*where)
         return (value.view(shape), arg.view(shape)) if return_arg else value.view(shape)
     if reduce == "logsumexp":
-        return primitives_softmax.segment_lse(*where).view(shape)
-    total = primitives.segment_sum(*where)
+        return softmax.segment_lse(*where).view(shape)
+    total = sums.segment_sum(*where)
     if reduce == "mean":
         total = total / _counts(index, batch, num_segments)
     return total.view(shape)
@@ -90,5 +91,5 @@ def segment_reduce(
 def _counts(index: Tensor, batch: Tensor, num_segments: int) -> Tensor:
     """The size of each group, at least 1, ``[1, G, 1]``."""
     ones = batch.new_ones(1, index.numel(), 1, dtype=wide_dtype(batch.dtype))
-    counts = primitives.segment_sum(index, -1, ones, num_segments, active_backend())
+    counts = sums.segment_sum(index, -1, ones, num_segments, active_backend())
     return counts.clamp(min=1).to(batch.dtype)

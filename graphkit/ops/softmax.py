@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from graphkit.ops import checks, primitives_softmax
+from graphkit.ops import checks
+from graphkit.ops.autograd import softmax
 from graphkit.ops.backends import active_backend
 
 
@@ -50,7 +51,7 @@ def edge_softmax(edge_index: Tensor, score: Tensor, num_nodes: int | None = None
         num_nodes = int(index[1].max()) + 1 if index.size(1) else 0
     checks.check_count(num_nodes, "num_nodes")
     batch = score if score.dim() == 3 else score.reshape(1, index.size(1), _heads(score))
-    alpha = primitives_softmax.softmax(index, 1, batch, num_nodes, active_backend())
+    alpha = softmax.softmax(index, 1, batch, num_nodes, active_backend())
     return alpha.view(score.shape)
 
 
@@ -86,7 +87,7 @@ def segment_softmax(score: Tensor, index: Tensor, num_segments: int) -> Tensor:
     """
     index = checks.as_index(index)
     batch = checks.as_entries(score, "score", index, num_segments)
-    alpha = primitives_softmax.softmax(index, -1, batch, num_segments, active_backend())
+    alpha = softmax.softmax(index, -1, batch, num_segments, active_backend())
     return alpha.view(score.shape)
 
 

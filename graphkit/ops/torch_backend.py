@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graphkit.ops import reference
-from graphkit.ops.layout import Graph
+from graphkit.ops.layout.rows import Graph
 from graphkit.ops.reference import (
     segment_lse,
     segment_max,

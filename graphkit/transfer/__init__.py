@@ -1,6 +1,6 @@
 """Transferability: which model, and which layer of it, to start from, and what models look at."""
 
-from graphkit.transfer.attribute import attribute
+from graphkit.transfer.attribution import attribute
 from graphkit.transfer.attribution_graph import AttributionGraph
 from graphkit.transfer.baselines import cka, h_score, leep, log_me, rsa
 from graphkit.transfer.depara import (

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit import catalog
-from graphkit.transfer.attribute import Target, attribute, graph_output, output_of
-from graphkit.transfer.frozen import frozen
+from graphkit.modes import frozen
+from graphkit.transfer.attribution import Target, attribute, graph_output, output_of
 
 __all__ = ["AttributionGraph"]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from graphkit import catalog
-from graphkit.transfer.similarity import edge_vector, ranks
+from graphkit.transfer.model_cosines import edge_vector, ranks
 
 __all__ = ["cka", "h_score", "leep", "log_me", "rsa"]
 

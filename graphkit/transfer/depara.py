@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphkit.transfer.attribute import Target
+from graphkit.transfer.attribution import Target
 from graphkit.transfer.attribution_graph import AttributionGraph
-from graphkit.transfer.similarity import edge_vector, node_cosines, ranks, zero_maps
+from graphkit.transfer.model_cosines import edge_vector, node_cosines, ranks, zero_maps
 
 __all__ = [
     "Ranked",

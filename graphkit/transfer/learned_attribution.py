@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit import catalog
-from graphkit.transfer.frozen import frozen
+from graphkit.modes import frozen
 from graphkit.transfer.nonlinearities import Function, Nonlinearities, Rule
 
 __all__ = ["LearnedAttribution"]

@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from graphkit import catalog
 from graphkit.transfer.attribution_graph import AttributionGraph
 from graphkit.transfer.depara import combine
-from graphkit.transfer.similarity import Rows, edge_vector, node_cosines, ranks, zero_maps
+from graphkit.transfer.model_cosines import Rows, edge_vector, node_cosines, ranks, zero_maps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,17 +1,17 @@
 """Transforms of PyG data objects."""
 
 from graphkit.transforms.add_shortest_paths import AddShortestPaths, paths_of
-from graphkit.transforms.skeleton_base import SkeletonTransform
-from graphkit.transforms.skeleton_frames import (
+from graphkit.transforms.skeletons.base import SkeletonTransform
+from graphkit.transforms.skeletons.frames import (
     PadByRepetition,
     UniformSampleFrames,
     repeated_frames,
     uniform_frames,
 )
-from graphkit.transforms.skeleton_fusion import fuse_scores
-from graphkit.transforms.skeleton_normalize import SkeletonNormalize
-from graphkit.transforms.skeleton_rotation import RandomSkeletonRotation
-from graphkit.transforms.skeleton_streams import STREAMS, SkeletonStream
+from graphkit.transforms.skeletons.fusion import fuse_scores
+from graphkit.transforms.skeletons.normalize import SkeletonNormalize
+from graphkit.transforms.skeletons.rotation import RandomSkeletonRotation
+from graphkit.transforms.skeletons.streams import STREAMS, SkeletonStream
 
 __all__ = [
     "STREAMS",

@@ -1,30 +1,30 @@
 """Image, video and audio methods themselves; torch only, no PyG."""
 
-from graphkit.vision.class_regularization import (
-    ClassRegularization,
-    EpisodeTask,
-    draw_episode,
-    meta_shift,
-)
-from graphkit.vision.density import gaussian_rows, render_density
-from graphkit.vision.density_net import DensityNet, density_loss
-from graphkit.vision.gtan import GTAN
-from graphkit.vision.gtan_loss import GTANLoss
-from graphkit.vision.impression_space import ImpressionSpace
-from graphkit.vision.layout import boxes_to_layout, masks_to_layout
-from graphkit.vision.layout_to_image import LayoutToImage
-from graphkit.vision.patch_reordering import PatchReorder, PatchReorderCNN
-from graphkit.vision.scene_layout import SceneLayout
-from graphkit.vision.scene_to_image import SceneToImage, scene_image_loss
-from graphkit.vision.temporal_segments import (
+from graphkit.train.tensor_task import TensorTask
+from graphkit.vision.actions.gtan import GTAN
+from graphkit.vision.actions.gtan_loss import GTANLoss
+from graphkit.vision.actions.segments import (
     decode,
     encode,
     group_kernels,
     segment_iou,
     temporal_nms,
 )
-from graphkit.vision.tensor_task import TensorTask
-from graphkit.vision.tracking_by_counting import TrackingByCounting
+from graphkit.vision.class_regularization import (
+    ClassRegularization,
+    EpisodeTask,
+    draw_episode,
+    meta_shift,
+)
+from graphkit.vision.impression_space import ImpressionSpace
+from graphkit.vision.patch_reordering import PatchReorder, PatchReorderCNN
+from graphkit.vision.scenes.layout import boxes_to_layout, masks_to_layout
+from graphkit.vision.scenes.layout_to_image import LayoutToImage
+from graphkit.vision.scenes.scene_layout import SceneLayout
+from graphkit.vision.scenes.scene_to_image import SceneToImage, scene_image_loss
+from graphkit.vision.tracking.density import gaussian_rows, render_density
+from graphkit.vision.tracking.density_net import DensityNet, density_loss
+from graphkit.vision.tracking.tracking_by_counting import TrackingByCounting
 from graphkit.vision.udor import UDOR, fuzzy_loss, udor_loss
 from graphkit.vision.udor_anchor import (
     anchor_clusters,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import common_features
 
 TRAIN = {"epochs": 1, "lr": 0.003, "monitor": None}

@@ -9,10 +9,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch_geometric.data import Data
 
-from benchmarks import recipe as recipes
-from benchmarks.fitting import Fitter
-from benchmarks.models import build
+from benchmarks.harness import recipe as recipes
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import continual, continual_labels
+from benchmarks.rivals.nodes import build
 from graphkit.continual import TWP
 from graphkit.datasets import LabelSequence
 from graphkit.train import seed_everything

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import distillation_sweep, recipe
-from benchmarks.fitting import Fitter
+from benchmarks.harness import recipe
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import distillation
 from benchmarks.speed import distill as speed
+from benchmarks.studies import distillation_sweep
 from graphkit.datasets import find_card
 from tests.datasets.files import write_ppi
 
@@ -78,7 +79,7 @@ def test_point_sets_look_at_the_test_part_once(
     data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = replace(find_card("ModelNet10Points"), checked=False)
-    monkeypatch.setattr("graphkit.datasets.loading.find_card", lambda _: card)
+    monkeypatch.setattr("graphkit.datasets.store.loading.find_card", lambda _: card)
     generator = np.random.default_rng(0)
     voxels = (generator.random((60, 30, 30, 30)) < 0.01).astype(np.int32)
     labels = np.arange(60) % 3

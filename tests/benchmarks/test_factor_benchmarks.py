@@ -3,8 +3,8 @@ import pickle
 import pytest
 import torch
 
-from benchmarks import recipe
-from benchmarks.fitting import Fitter
+from benchmarks.harness import recipe
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import factor_benchmarks
 from graphkit.datasets import MissingDataError
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from benchmarks.fitting import Fitter
-from benchmarks.models import build
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import factor_classification, factor_graphs, graph_classification
 from benchmarks.protocols.factor_graphs import FactorTask, judge, run, usage
+from benchmarks.rivals.nodes import build
 from benchmarks.speed import factor as speed
 from graphkit.datasets import SyntheticFactorGraphs
 from graphkit.nn import FactorConv

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from benchmarks import action_frames
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
+from benchmarks.problems import action_frames
 from benchmarks.protocols import temporal_actions, track_association
 from graphkit.adapters import TrackGraphAdapter
 from graphkit.datasets import ActionVideo

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import graft_lattice, network_grafting
 from graphkit.adapters import lattice_edges
 

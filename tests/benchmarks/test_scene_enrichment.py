@@ -9,9 +9,9 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks.cli import app
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import scene_enrichment
-from benchmarks.scene_baselines import (
+from benchmarks.rivals.scenes import (
     CooccurrencePrior,
     FrequencyPrior,
     NearestNeighbour,
@@ -19,8 +19,8 @@ from benchmarks.scene_baselines import (
 )
 from benchmarks.speed import scenes as speed
 from graphkit.datasets import SceneBatch, SyntheticScenes, find_card
-from tests.datasets.scene_files import VG_LIMITS, write_visual_genome
-from tests.nn.scenes import OBJECTS, PREDICATES, scene, some_scenes
+from tests.datasets.scenes.scene_files import VG_LIMITS, write_visual_genome
+from tests.nn.scenes.problems import OBJECTS, PREDICATES, scene, some_scenes
 
 TRAIN = {"epochs": 1, "lr": 0.01}
 SMALL = {"hidden_channels": 12, "triple_channels": 12, "num_layers": 1}

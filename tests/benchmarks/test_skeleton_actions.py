@@ -10,14 +10,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmarks import recipe
 from benchmarks.cli import app
-from benchmarks.fitting import Fitter
+from benchmarks.harness import recipe
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import skeleton_actions
 from graphkit.datasets import find_card
 from graphkit.train import accuracy
 from graphkit.transforms import fuse_scores
-from tests.datasets.ntu_files import write_ntu
+from tests.datasets.skeletons.ntu_files import write_ntu
 
 SMALL = {"name": "STIGCN", "hidden_channels": 8, "num_layers": [1, 1], "dropout": 0.0}
 TRAIN = {"epochs": 8, "lr": 0.02, "optimizer": "AdamW", "monitor": None}

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from benchmarks import tracking_baselines as baselines
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import tracking
+from benchmarks.rivals import tracking as baselines
 
 TRUTH_FRAME = torch.arange(9).repeat(2)
 TRUTH_NAME = torch.arange(2).repeat_interleave(9)

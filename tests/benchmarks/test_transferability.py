@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.canvas import canvas
-from benchmarks.fitting import Fitter
+from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.canvas import canvas
 from benchmarks.protocols import (
     layer_selection,
     learned_attribution,

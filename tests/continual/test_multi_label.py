@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphkit.continual import EWC, GEM, MAS, TWP, FineTune, JointTrain, LwF, Strategy
-from graphkit.continual.structure import structure
+from graphkit.continual.loss_structure import structure
 from graphkit.datasets import LabelSequence, masked_bce
 from tests.continual.problems import backbone, wander
 

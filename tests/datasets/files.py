@@ -13,7 +13,7 @@ from graphkit.datasets import DatasetCard
 TINY = DatasetCard(
     name="TINY",
     about="three small graphs",
-    loader="graphkit.datasets.in_place:TUDataset",
+    loader="graphkit.datasets.store.in_place:TUDataset",
     folder="TUDataset/TINY",
     files=tuple(
         f"raw/TINY_{part}.txt" for part in ("A", "graph_indicator", "graph_labels", "node_labels")

@@ -26,20 +26,20 @@ def test_compiles_in_one_graph_with_gradients(name):
 
 @pytest.mark.parametrize("name", ["spmm", "sddmm", "segment_softmax", "gat_attention_edges"])
 def test_custom_ops_keep_pytorchs_rules(name):
-    from graphkit.ops import primitives, primitives_attention, primitives_softmax
+    from graphkit.ops.autograd import attention, softmax, sums
 
     edge_index, size, inputs = make_inputs(CASES[name], "bipartite", "H3C5")
     batched = [value.detach().unsqueeze(0).requires_grad_() for value in inputs]
     seed = torch.zeros(1, dtype=torch.int64)
     calls = {
-        "spmm": (primitives.spmm, (edge_index, *batched, size, False, "numba")),
-        "sddmm": (primitives.sddmm, (edge_index, *batched, "numba")),
+        "spmm": (sums.spmm, (edge_index, *batched, size, False, "numba")),
+        "sddmm": (sums.sddmm, (edge_index, *batched, "numba")),
         "segment_softmax": (
-            primitives_softmax.softmax,
+            softmax.softmax,
             (edge_index, 1, *batched, size, "numba"),
         ),
         "gat_attention_edges": (
-            primitives_attention.gat_forward,
+            attention.gat_forward,
             (edge_index, *batched, seed, 0.2, 0.0, "numba"),
         ),
     }
@@ -51,14 +51,14 @@ def test_custom_ops_keep_pytorchs_rules(name):
 
 
 def test_a_compiled_layer_reuses_its_layout():
-    from graphkit.ops import layout
+    from graphkit.ops.layout import rows
 
     edge_index, x = torch.randint(0, 9, (2, 30)), torch.randn(9, 4, requires_grad=True)
     torch._dynamo.reset()
     compiled = torch.compile(lambda e, v: ops.spmm(e, None, v), fullgraph=True, backend="aot_eager")
     compiled(edge_index, x).sum().backward()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "sort_rows", lambda *_: pytest.fail("sorted again"))
+        patch.setattr(rows, "sort_rows", lambda *_: pytest.fail("sorted again"))
         compiled(edge_index, x).sum().backward()
 
 

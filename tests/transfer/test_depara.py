@@ -16,7 +16,7 @@ from graphkit.transfer import (
     rank_layers,
     rank_models,
 )
-from graphkit.transfer.similarity import edge_vector, node_cosines, ranks
+from graphkit.transfer.model_cosines import edge_vector, node_cosines, ranks
 
 
 def graph(seed: int = 0, probes: int = 12) -> AttributionGraph:

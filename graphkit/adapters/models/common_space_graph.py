@@ -11,8 +11,8 @@ from torch_geometric.data import HeteroData
 
 from graphkit.adapters.builders import knn_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
-from graphkit.distill.common_features import CommonFeatureLearning
-from graphkit.distill.multi_kernel import multi_kernel, unit_rows
+from graphkit.distill.amalgamation.common_features import CommonFeatureLearning
+from graphkit.distill.losses.multi_kernel import multi_kernel, unit_rows
 
 __all__ = ["CommonSpaceGraphAdapter"]
 

@@ -15,7 +15,7 @@ from torch_geometric.utils import to_networkx
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.compress.block_net import beside
 from graphkit.compress.netgraft import NetGraft
-from graphkit.transfer.frozen import frozen
+from graphkit.modes import frozen
 
 __all__ = ["GraftLatticeAdapter", "graft_order"]
 

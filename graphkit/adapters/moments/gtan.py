@@ -7,8 +7,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
-from graphkit.vision.gtan import Proposals
-from graphkit.vision.temporal_segments import segment_iou
+from graphkit.vision.actions.gtan import Proposals
+from graphkit.vision.actions.segments import segment_iou
 
 __all__ = ["ProposalGraphAdapter"]
 
@@ -38,8 +38,8 @@ class ProposalGraphAdapter(GraphAdapter):
             proposals are linked. (default: :obj:`0.75`)
 
     Shapes:
-        - **input:** :class:`~graphkit.vision.gtan.Proposals` of one video; actions' segments
-          :math:`(K, 2)` and numbers :math:`(K)` if known
+        - **input:** :class:`~graphkit.vision.actions.gtan.Proposals` of one video; actions'
+          segments :math:`(K, 2)` and numbers :math:`(K)` if known
         - **output:** ``x`` :math:`(N, F + C + 6)`: pooled feature, scores of the actions, centre,
           width, deviation, level, foreseen overlap, score of background; ``edge_attr``
           :math:`(E, 6)`: tIoU, distance in widths, logarithm of the widths' ratio, and whether

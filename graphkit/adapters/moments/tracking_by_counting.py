@@ -8,7 +8,7 @@ from torch_geometric.data import Data, HeteroData
 
 from graphkit.adapters.builders import complete_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
-from graphkit.vision.tracking_by_counting import TrackingSolution
+from graphkit.vision.tracking.tracking_by_counting import TrackingSolution
 
 __all__ = ["TrackGraphAdapter", "TrackingAdapter"]
 
@@ -30,7 +30,7 @@ class TrackingAdapter(GraphAdapter):
             (default: :obj:`5`)
 
     Shapes:
-        - **input:** a :class:`~graphkit.vision.tracking_by_counting.TrackingSolution`
+        - **input:** a :class:`~graphkit.vision.tracking.tracking_by_counting.TrackingSolution`
         - **output:** ``candidate.x`` :math:`(N, 5 + P^2)`: density, relaxed choice, row, column
           and frame as shares of the video, density patch; ``window.x`` :math:`(W, 3)`: counted
           objects, area in cells, frame; ``edge_attr`` of ``moves_to`` :math:`(E, 4)`: step in

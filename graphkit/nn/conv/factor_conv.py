@@ -11,10 +11,10 @@ from torch_geometric.nn import Linear, MessagePassing
 
 from graphkit import ops
 from graphkit.catalog import method
-from graphkit.ops import primitives
+from graphkit.ops.autograd import sums
 from graphkit.ops.backends import active_backend
 from graphkit.ops.checks import as_edge_index
-from graphkit.ops.layout import Rows
+from graphkit.ops.layout.rows import Rows
 
 Norm = Literal["sym", "source", "none"]
 
@@ -186,8 +186,8 @@ class FactorConv(MessagePassing):
         source, target = ends.split(self.num_factors, dim=-1)
         if self.gate_bias is not None:
             target = target + self.slope * self.gate_bias
-        score = primitives.gather(edges, 0, source, active_backend())
-        score = score + primitives.gather(edges, 1, target, active_backend())
+        score = sums.gather(edges, 0, source, active_backend())
+        score = score + sums.gather(edges, 1, target, active_backend())
         return score if h.dim() == 3 else score.squeeze(0)
 
     def sum_factors(self, h: Tensor, edge_index: Tensor, gate: Tensor) -> Tensor:
@@ -234,7 +234,7 @@ def in_degree(edge_index: Tensor, num_nodes: int) -> Tensor:
 
     def count() -> Tensor:
         ones = torch.ones(1, edge_index.size(1), 1, device=edge_index.device)
-        return primitives.segment_sum(edge_index, 1, ones, num_nodes, active_backend()).view(-1)
+        return sums.segment_sum(edge_index, 1, ones, num_nodes, active_backend()).view(-1)
 
     if torch.compiler.is_compiling():
         return count()

@@ -12,7 +12,7 @@ from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor, remove
 from graphkit import ops
 from graphkit.catalog import method
 from graphkit.ops.checks import as_edge_index
-from graphkit.ops.memo import remember
+from graphkit.ops.layout.memo import remember
 
 
 @method(

@@ -16,7 +16,7 @@ from graphkit import ops
 from graphkit.catalog import method
 from graphkit.nn.head_linear import HeadLinear, draw
 from graphkit.ops.checks import as_edge_index
-from graphkit.ops.memo import remember
+from graphkit.ops.layout.memo import remember
 
 Paths = Mapping[int, Tensor]
 

@@ -10,10 +10,10 @@ from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import Linear, MessagePassing
 
 from graphkit.catalog import method
-from graphkit.ops import primitives
+from graphkit.ops.autograd import sums
 from graphkit.ops.backends import active_backend
 from graphkit.ops.checks import as_edge_index
-from graphkit.ops.memo import remember
+from graphkit.ops.layout.memo import remember
 
 
 @method(
@@ -140,8 +140,8 @@ class TripleConv(MessagePassing):
         rows = x if x.dim() == 3 else x.unsqueeze(0)
         links = edge_attr if edge_attr.dim() == 3 else edge_attr.unsqueeze(0)
         backend = active_backend()
-        first = primitives.gather(edges, 0, self.lin_subject(rows), backend)
-        first = first + primitives.gather(edges, 1, self.lin_object(rows), backend)
+        first = sums.gather(edges, 0, self.lin_subject(rows), backend)
+        first = first + sums.gather(edges, 1, self.lin_object(rows), backend)
         triples = self.lin_triple((first + self.lin_predicate(links)).relu()).relu()
         width = [self.hidden_channels, self.out_channels, self.hidden_channels]
         as_subject, predicates, as_object = triples.split(width, dim=-1)
@@ -157,8 +157,8 @@ class TripleConv(MessagePassing):
             pooled = self.propagate(edges, size=size, vector=as_object)
             pooled = pooled + self.propagate(edges.flip(0), size=size, vector=as_subject)
         else:
-            pooled = primitives.segment_sum(edges, 0, as_subject, num_nodes, backend)
-            pooled = pooled + primitives.segment_sum(edges, 1, as_object, num_nodes, backend)
+            pooled = sums.segment_sum(edges, 0, as_subject, num_nodes, backend)
+            pooled = pooled + sums.segment_sum(edges, 1, as_object, num_nodes, backend)
         if self.pooling == "mean":
             pooled = pooled / mentions(edges, num_nodes).to(pooled.dtype)
         return pooled
@@ -205,9 +205,7 @@ def mentions(edges: Tensor, num_nodes: int) -> Tensor:
 
     def count() -> Tensor:
         ones = torch.ones(1, edges.size(1), 1, device=edges.device)
-        ends = [
-            primitives.segment_sum(edges, row, ones, num_nodes, active_backend()) for row in (0, 1)
-        ]
+        ends = [sums.segment_sum(edges, row, ones, num_nodes, active_backend()) for row in (0, 1)]
         return (ends[0] + ends[1])[0].clamp(min=1)
 
     if torch.compiler.is_compiling():

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import method
-from graphkit.nn.frame_branches import FrameBranches
-from graphkit.nn.joint_conv import ConvNorm, FrameConv
-from graphkit.nn.joint_mixing import JointMixing
-from graphkit.nn.skeleton_graph import SkeletonGraph
-from graphkit.nn.skeleton_model import SkeletonModel
+from graphkit.data.skeleton_graph import SkeletonGraph
+from graphkit.nn.skeletons.frame_branches import FrameBranches
+from graphkit.nn.skeletons.joint_conv import ConvNorm, FrameConv
+from graphkit.nn.skeletons.joint_mixing import JointMixing
+from graphkit.nn.skeletons.model import SkeletonModel
 
 __all__ = ["CTRGCN", "CTRGCNBlock"]
 

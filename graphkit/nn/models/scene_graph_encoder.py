@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method
+from graphkit.data.scene_batch import SceneBatch
 from graphkit.nn.conv.triple_conv import TripleConv
-from graphkit.nn.scene_batch import SceneBatch
 
 
 class EncodedScenes(NamedTuple):

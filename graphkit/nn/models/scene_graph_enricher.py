@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 
 from graphkit.catalog import method
+from graphkit.data.scene_batch import KnockOut, SceneBatch
 from graphkit.nn.models.scene_graph_encoder import SceneGraphEncoder
-from graphkit.nn.scene_batch import KnockOut, SceneBatch
 from graphkit.nn.straight_through import gumbel, straight_through
 
 

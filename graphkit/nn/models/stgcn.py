@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method
-from graphkit.nn.joint_conv import ConvNorm, FrameConv, join, split
-from graphkit.nn.joint_mixing import JointMixing
-from graphkit.nn.skeleton_graph import SkeletonGraph
-from graphkit.nn.skeleton_model import SkeletonModel
+from graphkit.data.skeleton_graph import SkeletonGraph
+from graphkit.nn.skeletons.joint_conv import ConvNorm, FrameConv, join, split
+from graphkit.nn.skeletons.joint_mixing import JointMixing
+from graphkit.nn.skeletons.model import SkeletonModel
 
 __all__ = ["STGCN", "STGCNBlock"]
 

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.catalog import method
-from graphkit.nn.skeleton_graph import SkeletonGraph
-from graphkit.nn.skeleton_model import SkeletonModel
-from graphkit.nn.st_inception_block import Poly, STInceptionBlock
+from graphkit.data.skeleton_graph import SkeletonGraph
+from graphkit.nn.skeletons.model import SkeletonModel
+from graphkit.nn.skeletons.st_inception_block import Poly, STInceptionBlock
 
 __all__ = ["STIGCN"]
 

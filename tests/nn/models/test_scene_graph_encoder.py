@@ -4,7 +4,7 @@ import torch
 from graphkit.datasets import SceneBatch
 from graphkit.nn import SceneGraphEncoder
 from graphkit.testing.asserts import assert_close
-from tests.nn.scenes import OBJECTS, PREDICATES, SMALL, scene, some_scenes, union
+from tests.nn.scenes.problems import OBJECTS, PREDICATES, SMALL, scene, some_scenes, union
 
 
 def make(**options):

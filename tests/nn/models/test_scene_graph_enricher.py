@@ -8,7 +8,7 @@ from graphkit.datasets import SceneBatch
 from graphkit.nn import SceneGraphEnricher
 from graphkit.nn.models.scene_graph_enricher import joined, likely_links
 from graphkit.testing.asserts import assert_close
-from tests.nn.scenes import OBJECTS, PREDICATES, enricher, scene, some_scenes, union
+from tests.nn.scenes.problems import OBJECTS, PREDICATES, enricher, scene, some_scenes, union
 
 
 def contains(richer, data):

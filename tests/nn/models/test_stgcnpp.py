@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from graphkit.nn import SkeletonGraph, STGCNpp
-from graphkit.nn.frame_branches import FrameBranches
 from graphkit.nn.models.stgcnpp import STGCNppBlock
+from graphkit.nn.skeletons.frame_branches import FrameBranches
 from graphkit.testing import assert_close
 from tests.nn.models.skeletons import SkeletonModelSuite, wake
 

@@ -1,0 +1,204 @@
+"""Runs recipes: seed after seed, resumable, with progress."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from benchmarks.harness.environment import environment, peak_memory_mb, reset_peak_memory
+from benchmarks.harness.fingerprint import code_fingerprint
+from benchmarks.harness.fitting import Fitter
+from benchmarks.harness.progress import Display, EpochWatch
+from benchmarks.harness.recipe import Recipe
+from benchmarks.rivals.nodes import BASELINES
+from graphkit.datasets import dataset_cards
+from graphkit.files import replacing
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+ROOMS = ("continual", "datasets", "distill", "nn", "transfer", "vision")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file whole or not at all."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+@dataclass
+class Options:
+    """What the command line says about a run.
+
+    Args:
+        seeds (int, optional): Number of seeds; :obj:`None` takes the recipe's own.
+        out (Path): Folder of states, results and plots.
+        resume (bool): Continue what an earlier, killed command left in ``out``.
+        fabric (Fabric, optional): The processes that share the work; else just this one.
+    """
+
+    seeds: int | None = None
+    out: Path = Path("runs")
+    resume: bool = False
+    fabric: Fabric | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.fabric is None or self.fabric.is_global_zero
+
+    def barrier(self) -> None:
+        """Waits for the other processes."""
+        if self.fabric is not None:
+            self.fabric.barrier()
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Identifies the settings of a recipe."""
+    text = json.dumps([recipe.protocol, recipe.sections], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def names_in(value: Any) -> Iterator[str]:
+    """What a recipe's sections call by ``name``: models, strategies, data sets."""
+    if isinstance(value, dict):
+        if isinstance(value.get("name"), str):
+            yield value["name"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from names_in(item)
+
+
+def code_of(recipe: Recipe) -> str:
+    """Identifies the code that a recipe runs: protocol, training loop, and all it names."""
+    roots = [
+        (f"benchmarks.protocols.{recipe.protocol}", ""),
+        ("benchmarks.harness.fitting", "Fitter"),
+    ]
+    cards = {card.name: card for card in dataset_cards()}
+    packages = [importlib.import_module(f"graphkit.{room}") for room in ROOMS]
+    for name in names_in(recipe.sections):
+        if name in BASELINES:
+            roots.append(("benchmarks.rivals.nodes", name))
+        if name in cards:
+            module, _, cls = cards[name].loader.partition(":")
+            roots.append((module, cls))
+        roots += [(room.__name__, name) for room in packages if name in room.__all__]
+    return code_fingerprint(roots)
+
+
+def state_folder(recipe: Recipe, options: Options) -> Path:
+    """Where a run of this recipe keeps finished seeds and checkpoints."""
+    folder = options.out / "state" / recipe.name
+    mark = folder / "settings"
+    if options.resume and mark.exists() and mark.read_text() != fingerprint(recipe):
+        raise ValueError(
+            f"'{folder}' holds a run of '{recipe.name}' with other settings; "
+            "give the same --set options, another --out, or leave out --resume"
+        )
+    if options.leads:
+        if not options.resume and folder.exists():
+            shutil.rmtree(folder)
+        write_text(mark, fingerprint(recipe))
+    options.barrier()
+    return folder
+
+
+def run_seed(
+    recipe: Recipe, seed: int, folder: Path, options: Options, display: Display
+) -> dict[str, Any]:
+    """One seed of a recipe; a seed finished earlier is read back when resuming."""
+    done = folder / f"seed-{seed}.json"
+    if options.resume and done.exists():
+        return json.loads(done.read_text())
+    started = time.perf_counter()
+    fit = Fitter(
+        recipe.sections.get("train", {}),
+        seed,
+        options.fabric,
+        folder / f"seed-{seed}",
+        options.resume,
+        (EpochWatch(display),),
+    )
+    metrics = recipe.module.run(**recipe.sections, seed=seed, fit=fit)
+    outcome = {
+        "metrics": metrics,
+        "seconds": time.perf_counter() - started,
+        "parameters": fit.parameters,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    if options.leads:
+        write_text(done, json.dumps(outcome))
+        shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
+    options.barrier()
+    return outcome
+
+
+def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, Any]:
+    """All seeds of a recipe, as one entry of the results."""
+    seeds = list(range(options.seeds or recipe.seeds))
+    folder, code = state_folder(recipe, options), code_of(recipe)
+    reset_peak_memory()
+    outcomes = []
+    for seed in seeds:
+        display.start_seed(recipe.name, seed)
+        outcome = run_seed(recipe, seed, folder, options, display)
+        outcomes.append(outcome)
+        display.end_seed(recipe.name, seed, outcome["metrics"].get(recipe.module.MAIN))
+    return {
+        "recipe": recipe.name,
+        "metrics": {
+            name: spread([o["metrics"][name] for o in outcomes]) for name in outcomes[0]["metrics"]
+        },
+        "main": recipe.module.MAIN,
+        "seeds": seeds,
+        "seconds": sum(o["seconds"] for o in outcomes),
+        "peak_memory_mb": max(o["peak_memory_mb"] for o in outcomes),
+        "parameters": max(o["parameters"] for o in outcomes),
+        "settings": fingerprint(recipe),
+        "code": code,
+        "environment": environment(),
+    }
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation and the values."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return {"mean": statistics.fmean(values), "std": deviation, "values": values}
+
+
+def record(recipe: Recipe, result: dict[str, Any]) -> None:
+    """Writes a result into its recipe as ``reproduced``; the rest of the file stays as it is."""
+    place = result["environment"]
+    block = {
+        "metrics": {
+            name: {"mean": round(m["mean"], 5), "std": round(m["std"], 5)}
+            for name, m in result["metrics"].items()
+        },
+        "seeds": len(result["seeds"]),
+        "minutes": round(result["seconds"] / 60, 2),
+        "parameters": result["parameters"],
+        "commit": place["commit"],
+        "code": result["code"],
+        "settings": result["settings"],
+        "versions": {k: v for k, v in place["versions"].items() if k != "graphkit"},
+        "processor": f"{place['processor']}, {place['threads']} threads",
+    }
+    lines = recipe.path.read_text().splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith("reproduced:")), len(lines))
+    end = next(
+        (i for i in range(start + 1, len(lines)) if lines[i][:1] not in (" ", "")), len(lines)
+    )
+    written = yaml.safe_dump({"reproduced": block}, sort_keys=False, width=100).splitlines()
+    write_text(recipe.path, "\n".join([*lines[:start], *written, *lines[end:]]) + "\n")

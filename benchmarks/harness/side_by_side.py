@@ -1,0 +1,156 @@
+"""Several recipes at a time, each in a process of its own with its share of the cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from benchmarks.harness.progress import Display
+from benchmarks.harness.recipe import Recipe
+
+MOST = 8
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def chosen(jobs: str, recipes: int, plain: bool = True) -> int:
+    """The number of processes behind ``--jobs``; ``auto`` is one per core, at most 8.
+
+    A run that is not ``plain`` has devices or processes of its own, and takes recipes in turn.
+    """
+    if not plain:
+        if jobs not in ("auto", "1"):
+            raise ValueError(
+                f"--jobs {jobs} shares out the cores of one machine; leave it out beside "
+                "--devices, --nodes, --accelerator and --precision"
+            )
+        return 1
+    if jobs == "auto":
+        return max(min(recipes, cores(), MOST), 1)
+    if not jobs.isdecimal() or int(jobs) < 1:
+        raise ValueError(f"--jobs takes a number of at least 1 or 'auto', got '{jobs}'")
+    return min(int(jobs), max(recipes, 1))
+
+
+class Wire(Display):
+    """A display whose screen is in the process that started this one.
+
+    Args:
+        recipe (str): The recipe in work.
+    """
+
+    end: ClassVar[Any] = None
+
+    def __init__(self, recipe: str) -> None:
+        super().__init__(0, quiet=True)
+        self.recipe = recipe
+
+    def show(self, text: str) -> None:
+        """Says there what is in work."""
+        self.end.put(("at", self.recipe, text))
+
+    def end_seed(self, recipe: str, seed: int, value: float | None) -> None:
+        """Says there that a seed is done."""
+        self.end.put(("done", recipe, (seed, value)))
+
+
+def begin(end: Any) -> None:
+    """What a process does first: it learns where its lines go to, and ends with its parent."""
+    Wire.end = end
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def work(recipe: Recipe, options: Any) -> dict[str, Any]:
+    """What a process does with a recipe."""
+    from benchmarks.harness.runner import run_recipe
+
+    return run_recipe(recipe, options, Wire(recipe.name))
+
+
+def run_side_by_side(
+    recipes: list[Recipe], options: Any, display: Display, jobs: int
+) -> Iterator[tuple[Recipe, dict[str, Any]]]:
+    """Results as they come. After an error no further recipe begins; it is raised in the end."""
+    context = multiprocessing.get_context("spawn")
+    end = context.Queue()
+    with (
+        share(jobs),
+        shown(end, display),
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=begin, initargs=(end,)) as pool,
+    ):
+        running = {pool.submit(work, recipe, options): recipe for recipe in recipes}
+        first: BaseException | None = None
+        for done in as_completed(running):
+            if done.cancelled():
+                continue
+            error = done.exception()
+            if error is None:
+                yield running[done], done.result()
+                continue
+            first = first or error
+            for waiting in running:
+                waiting.cancel()
+        if first is not None:
+            raise first
+
+
+@contextmanager
+def share(jobs: int) -> Iterator[None]:
+    """Processes that start inside use an equal share of the cores each."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, str(max(cores() // jobs, 1))))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def shown(end: Any, display: Display) -> Iterator[None]:
+    """Shows what processes tell while they work."""
+    over = threading.Event()
+
+    def listen() -> None:
+        now: dict[str, str] = {}
+        while not (over.is_set() and end.empty()):
+            try:
+                kind, recipe, what = end.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if kind == "done":
+                now.pop(recipe, None)
+                display.end_seed(recipe, *what)
+            else:
+                now[recipe] = what
+            display.show(" · ".join(now.values()))
+
+    ear = threading.Thread(target=listen, daemon=True)
+    ear.start()
+    try:
+        yield
+    finally:
+        over.set()
+        ear.join()

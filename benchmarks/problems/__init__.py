@@ -1,0 +1,1 @@
+"""Data and tasks that protocols share."""

@@ -1,0 +1,146 @@
+"""Videos of actions with the pixels of real digits, on made-up timelines or on THUMOS14's.
+
+A frame of action number ``a`` shows the handwritten digits of ``a``, other images in each frame;
+a frame of background shows digits with their pixels shuffled. Actions fade in and out, and all
+frames are noisy. Training and test frames use disjoint images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphkit.datasets import ActionVideo, thumos14
+from graphkit.datasets.media.thumos14 import ACTIONS
+
+__all__ = ["Clips", "clips"]
+
+FADE = 3
+SHORTEST, LONGEST = 6, 56
+Timeline = tuple[Tensor, Tensor]
+
+
+@dataclass
+class Clips:
+    """Windows of videos.
+
+    Args:
+        x (torch.Tensor): Pixels of the frames, 64 per digit shown, ``[B, F, T]``.
+        truth (list): For each, actions' segments as shares of the window, and their numbers.
+        classes (int): Number of actions.
+    """
+
+    x: Tensor
+    truth: list[Timeline]
+    classes: int
+
+
+def clips(
+    name: str,
+    split: str,
+    count: int,
+    frames: int,
+    fps: float,
+    noise: float,
+    generator: torch.Generator,
+) -> Clips:
+    """Videos of a split.
+
+    Args:
+        name (str): ``"digits"``, made-up timelines with an action for each digit, or
+            ``"THUMOS14"``, its timelines and actions.
+        split (str): ``"val"`` or ``"test"``.
+        count (int): Number of videos.
+        frames (int): Frames of a video.
+        fps (float): Frames per second; made-up timelines have no seconds.
+        noise (float): Deviation of the noise.
+        generator (torch.Generator): For times, images and noise.
+
+    Raises:
+        ValueError: If there are no such timelines.
+    """
+    timeline: Callable[[torch.Generator], Timeline]
+    if name == "digits":
+        timeline, places, classes = partial(runs, frames), 1, 10
+    elif name == "THUMOS14":
+        videos = [video for video in thumos14(split) if len(video.action)]
+        timeline, places, classes = partial(window, videos, frames / fps), 2, len(ACTIONS)
+    else:
+        raise ValueError(f"timelines are 'digits' or 'THUMOS14', got {name!r}")
+    pixels, labels = digit_images(split)
+    x: list[Any] = []
+    truth: list[Any] = []
+    for _ in range(count):
+        segments, action = timeline(generator)
+        x.append(draw(segments * frames, action, frames, places, pixels, labels, generator))
+        truth.append((segments, action))
+    noisy = torch.stack(x)
+    noisy += noise * torch.randn(noisy.shape, generator=generator)
+    return Clips(noisy, truth, classes)
+
+
+def runs(frames: int, generator: torch.Generator) -> Timeline:
+    """One to three actions apart from each other, of log-uniform length, as shares."""
+    wanted = 1 + int(torch.randint(3, (1,), generator=generator))
+    stretch = (LONGEST / SHORTEST) ** torch.rand(wanted, generator=generator)
+    length = (SHORTEST * stretch).round()
+    before = length.cumsum(0) - length + torch.arange(wanted)
+    length, before = length[before + length <= frames], before[before + length <= frames]
+    free = frames - before[-1] - length[-1]
+    start = before + (torch.rand(len(length), generator=generator) * (free + 1)).floor().sort()[0]
+    action = torch.randint(10, (len(length),), generator=generator)
+    return torch.stack([start, start + length], 1) / frames, action
+
+
+def window(videos: list[ActionVideo], seconds: float, generator: torch.Generator) -> Timeline:
+    """A window around some video's action: what is at least half inside, cut, as shares."""
+    video = videos[int(torch.randint(len(videos), (1,), generator=generator))]
+    chosen = int(torch.randint(len(video.action), (1,), generator=generator))
+    middle = float(video.segments[chosen].mean())
+    start = middle - seconds * float(torch.rand(1, generator=generator) * 0.8 + 0.1)
+    shares = (video.segments - start) / seconds
+    inside = shares.clamp(0, 1)
+    length = shares[:, 1] - shares[:, 0]
+    kept = (inside[:, 1] - inside[:, 0]) >= 0.5 * length
+    return inside[kept], video.action[kept]
+
+
+def digit_images(split: str) -> tuple[Tensor, Tensor]:
+    """Scikit-learn's digits in [-1, 1], the first 60 % of each class for training."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    pixels, labels = load_digits(return_X_y=True)
+    train, test, ours, theirs = train_test_split(
+        pixels / 8 - 1, labels, train_size=0.6, stratify=labels, random_state=0
+    )
+    chosen = (train, ours) if split == "val" else (test, theirs)
+    return torch.from_numpy(chosen[0]).float(), torch.from_numpy(chosen[1])
+
+
+def draw(
+    segments: Tensor,
+    action: Tensor,
+    frames: int,
+    places: int,
+    pixels: Tensor,
+    labels: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """Frames of one video, ``[64 * places, T]``; later actions cover earlier ones."""
+    any_images = torch.randint(len(pixels), (frames, places), generator=generator)
+    shuffled = torch.rand(frames, places, 64, generator=generator).argsort(-1)
+    x = pixels[any_images].gather(-1, shuffled)
+    time = torch.arange(frames) + 0.5
+    for (start, end), number in zip(segments.tolist(), action.tolist(), strict=True):
+        fade = (torch.minimum(time - start, end - time) / FADE + 0.5).clamp(0, 1).unsqueeze(1)
+        for place in range(places):
+            images = (labels == number // 10**place % 10).nonzero().squeeze(1)
+            shown = images[torch.randint(len(images), (frames,), generator=generator)]
+            x[:, place] = (1 - fade) * x[:, place] + fade * pixels[shown]
+    return x.flatten(1).t()

@@ -1,0 +1,168 @@
+"""Tables and plots of results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.harness.recipe import Recipe, load, names
+from benchmarks.harness.runner import code_of, fingerprint, write_text
+from benchmarks.report.markdown import markdown_table, measured, percent
+from benchmarks.report.tables import TABLES
+
+README = Path(__file__).parent.parent.parent / "README.md"
+PLOT = Path(__file__).parent.parent / "results" / "reproduced.png"
+
+
+def number(name: str, metric: dict[str, Any]) -> str:
+    """A metric as people read it: rates in per cent, the rest as it is."""
+    if is_rate(name):
+        return f"{percent(metric)} %"
+    mean = f"{metric['mean']:.4g}"
+    return mean if metric["std"] is None else f"{mean} ± {metric['std']:.2g}"
+
+
+def is_rate(name: str) -> bool:
+    """Whether a metric's name says that it is a share in [0, 1]."""
+    return bool(re.search(r"accuracy|f1|fold_std|performance|forgetting|recall|precision", name))
+
+
+def show(results: list[dict[str, Any]], console: Console) -> None:
+    """Prints the table of a command's results."""
+    table = Table(title="mean ± standard deviation over seeds")
+    for column in ("recipe", "result", "seeds", "seconds", "peak MB", "parameters"):
+        table.add_column(column, justify="left" if column in ("recipe", "result") else "right")
+    for result in results:
+        metrics = result["metrics"]
+        first = [result["main"]] if result["main"] in metrics else []
+        shown = [*first, *(name for name in metrics if is_rate(name) and name not in first)]
+        shown = shown or list(metrics)
+        table.add_row(
+            result["recipe"],
+            "\n".join(f"{name} {number(name, metrics[name])}" for name in shown),
+            str(len(result["seeds"])),
+            f"{result['seconds']:.1f}",
+            f"{result['peak_memory_mb']:.0f}",
+            f"{result['parameters']:,}",
+        )
+    console.print(table)
+
+
+def plot(results: list[dict[str, Any]], path: Path) -> Path:
+    """Draws the main metric of every recipe, with each seed as a dot, into a PNG."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError('plots need matplotlib: pip install "graphkit[bench]"') from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    height = 1.2 + 0.38 * len(results)
+    figure, axes = pyplot.subplots(figsize=(7.5, height), layout="constrained")
+    for row, result in enumerate(reversed(results)):
+        metric = result["metrics"][result["main"]]
+        values = metric.get("values") or [metric["mean"]]
+        scale = 100 if is_rate(result["main"]) else 1
+        axes.scatter([scale * v for v in values], [row] * len(values), s=14, alpha=0.45)
+        axes.errorbar(scale * metric["mean"], row, xerr=scale * metric["std"], fmt="k|", capsize=3)
+    axes.set_yticks(range(len(results)), [r["recipe"] for r in reversed(results)])
+    axes.set_xlabel("main metric (rates in %), one dot per seed, bar = standard deviation")
+    axes.grid(axis="x", alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+    return path
+
+
+def is_stale(recipe: Recipe) -> bool:
+    """Whether the recipe's settings or its code changed since ``reproduced`` was written."""
+    kept = recipe.reproduced
+    return kept["code"] != code_of(recipe) or kept["settings"] != fingerprint(recipe)
+
+
+def state(recipe: Recipe) -> str:
+    """How a recipe was run here: seeds, minutes, collapsed runs, and whether that is stale."""
+    kept = recipe.reproduced
+    if not kept:
+        return "not run here"
+    text = f"{kept['seeds']} seed{'s' * (kept['seeds'] > 1)}, {kept['minutes']:g} min"
+    if "collapsed" in kept["metrics"]:
+        text += f", {round(kept['metrics']['collapsed']['mean'] * kept['seeds'])} collapsed"
+    return text + (", **stale**: the code has changed since" if is_stale(recipe) else "")
+
+
+def rows(recipes: Iterable[Recipe]) -> list[list[str]]:
+    """Rows of the results table: the main metric, and every other one that was reported."""
+    table = []
+    for recipe in recipes:
+        main, ours = recipe.module.MAIN, recipe.reproduced.get("metrics", {})
+        extra = [name for name in recipe.reported if name != main and name in ours]
+        for name in (main, *extra):
+            reported = recipe.reported.get(name) or {}
+            theirs = percent(reported) if is_rate(name) else str(reported.get("mean", "–"))
+            metric = measured(recipe, name)
+            found = "–" if metric is None else number(name, metric).replace(" %", "")
+            cells = [f"`{recipe.name}`", name, f"{theirs} {reported.get('source', '')}".strip()]
+            table.append([*cells, found, state(recipe)])
+    return table
+
+
+def markdown(recipes: Iterable[Recipe]) -> str:
+    """The README's results table, and below it the recipes that were not run here."""
+    recipes = list(recipes)
+    table = markdown_table(
+        ["recipe", "metric", "reported", "reproduced", "run"],
+        rows(recipe for recipe in recipes if recipe.reproduced),
+    )
+    waiting = ", ".join(f"`{recipe.name}`" for recipe in recipes if not recipe.reproduced)
+    return f"{table}\n\nReady, not run here: {waiting}."
+
+
+def fill(text: str, name: str, content: str) -> str:
+    """Replaces what stands between ``<!-- name:start -->`` and ``<!-- name:end -->``."""
+    pattern = re.compile(rf"(<!-- {name}:start -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"README has no '<!-- {name}:start -->' … '<!-- {name}:end -->' block")
+    return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
+
+
+def methods_table() -> str:
+    """The README's table of methods, from their cards."""
+    from graphkit.catalog import cards
+
+    return markdown_table(
+        ["method", "paper", "takes", "gives"],
+        (
+            [f"`{card.name}`", f"{card.title} ({card.venue})", card.takes, card.gives]
+            for card in sorted(cards(), key=lambda card: card.name)
+        ),
+    )
+
+
+def report(check: bool = False, console: Console | None = None) -> bool:
+    """Renders README's tables and the plot from recipes and cards.
+
+    Returns:
+        Whether README was up to date; with :obj:`check` nothing is written.
+    """
+    recipes = [load(name) for name in names()]
+    text = README.read_text()
+    filled = fill(fill(text, "results", markdown(recipes)), "methods", methods_table())
+    for name, table in TABLES.items():
+        filled = fill(filled, name, table(recipes))
+    if not check:
+        write_text(README, filled)
+        kept = [
+            {"recipe": r.name, "main": r.module.MAIN, "metrics": r.reproduced["metrics"]}
+            for r in recipes
+            if r.reproduced and is_rate(r.module.MAIN)
+        ]
+        plot(kept, PLOT)
+    if console is not None:
+        console.print(markdown(recipes), highlight=False, markup=False)
+    return filled == text

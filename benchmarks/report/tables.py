@@ -1,0 +1,201 @@
+"""README's tables of one method against its rivals, from what recipes recorded."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.recipe import Recipe
+from benchmarks.report.markdown import markdown_table, measured, percent
+
+__all__ = [
+    "TABLES",
+    "distillation",
+    "factors",
+    "skeletons",
+    "strategies",
+    "sweep",
+    "transferability",
+]
+
+RESULTS = Path(__file__).parent.parent / "results"
+
+BARS = "▁▂▃▄▅▆▇█"
+STREAMS = {
+    "joint": "joint",
+    "bone": "bone",
+    "joint_motion": "joint motion",
+    "bone_motion": "bone motion",
+    "fusion2": "joint + bone",
+    "fusion": "all four",
+}
+JUDGED = ("rho", "low", "high", "gain_low", "gain_high", "regret", "saved_low", "saved_high")
+FLOORS = ("popularity", "random")
+OWN = {"none": "no discriminator", "balance": "`FactorBalance` (ours)"}
+Metrics = dict[str, dict[str, float]]
+
+
+def recorded(recipes: Iterable[Recipe], pattern: str) -> list[tuple[re.Match[str], Recipe]]:
+    """Recipes with a result whose whole name fits a pattern, by name."""
+    found = [(re.fullmatch(pattern, recipe.name), recipe) for recipe in recipes]
+    return [(match, recipe) for match, recipe in found if match and recipe.reproduced]
+
+
+def factors(recipes: Iterable[Recipe]) -> str:
+    """FactorGCN on synthetic graphs: what its factors are worth beside random gates.
+
+    ``t`` is of the paired test of GED against random gates over the test graphs: below -2 means
+    better; over several seeds its mean and deviation.
+    """
+    rows = []
+    for match, recipe in recorded(recipes, r"factorgcn.*-synthetic(\d)"):
+        kept: Metrics = recipe.reproduced["metrics"]
+        seeds = recipe.reproduced["seeds"]
+        mean = {name: metric["mean"] for name, metric in kept.items()}
+        own = OWN.get(recipe.sections["model"].get("objective", ""), "the paper's")
+        shares = [mean[f"gates_{i / 10:.1f}"] for i in range(10)]
+        bars = "".join(BARS[min(int(8 * share), 7)] for share in shares)
+        cells = [match[1], own, str(seeds), percent(measured(recipe, "test_f1"))]
+        for stem, kind in (("ged", ".1f"), ("c", ".2f")):
+            for rank in ("by_gate", "by_score", "random_gate", "single_graph"):
+                cells.append(f"{mean[f'{stem}_{rank}']:{kind}}")
+        for rank in ("gate", "score"):
+            against = kept[f"t_by_{rank}"]
+            spread = "" if seeds == 1 else f" ± {against['std']:.0f}"
+            cells.append(f"{against['mean']:.0f}{spread}")
+        rows.append([*cells, bars])
+    head = ["K", "objective", "seeds", "F1"]
+    head += [
+        f"{what} {rank}"
+        for what in ("GED", "C")
+        for rank in ("by gate", "by score", "random", "one graph")
+    ]
+    head += ["t by gate", "t by score", "gates 0 … 1"]
+    return markdown_table(head, sorted(rows))
+
+
+def strategies(recipes: Iterable[Recipe]) -> str:
+    """Continual learning on Amazon Computers: every strategy with every backbone."""
+    found: dict[str, dict[str, str]] = {}
+    for match, recipe in recorded(recipes, r"(\w+)-(gat|gcn|gin)-computers"):
+        if "strategy" not in recipe.sections:
+            continue
+        row = found.setdefault(recipe.sections["strategy"]["name"], {})
+        both = ("average_performance", "average_forgetting")
+        row[match[2]] = ", ".join(percent(measured(recipe, name)) for name in both)
+        theirs = recipe.reported.get("average_performance")
+        if theirs and match[2] == "gat":
+            lost = recipe.reported["average_forgetting"]["mean"]
+            row["paper"] = f"{100 * theirs['mean']:.1f}, {100 * lost:.1f}"
+    columns = {"paper": "TWP's program, GAT", "gat": "GAT", "gcn": "GCN", "gin": "GIN"}
+    rows = [[name, *(row.get(key, "–") for key in columns)] for name, row in sorted(found.items())]
+    return markdown_table(["strategy (AP, AF in points)", *columns.values()], rows)
+
+
+def distillation(recipes: Iterable[Recipe]) -> str:
+    """Every way of distilling: accuracy, and the paired difference to labels alone."""
+    from scipy.stats import t
+
+    rows, arms = [], []
+    for match, recipe in recorded(recipes, r"distill-(cora|citeseer|modelnet10)"):
+        kept, seeds = recipe.reproduced["metrics"], recipe.reproduced["seeds"]
+        arms = ["labels", *recipe.sections["arms"]]
+        half = t.ppf(0.975, seeds - 1) / seeds**0.5
+        for student in recipe.sections["students"]:
+            for budget in recipe.sections["budgets"]:
+                cells = []
+                for arm in arms:
+                    cell = percent(measured(recipe, f"{budget}_{student}_{arm}"))
+                    gain = kept.get(f"gain_{budget}_{student}_{arm}")
+                    if gain:
+                        low, high = (gain["mean"] + s * half * gain["std"] for s in (-1, 1))
+                        cell += f" ({100 * low:+.1f} … {100 * high:+.1f})"
+                    cells.append(cell)
+                about = f"{match[1]}, {student}, {budget}"
+                size = f"{kept[f'{student}_parameters']['mean']:,.0f}"
+                time = f"{kept[f'{student}_ms']['mean']:.1f}"
+                rows.append([about, size, time, *cells])
+    return markdown_table(["data, student, budget", "parameters", "ms", *arms], rows)
+
+
+def sweep(recipes: Iterable[Recipe]) -> str:
+    """LSP less labels alone in points of test accuracy, by kernel, layer and weight."""
+    rows, weights = [], []
+    for recipe in recipes:
+        path = RESULTS / f"sweep-{recipe.name}-shallow.json"
+        if not path.is_file():
+            continue
+        gains: dict[tuple[str, str], dict[float, str]] = {}
+        runs = json.loads(path.read_text())
+        for option in runs[0]:
+            arm, _, text = option.partition(" ")
+            if arm != "lsp":
+                continue
+            chosen = json.loads(text)
+            lead = [100 * (run[option]["test"] - run["labels {}"]["test"]) for run in runs]
+            spread = f" ± {statistics.stdev(lead):.1f}" if len(lead) > 1 else ""
+            layer = chosen.get("pair", [recipe.sections["students"]["shallow"]["pair"]])[0]
+            place = (chosen["kernel"], f"`{layer}`" if layer else "output")
+            cell = f"{statistics.fmean(lead):+.1f}{spread}"
+            gains.setdefault(place, {})[chosen["weight"]] = cell
+        weights = sorted({weight for row in gains.values() for weight in row})
+        name = f"{recipe.name.partition('-')[2]}, {len(runs)} seeds"
+        rows += [
+            [name, *place, *(row.get(w, "–") for w in weights)] for place, row in gains.items()
+        ]
+    return markdown_table(
+        ["data", "kernel", "layer", *(f"λ = {weight:g}" for weight in weights)], rows
+    )
+
+
+def skeletons(recipes: Iterable[Recipe]) -> str:
+    """Every network on skeletons: accuracy of its streams and of their fusion."""
+    rows = []
+    for match, recipe in recorded(recipes, r"\w+?-(authors-)?(nw-ucla|utd-mhad)"):
+        kept = recipe.reproduced
+        cells = [percent(measured(recipe, f"{stream}_accuracy")) for stream in STREAMS]
+        about = [match[2], recipe.sections["network"]["name"]]
+        kind = "authors'" if match[1] else "modern"
+        rows.append([*about, kind, f"{kept['parameters']:,}", str(kept["seeds"]), *cells])
+    head = ["data", "network", "recipe", "parameters", "seeds", *STREAMS.values()]
+    return markdown_table(head, sorted(rows))
+
+
+def transferability(recipes: Iterable[Recipe]) -> str:
+    """Every ranking of a zoo: its correlation with the truth and the regret of its first choice.
+
+    In square brackets the bootstrap's 95 % interval; in round ones that of what the ranking gains
+    over popularity, in correlation and in points of accuracy.
+    """
+    rows = []
+    for match, recipe in recorded(recipes, r"depara-(.+)-zoo"):
+        mean = {name: metric["mean"] for name, metric in recipe.reproduced["metrics"].items()}
+        for key in [key for key in mean if key.startswith("rho_")]:
+            name = key.removeprefix("rho_")
+            cells = [match[1], name.replace("_", " ")]
+            for stem in ("", "probe_"):
+                at = {part: mean[f"{stem}{part}_{name}"] for part in JUDGED}
+                order = "{rho:.2f} [{low:.2f}, {high:.2f}]".format_map(at)
+                first = f"{100 * at['regret']:.1f}"
+                if name not in FLOORS:
+                    order += " ({gain_low:+.2f} … {gain_high:+.2f})".format_map(at)
+                    ends = (100 * at[f"saved_{end}"] for end in ("low", "high"))
+                    first += " ({:+.1f} … {:+.1f})".format(*ends)
+                cells += [order, first]
+            rows.append(cells)
+    head = ["zoo", "ranking", "ρ, fine-tuned", "regret", "ρ, probed", "regret"]
+    return markdown_table(head, rows)
+
+
+TABLES: dict[str, Any] = {
+    "factors": factors,
+    "strategies": strategies,
+    "distillation": distillation,
+    "sweep": sweep,
+    "skeletons": skeletons,
+    "transferability": transferability,
+}

@@ -1,0 +1,1 @@
+"""Baselines that methods are compared with."""

@@ -1,0 +1,1 @@
+"""Sweeps and costs, run by hand."""

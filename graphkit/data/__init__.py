@@ -1,0 +1,1 @@
+"""What a graph is here: scenes in a batch, skeletons and the layouts of their joints."""

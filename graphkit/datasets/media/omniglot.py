@@ -1,0 +1,110 @@
+"""Omniglot's characters as tensors, read from the published archives."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graphkit.datasets.store.dataset_card import DatasetCard
+from graphkit.datasets.store.errors import DamagedDataError
+from graphkit.datasets.store.loading import locate
+
+__all__ = ["OmniglotImages", "omniglot"]
+
+PARTS = ("small1", "small2")
+SIDE = 105
+CARD = DatasetCard(
+    name="Omniglot",
+    about="handwritten characters of the two minimal sets of alphabets",
+    loader="graphkit.datasets.media.omniglot:omniglot",
+    folder="omniglot",
+    files=tuple(f"images_background_{part}.zip" for part in PARTS),
+    raw="",
+    source="folder 'python' of https://github.com/brendenlake/omniglot",
+    terms="MIT (repository)",
+)
+
+
+@dataclass(frozen=True)
+class OmniglotImages:
+    """Characters; those of one alphabet follow each other.
+
+    Args:
+        x (torch.Tensor): Ink in [0, 1], ``[N, 1, S, S]``.
+        y (torch.Tensor): Character, ``[N]``.
+        alphabet (torch.Tensor): Alphabet of each character, ``[K]``.
+        alphabets (tuple of str): Names of the alphabets.
+    """
+
+    x: Tensor
+    y: Tensor
+    alphabet: Tensor
+    alphabets: tuple[str, ...]
+
+
+def omniglot(
+    part: str = "small1", size: int = 28, root: str | os.PathLike[str] | None = None
+) -> OmniglotImages:
+    r"""Characters of the `"Human-level concept learning through probabilistic program induction"
+    <https://doi.org/10.1126/science.aab3050>`_ paper, averaged down from 105 × 105. The two
+    parts share the alphabets Greek and Latin.
+
+    Args:
+        part (str, optional): ``"small1"``, 136 characters, or ``"small2"``, 156, each drawn by
+            20 people. (default: ``"small1"``)
+        size (int, optional): Side of the images. (default: :obj:`28`)
+        root (str or Path, optional): Folder of the data sets.
+            (default: ``GRAPHKIT_DATA``, else ``data`` in the cache folder)
+
+    Raises:
+        MissingDataError: If a file is missing; the message says where to get it.
+        DamagedDataError: If the archive or an image in it cannot be read.
+        ValueError: If there is no such part, or the size is out of range.
+        ImportError: If Pillow is missing.
+
+    Example:
+        .. code-block:: python
+
+            from graphkit.datasets import omniglot
+
+            characters = omniglot("small1")
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError('Omniglot needs Pillow: pip install "graphkit[vision]"') from error
+    if part not in PARTS:
+        raise ValueError(f"'part' must be one of {PARTS}, got {part!r}")
+    if not 1 <= size <= SIDE:
+        raise ValueError(f"'size' must be in 1 … {SIDE}, got {size}")
+    path = locate(CARD, root, fetch=False) / f"images_background_{part}.zip"
+    names, images = [], []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(n for n in archive.namelist() if n.endswith(".png")):
+                ink = ~np.asarray(Image.open(io.BytesIO(archive.read(name))), dtype=bool)
+                if ink.shape != (SIDE, SIDE):
+                    raise ValueError(f"{name} is {ink.shape}")
+                names.append(tuple(name.split("/")[1:3]))
+                images.append(ink)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DamagedDataError(f"cannot read '{path}': {error}") from error
+    if not images:
+        raise DamagedDataError(f"'{path}' holds no image")
+    characters = sorted(set(names))
+    alphabets = sorted({alphabet for alphabet, _ in characters})
+    number = {name: i for i, name in enumerate(characters)}
+    x = torch.from_numpy(np.stack(images)).float().unsqueeze(1)
+    return OmniglotImages(
+        x=F.interpolate(x, size=(size, size), mode="area"),
+        y=torch.tensor([number[name] for name in names]),
+        alphabet=torch.tensor([alphabets.index(alphabet) for alphabet, _ in characters]),
+        alphabets=tuple(alphabets),
+    )

@@ -1,0 +1,113 @@
+"""Temporal action annotations of THUMOS14; no video and no features."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphkit.datasets.store.dataset_card import DatasetCard
+from graphkit.datasets.store.errors import DamagedDataError
+from graphkit.datasets.store.loading import locate
+
+__all__ = ["ActionVideo", "thumos14"]
+
+CARD = DatasetCard(
+    name="THUMOS14",
+    about="when which action happens in 412 untrimmed videos; annotations alone",
+    loader="graphkit.datasets.media.thumos14:thumos14",
+    folder="THUMOS14",
+    files=("mmtad/thumos14_val.json", "mmtad/thumos14_test.json"),
+    raw="",
+    source="the THUMOS14 annotations of https://github.com/makecent/mmtad, into 'mmtad/'",
+)
+ACTIONS = (
+    "BaseballPitch",
+    "BasketballDunk",
+    "Billiards",
+    "CleanAndJerk",
+    "CliffDiving",
+    "CricketBowling",
+    "CricketShot",
+    "Diving",
+    "FrisbeeCatch",
+    "GolfSwing",
+    "HammerThrow",
+    "HighJump",
+    "JavelinThrow",
+    "LongJump",
+    "PoleVault",
+    "Shotput",
+    "SoccerPenalty",
+    "TennisSwing",
+    "ThrowDiscus",
+    "VolleyballSpiking",
+)
+UNSURE = "Ambiguous"
+
+
+@dataclass(frozen=True)
+class ActionVideo:
+    """A video's actions.
+
+    Args:
+        name (str): Name of the video.
+        segments (torch.Tensor): Start and end of each action in seconds, by start, ``[K, 2]``.
+        action (torch.Tensor): Number of each action in alphabetical order, ``[K]``.
+        duration (float): Length of the video in seconds.
+    """
+
+    name: str
+    segments: Tensor
+    action: Tensor
+    duration: float
+
+
+def thumos14(split: str = "val", root: str | os.PathLike[str] | None = None) -> list[ActionVideo]:
+    r"""The annotated actions of `"The THUMOS Challenge on Action Recognition for Videos 'in the
+    Wild'" <https://arxiv.org/abs/1604.06182>`_.
+
+    Args:
+        split (str, optional): ``"val"``, what methods are trained on, or ``"test"``.
+            (default: ``"val"``)
+        root (str or Path, optional): Folder of the data sets.
+            (default: ``GRAPHKIT_DATA``, else ``data`` in the cache folder)
+
+    Raises:
+        MissingDataError: If files are missing; the message names them and where to get them.
+        DamagedDataError: If the file is not what was published.
+        ValueError: If there is no such split.
+
+    Example:
+        .. code-block:: python
+
+            from graphkit.datasets import thumos14
+
+            videos = thumos14("test")
+    """
+    if split not in ("val", "test"):
+        raise ValueError(f"'split' must be 'val' or 'test', got {split!r}")
+    path = locate(CARD, root, fetch=False) / "mmtad" / f"thumos14_{split}.json"
+    try:
+        table = json.loads(path.read_text())
+        return [video(name, entry) for name, entry in sorted(table.items())]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise DamagedDataError(f"cannot read '{path}': {type(error).__name__}: {error}") from error
+
+
+def video(name: str, entry: dict) -> ActionVideo:
+    """One video; ambiguous segments and those of no length are left out."""
+    if len(entry["segments"]) != len(entry["labels"]):
+        raise ValueError(
+            f"{name} has {len(entry['segments'])} segments and {len(entry['labels'])} labels"
+        )
+    pairs = zip(entry["segments"], entry["labels"], strict=True)
+    sure = [(segment, ACTIONS.index(label)) for segment, label in pairs if label != UNSURE]
+    segments = torch.tensor([segment for segment, _ in sure], dtype=torch.float).reshape(-1, 2)
+    action = torch.tensor([number for _, number in sure], dtype=torch.long)
+    order = segments[:, 0].argsort(stable=True)
+    order = order[segments[order, 1] > segments[order, 0]]
+    return ActionVideo(name, segments[order], action[order], float(entry["duration"]))

@@ -1,0 +1,1 @@
+"""Scene graphs: files, grammars and drawn scenes."""

@@ -1,0 +1,122 @@
+"""The community's pickle of skeleton annotations, read without executing code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphkit.datasets.store.errors import DamagedDataError
+
+__all__ = ["read_annotations"]
+
+ALLOWED = {
+    ("multiarray", "_reconstruct"),
+    ("multiarray", "scalar"),
+    ("numeric", "_frombuffer"),
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+    ("_codecs", "encode"),
+}
+READ_ERRORS = (
+    *(OSError, EOFError, ValueError, TypeError, AttributeError, ImportError),
+    *(IndexError, KeyError, MemoryError, OverflowError, UnicodeError, pickle.UnpicklingError),
+)
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Unpickles plain values and NumPy arrays and refuses to look up anything else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        root, _, rest = module.partition(".")
+        own = root == "numpy" and rest in (
+            *("", "core.multiarray", "_core.multiarray"),
+            *("core.numeric", "_core.numeric"),
+        )
+        if not (own or module == "_codecs") or (module.split(".")[-1], name) not in ALLOWED:
+            raise pickle.UnpicklingError(f"it would call '{module}.{name}'")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def read_annotations(path: str | os.PathLike[str]) -> dict[str, Any]:
+    r"""Reads a pickle of the format of `"PYSKL: Towards Good Practices for Skeleton Action
+    Recognition" <https://arxiv.org/abs/2205.09443>`_.
+
+    It holds ``split``, lists of names, and ``annotations``, dictionaries with ``frame_dir``
+    (the name), ``label``, ``keypoint`` ``[M, T, V, C]`` and, for 2-D skeletons,
+    ``keypoint_score`` ``[M, T, V]``. Nothing but NumPy arrays and plain values is unpickled;
+    whatever else a pickle would call is refused before it is called.
+
+    Args:
+        path (str or Path): The pickle.
+
+    Raises:
+        DamagedDataError: If the file cannot be read, would execute code, or does not hold what
+            it should; the message names the entry.
+
+    Example:
+        >>> import pickle, tempfile
+        >>> import numpy as np
+        >>> from graphkit.datasets.skeletons.annotations import read_annotations
+        >>> clip = {"frame_dir": "a", "label": 3, "keypoint": np.zeros((1, 9, 25, 3))}
+        >>> with tempfile.NamedTemporaryFile(suffix=".pkl") as file:
+        ...     pickle.dump({"split": {"train": ["a"]}, "annotations": [clip]}, file)
+        ...     file.flush()
+        ...     read_annotations(file.name)["annotations"][0]["label"]
+        3
+    """
+    try:
+        with Path(path).open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            content = ArrayUnpickler(file).load()
+    except READ_ERRORS as error:
+        raise DamagedDataError(f"cannot read '{path}': {error or type(error).__name__}") from error
+    check(isinstance(content, dict), path, "no dictionary")
+    for key, kind in (("split", dict), ("annotations", list)):
+        check(isinstance(content.get(key), kind), path, f"no {kind.__name__} {key!r}")
+    shapes = [check_clip(clip, path, i) for i, clip in enumerate(content["annotations"])]
+    check(len(set(shapes)) == 1, path, f"clips of several skeletons: {sorted(set(shapes))}")
+    known = {clip["frame_dir"] for clip in content["annotations"]}
+    for name, members in content["split"].items():
+        lost = next((member for member in members if member not in known), None)
+        check(lost is None, path, f"{lost!r} of split {name!r} without a clip")
+    return content
+
+
+def check_clip(clip: Any, path: str | os.PathLike[str], position: int) -> tuple[int, int, bool]:
+    """The joints and coordinates of a clip, and whether it has scores, if it is one."""
+    where = f"annotation {position}"
+    check(isinstance(clip, dict), path, f"{where} that is no dictionary")
+    tests: dict[str, Callable[[Any], bool]] = {
+        "frame_dir": lambda value: isinstance(value, str),
+        "label": lambda value: isinstance(value, int | np.integer) and int(value) >= 0,
+        "keypoint": lambda value: is_array(value, 4) and value.shape[-1] in (2, 3),
+    }
+    for key, test in tests.items():
+        check(key in clip and test(clip[key]), path, f"{where} with a wrong {key!r}")
+    keypoint, score = clip["keypoint"], clip.get("keypoint_score")
+    fits = score is None or (is_array(score, 3) and score.shape == keypoint.shape[:3])
+    check(fits, path, f"{where} with a wrong 'keypoint_score'")
+    return keypoint.shape[2], keypoint.shape[3], score is not None
+
+
+def is_array(value: Any, dimensions: int) -> bool:
+    """Whether this is an array of finite numbers with so many dimensions, none of length 0."""
+    return (
+        isinstance(value, np.ndarray)
+        and value.dtype.kind in "fiu"
+        and value.ndim == dimensions
+        and value.size > 0
+        and bool(np.isfinite(value).all())
+    )
+
+
+def check(right: bool, path: str | os.PathLike[str], what: str) -> None:
+    """Raises unless something is as it should be."""
+    if not right:
+        raise DamagedDataError(f"'{path}' holds {what}")

@@ -1,0 +1,1 @@
+"""One student of many teachers."""

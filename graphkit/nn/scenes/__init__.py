@@ -1,0 +1,1 @@
+"""Parts and training of scene-graph models."""

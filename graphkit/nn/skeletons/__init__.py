@@ -1,0 +1,1 @@
+"""Parts of skeleton models."""

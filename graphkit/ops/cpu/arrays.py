@@ -1,0 +1,113 @@
+"""Tensors as flat arrays that share their memory, and the chunks that kernels walk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphkit.ops.cpu.kernels import sorting, sums
+from graphkit.ops.cpu.threads import run
+from graphkit.ops.layout.rows import Rows, index_dtype
+from graphkit.ops.reference import wide_dtype, widened
+
+ENTRIES_PER_PART = 1024
+MOST_PARTS = 128
+Array: TypeAlias = np.ndarray[Any, Any]
+
+
+def counting_sort(values: Tensor, size: int) -> tuple[Tensor, Tensor | None]:
+    """Group bounds and the stable order of entries, :obj:`None` if they are sorted already."""
+    dtype = index_dtype(values.numel(), size)
+    groups = values.contiguous().numpy()
+    indptr = torch.empty(size + 1, dtype=dtype)
+    if sorting.count_groups(groups, indptr.numpy()):
+        return indptr, None
+    perm = torch.empty(values.numel(), dtype=dtype)
+    sorting.place(groups, indptr.numpy(), perm.numpy())
+    return indptr, perm
+
+
+@dataclass
+class Walk:
+    """What a row kernel needs to know about the order of its entries."""
+
+    batch: int
+    parts: int
+    rows: Array
+    entries: Array
+    indptr: Array
+    perm: Array
+    slots: Array
+
+    @property
+    def chunks(self) -> tuple[Any, ...]:
+        """The leading arguments of every row kernel."""
+        return self.parts, self.rows, self.entries, self.indptr
+
+    @property
+    def units(self) -> int:
+        """The number of chunks in the whole batch."""
+        return self.batch * self.parts
+
+
+def walk_of(rows: Rows, batch: int) -> Walk:
+    """The chunks of ``rows``: many of them, unless the batch is large enough to share out."""
+    order = rows.order
+    total = rows.size + rows.index.size(-1)
+    parts = 1 if batch >= MOST_PARTS else min(MOST_PARTS, 1 + total // ENTRIES_PER_PART)
+    first, entries = rows.remember(
+        ("parts", rows.size, parts), lambda: sorting.cut(order.indptr.numpy(), parts)
+    )
+    perm = order.indptr.new_empty(0) if order.perm is None else order.perm
+    slots = np.full(2 * batch * parts, -1, np.int64)
+    return Walk(batch, parts, first, entries, order.indptr.numpy(), perm.numpy(), slots)
+
+
+def flat(x: Tensor) -> Array:
+    """The values as a flat array, in the dtype they are computed in."""
+    return widened(x.detach()).contiguous().view(-1).numpy()
+
+
+def empty(like: Tensor, *shape: int) -> Tensor:
+    """Uninitialised memory in the dtype that ``like`` is computed in."""
+    return torch.empty(shape, dtype=wide_dtype(like.dtype))
+
+
+def sum_groups(rows: Rows, others: Array, weight: Tensor | None, x: Tensor) -> Tensor:
+    """Sums over the entries of each group what they find at ``others``."""
+    batch, count, heads, width = x.shape
+    walk, features = walk_of(rows, batch), heads * width
+    out = empty(x, batch, rows.size, heads, width)
+    pieces = np.empty(walk.slots.size * features, flat(out).dtype)
+    weights = np.empty(0, pieces.dtype) if weight is None else flat(weight)
+    shared = weight is not None and weight.size(0) == 1
+    run(
+        sums.sum_rows,
+        walk.units,
+        batch * rows.index.size(-1) * features,
+        *walk.chunks,
+        others,
+        walk.perm,
+        weights,
+        shared,
+        flat(x),
+        count,
+        heads,
+        width,
+        flat(out),
+        walk.slots,
+        pieces,
+    )
+    sums.add_pieces(walk.slots, pieces, flat(out), features)
+    return out.to(x.dtype)
+
+
+def segment_sum(rows: Rows, x: Tensor) -> Tensor:
+    """See :func:`graphkit.ops.reference.segment_sum`."""
+    perm = rows.order.perm
+    others = np.empty(0, np.int32) if perm is None else perm.numpy()
+    return sum_groups(rows, others, None, x.unsqueeze(2)).squeeze(2)

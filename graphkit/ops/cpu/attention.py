@@ -1,0 +1,158 @@
+"""Fused attention of the CPU backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphkit.ops import dropout as dropping
+from graphkit.ops.cpu.arrays import Array, empty, flat, segment_sum, walk_of
+from graphkit.ops.cpu.kernels import attention, attention_back, sums
+from graphkit.ops.cpu.threads import run
+from graphkit.ops.layout.rows import Graph
+
+MOST_TABLES = 8
+
+
+def _keys(seed: Tensor, probability: float) -> Array:
+    """What the kernels need to decide about dropout; empty if nothing is dropped."""
+    if probability == 0:
+        return np.empty(0, np.uint32)
+    first, second = dropping.keys(seed)
+    words = [int(first), int(second), dropping.threshold(probability)]
+    return np.array(words, dtype=np.uint32)
+
+
+def _scale(like: Array, probability: float) -> Any:
+    return like.dtype.type(1 / (1 - probability) if probability < 1 else 0)
+
+
+def gat_forward(
+    graph: Graph,
+    x: Tensor,
+    score_src: Tensor,
+    score_dst: Tensor,
+    score_edge: Tensor | None,
+    negative_slope: float,
+    dropout: float,
+    seed: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """See :func:`graphkit.ops.reference.gat_forward`."""
+    batch, count, heads, width = x.shape
+    walk, features = walk_of(graph.target, batch), heads * width
+    _, others = graph.sorted_by(False)
+    out = empty(x, batch, graph.target.size, heads, width)
+    normaliser = empty(x, batch, graph.target.size, heads)
+    kind = flat(out).dtype
+    pieces = np.empty(walk.slots.size * features, kind)
+    statistics = np.empty((2, walk.slots.size * heads), kind)
+    run(
+        attention.attend_rows,
+        walk.units,
+        batch * graph.num_edges * features,
+        *walk.chunks,
+        others.numpy(),
+        walk.perm,
+        flat(x),
+        count,
+        flat(score_src),
+        flat(score_dst),
+        np.empty(0, kind) if score_edge is None else flat(score_edge),
+        score_edge is not None and score_edge.size(0) < batch,
+        kind.type(negative_slope),
+        _keys(seed, dropout),
+        _scale(pieces, dropout),
+        heads,
+        width,
+        flat(out),
+        flat(normaliser),
+        walk.slots,
+        pieces,
+        statistics,
+    )
+    attention.attend_pieces(
+        walk.slots, pieces, statistics, flat(out), flat(normaliser), heads, width
+    )
+    return out.to(x.dtype), normaliser
+
+
+def gat_backward(
+    graph: Graph,
+    x: Tensor,
+    score_src: Tensor,
+    score_dst: Tensor,
+    score_edge: Tensor | None,
+    out: Tensor,
+    normaliser: Tensor,
+    grad: Tensor,
+    negative_slope: float,
+    dropout: float,
+    seed: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """See :func:`graphkit.ops.reference.gat_backward`."""
+    batch, count, heads, width = x.shape
+    num_out, features = graph.target.size, heads * width
+    walk = walk_of(graph.source, batch)
+    _, others = graph.sorted_by(True)
+    inner_products = empty(x, batch, num_out, heads)
+    gradient = flat(grad)
+    run(
+        sums.dot_rows,
+        batch * num_out * heads,
+        batch * num_out * features,
+        gradient,
+        flat(out),
+        width,
+        flat(inner_products),
+    )
+    grad_x = empty(x, batch, count, heads, width)
+    grad_src = empty(x, batch, count, heads)
+    kind = gradient.dtype
+    work = 2 * batch * graph.num_edges * features
+    tables = min(walk.units, MOST_TABLES)
+    few = tables * num_out <= graph.num_edges and torch.get_num_threads() <= MOST_TABLES
+    by_edge = score_edge is not None or not few
+    grad_edge = empty(x, batch, graph.num_edges if by_edge else 0, heads)
+    grad_dst = empty(x, 0 if by_edge else tables, batch, num_out, heads).zero_()
+    pieces = np.empty(walk.slots.size * features, kind)
+    piece_src = np.empty(walk.slots.size * heads, kind)
+    run(
+        attention_back.attend_back,
+        walk.units,
+        work,
+        *walk.chunks,
+        others.numpy(),
+        walk.perm,
+        flat(x),
+        num_out,
+        flat(score_src),
+        flat(score_dst),
+        np.empty(0, kind) if score_edge is None else flat(score_edge),
+        score_edge is not None and score_edge.size(0) < batch,
+        kind.type(negative_slope),
+        _keys(seed, dropout),
+        _scale(pieces, dropout),
+        heads,
+        width,
+        gradient,
+        flat(normaliser),
+        flat(inner_products),
+        flat(grad_x),
+        flat(grad_src),
+        flat(grad_edge),
+        flat(grad_dst),
+        tables,
+        walk.slots,
+        pieces,
+        piece_src,
+        tasks=0 if by_edge else tables,
+    )
+    sums.add_pieces(walk.slots, pieces, flat(grad_x), features)
+    sums.add_pieces(walk.slots, piece_src, flat(grad_src), heads)
+    summed = segment_sum(graph.target, grad_edge) if by_edge else grad_dst.sum(0)
+    kept = grad_edge[:, : 0 if score_edge is None else None]
+    dtype = x.dtype
+    return grad_x.to(dtype), grad_src.to(dtype), summed.to(dtype), kept.to(dtype)

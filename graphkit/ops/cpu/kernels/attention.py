@@ -1,0 +1,151 @@
+# mypy: ignore-errors
+"""Fused attention, forward: the weights of a few edges at a time live in a small buffer."""
+
+import numpy as np
+
+from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, leak, read_scores, take_in
+from graphkit.ops.cpu.kernels.compiling import helper, kernel
+from graphkit.ops.cpu.kernels.exponential import exp
+from graphkit.ops.cpu.kernels.vector import add_entries, prefetch, prefetch_row
+from graphkit.ops.cpu.kernels.walking import AHEAD, row_end, slot_of
+
+
+@kernel
+def attend_rows(
+    first,
+    last,
+    parts,
+    rows,
+    entries,
+    indptr,
+    others,
+    perm,
+    x,
+    num_in,
+    score_src,
+    score_dst,
+    score_edge,
+    shared,
+    slope,
+    keys,
+    scale,
+    heads,
+    width,
+    out,
+    normaliser,
+    slots,
+    pieces,
+    statistics,
+):
+    """Sums over incoming edges, weighted by the softmax of their scores, in one pass."""
+    features = heads * width
+    num_rows = indptr.shape[0] - 1
+    num_entries = np.int64(indptr[num_rows])
+    top, shift, low, decay = np.empty((4, heads), x.dtype)
+    block, kept = np.empty((2, BLOCK * heads), x.dtype)
+    for u in range(first, last):
+        p, b = u % parts, u // parts
+        start = entries[p]
+        for r in range(rows[p], rows[p + 1] + 1):
+            end = np.int64(row_end(r, p, rows, entries, indptr))
+            slot = slot_of(r, u, p, start, rows, indptr)
+            if slot >= 0 and start == end:
+                continue
+            row = b * num_rows + r
+            target, base = out, row * features
+            if slot >= 0:
+                slots[slot] = row
+                target, base = pieces, slot * features
+            target[base : base + features] = 0
+            top[:], shift[:], low[:] = -np.inf, 0, 0
+            for k in range(start, end, BLOCK):
+                size = min(BLOCK, end - k)
+                _look_ahead(k, size, others, x, b * num_in, score_src, heads, features)
+                edge_base = 0 if shared else b * num_entries
+                read_scores(
+                    block,
+                    k,
+                    size,
+                    others,
+                    perm,
+                    score_dst,
+                    row * heads,
+                    score_src,
+                    b * num_in,
+                    score_edge,
+                    edge_base,
+                    heads,
+                )
+                leak(block, block, size * heads, slope)
+                if take_in(block, size, top, shift, low, decay, heads):
+                    _shrink(target, base, decay, heads, width)
+                if keys.shape[0] > 0:
+                    draw(kept, k, size, perm, b * num_entries, heads, keys, scale)
+                    for i in range(size * heads):
+                        block[i] *= kept[i]
+                start_in = b * num_in * features
+                add_entries(target, base, x, start_in, others, k, size, block, 0, heads, width)
+            if slot >= 0:
+                statistics[0, slot * heads : (slot + 1) * heads] = shift
+                statistics[1, slot * heads : (slot + 1) * heads] = low
+            elif start < end:
+                _finish(out, normaliser, row, shift, low, heads, width)
+            else:
+                normaliser[row * heads : (row + 1) * heads] = -np.inf
+            start = end
+
+
+@helper
+def _look_ahead(k, size, others, x, base, scores, heads, features):
+    """Asks for what the next entries will read."""
+    for i in range(k + AHEAD, min(k + AHEAD + size, np.int64(others.shape[0]))):
+        node = base + np.int64(others[i])
+        prefetch(scores, node * heads)
+        prefetch_row(x, node * features, features)
+
+
+@helper
+def _shrink(target, base, decay, heads, width):
+    for h in range(heads):
+        for c in range(width):
+            target[base + h * width + c] *= decay[h]
+
+
+@helper
+def _finish(out, normaliser, row, shift, low, heads, width):
+    """Divides by the sum of exponentials and keeps its logarithm."""
+    for h in range(heads):
+        normaliser[row * heads + h] = shift[h] + np.log(low[h])
+        share = 1 / low[h]
+        base = (row * heads + h) * width
+        for c in range(width):
+            out[base + c] *= share
+
+
+@kernel
+def attend_pieces(slots, pieces, statistics, out, normaliser, heads, width):
+    """Finishes the rows that chunks cut: brings their pieces below a common peak."""
+    shift, low = np.empty((2, heads), out.dtype)
+    row = -1
+    for s in range(slots.shape[0]):
+        if slots[s] < 0:
+            continue
+        if slots[s] != row:
+            if row >= 0:
+                _finish(out, normaliser, row, shift, low, heads, width)
+            row = slots[s]
+            shift[:], low[:] = 0, 0
+            out[row * heads * width : (row + 1) * heads * width] = 0
+        for h in range(heads):
+            new_shift, new_low = statistics[0, s * heads + h], statistics[1, s * heads + h]
+            if new_low == 0:
+                continue
+            peak = new_shift if low[h] == 0 else max(shift[h], new_shift)
+            old = low[h] if low[h] == 0 else exp(shift[h] - peak)
+            new = exp(new_shift - peak)
+            shift[h], low[h] = peak, low[h] * old + new_low * new
+            for c in range(width):
+                target, piece = (row * heads + h) * width + c, (s * heads + h) * width + c
+                out[target] = out[target] * old + pieces[piece] * new
+    if row >= 0:
+        _finish(out, normaliser, row, shift, low, heads, width)

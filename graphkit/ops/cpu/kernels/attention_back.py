@@ -1,0 +1,223 @@
+# mypy: ignore-errors
+"""Fused attention, backward: weights are computed anew from scores and normalisers."""
+
+import numpy as np
+
+from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, leak, read_scores
+from graphkit.ops.cpu.kernels.compiling import helper, kernel
+from graphkit.ops.cpu.kernels.exponential import exp_range
+from graphkit.ops.cpu.kernels.vector import (
+    add_entries,
+    add_rows,
+    add_scaled,
+    copy,
+    dot_heads,
+    prefetch,
+    prefetch_row,
+    prefetch_to_write,
+)
+from graphkit.ops.cpu.kernels.walking import AHEAD, entry_at, row_end, slot_of
+
+
+@kernel
+def attend_back(
+    first,
+    last,
+    parts,
+    rows,
+    entries,
+    indptr,
+    others,
+    perm,
+    x,
+    num_out,
+    score_src,
+    score_dst,
+    score_edge,
+    shared,
+    slope,
+    keys,
+    scale,
+    heads,
+    width,
+    grad,
+    normaliser,
+    products,
+    grad_x,
+    grad_src,
+    grad_edge,
+    grad_dst,
+    tables,
+    slots,
+    pieces,
+    piece_src,
+):
+    """Walks outgoing edges: gradients of features, of source scores and of every edge's score.
+
+    Where ``grad_dst`` holds ``tables``, one for each share of the units, the latter are summed
+    by target there, and not kept.
+    """
+    features = heads * width
+    num_rows = indptr.shape[0] - 1
+    num_entries = np.int64(indptr[num_rows])
+    raw, alpha, kept, step = np.empty((4, BLOCK * heads), x.dtype)
+    minus = x.dtype.type(-1)
+    units = slots.shape[0] // 2
+    for u in range(first, last):
+        table = ((u + 1) * tables - 1) // units * (grad_dst.shape[0] // tables)
+        p, b = u % parts, u // parts
+        start = entries[p]
+        for r in range(rows[p], rows[p + 1] + 1):
+            end = np.int64(row_end(r, p, rows, entries, indptr))
+            slot = slot_of(r, u, p, start, rows, indptr)
+            if slot >= 0 and start == end:
+                continue
+            row = b * num_rows + r
+            target, base, total, sum_base = grad_x, row * features, grad_src, row * heads
+            if slot >= 0:
+                slots[slot] = row
+                target, base, total, sum_base = pieces, slot * features, piece_src, slot * heads
+            target[base : base + features] = 0
+            total[sum_base : sum_base + heads] = 0
+            for k in range(start, end, BLOCK):
+                size = min(BLOCK, end - k)
+                far_base, edge_base = b * num_out, b * num_entries
+                _look_ahead(
+                    k,
+                    size,
+                    others,
+                    perm,
+                    far_base,
+                    edge_base,
+                    score_dst,
+                    normaliser,
+                    products,
+                    grad,
+                    grad_edge,
+                    grad_dst,
+                    table,
+                    heads,
+                    features,
+                )
+                read_scores(
+                    raw,
+                    k,
+                    size,
+                    others,
+                    perm,
+                    score_src,
+                    row * heads,
+                    score_dst,
+                    far_base,
+                    score_edge,
+                    0 if shared else edge_base,
+                    heads,
+                )
+                leak(raw, alpha, size * heads, slope)
+                for i in range(size):
+                    node = far_base + np.int64(others[k + i])
+                    add_scaled(alpha, i * heads, normaliser, node * heads, minus, heads)
+                    dot_heads(
+                        step, i * heads, x, row * features, grad, node * features, heads, width
+                    )
+                exp_range(alpha, 0, size * heads)
+                if keys.shape[0] > 0:
+                    draw(kept, k, size, perm, edge_base, heads, keys, scale)
+                    for i in range(size * heads):
+                        step[i] *= kept[i]
+                for i in range(size):
+                    node = far_base + np.int64(others[k + i])
+                    add_scaled(step, i * heads, products, node * heads, minus, heads)
+                for i in range(size * heads):
+                    step[i] *= alpha[i] if raw[i] > 0 else alpha[i] * slope
+                if keys.shape[0] > 0:
+                    for i in range(size * heads):
+                        alpha[i] *= kept[i]
+                _hand_out(
+                    step,
+                    alpha,
+                    k,
+                    size,
+                    others,
+                    perm,
+                    far_base,
+                    edge_base,
+                    grad,
+                    grad_edge,
+                    grad_dst,
+                    table,
+                    target,
+                    base,
+                    total,
+                    sum_base,
+                    heads,
+                    width,
+                )
+            start = end
+
+
+@helper
+def _look_ahead(
+    k,
+    size,
+    others,
+    perm,
+    far_base,
+    edge_base,
+    scores,
+    normaliser,
+    products,
+    grad,
+    grad_edge,
+    grad_dst,
+    table,
+    heads,
+    features,
+):
+    """Asks for what the next entries will read and write."""
+    for i in range(k + AHEAD, min(k + AHEAD + size, np.int64(others.shape[0]))):
+        node = far_base + np.int64(others[i])
+        prefetch(scores, node * heads)
+        prefetch(normaliser, node * heads)
+        prefetch(products, node * heads)
+        prefetch_row(grad, node * features, features)
+        if grad_dst.shape[0] > 0:
+            prefetch_to_write(grad_dst, table + node * heads)
+        else:
+            prefetch_to_write(grad_edge, (edge_base + np.int64(entry_at(perm, i))) * heads)
+
+
+@helper
+def _hand_out(
+    step,
+    alpha,
+    k,
+    size,
+    others,
+    perm,
+    far_base,
+    edge_base,
+    grad,
+    grad_edge,
+    grad_dst,
+    table,
+    target,
+    base,
+    total,
+    sum_base,
+    heads,
+    width,
+):
+    """Adds what a block of edges contributes to each gradient."""
+    one = step.dtype.type(1)
+    features = heads * width
+    add_rows(total, sum_base, step, 0, heads, size, heads)
+    for i in range(size):
+        node = far_base + np.int64(others[k + i])
+        if grad_dst.shape[0] > 0:
+            add_scaled(grad_dst, table + node * heads, step, i * heads, one, heads)
+        else:
+            edge = edge_base + np.int64(entry_at(perm, k + i))
+            copy(grad_edge, edge * heads, step, i * heads, heads)
+    start = far_base * features
+    add_entries(target, base, grad, start, others, k, size, alpha, 0, heads, width)

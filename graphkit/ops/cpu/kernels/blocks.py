@@ -1,0 +1,83 @@
+# mypy: ignore-errors
+"""Blocks of scores: read, kept below a running maximum, exponentiated, dropped.
+
+A block holds the scores of up to ``BLOCK`` entries, all heads of an entry side by side.
+"""
+
+import numpy as np
+
+from graphkit.ops.cpu.kernels.compiling import helper
+from graphkit.ops.cpu.kernels.exponential import exp, exp_range
+from graphkit.ops.cpu.kernels.vector import add_rows, add_scaled, copy, keep_largest
+from graphkit.ops.cpu.kernels.walking import entry_at
+from graphkit.ops.dropout import FINAL_SHIFT, GOLDEN, MIX
+
+BLOCK = 32
+_GOLDEN = np.uint32(GOLDEN)
+_SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint32(MIX[0][0]), np.uint32(MIX[1][0]), np.uint32(FINAL_SHIFT)
+_FACTOR_1, _FACTOR_2 = np.uint32(MIX[0][1]), np.uint32(MIX[1][1])
+
+
+@helper
+def read_scores(
+    block, start, size, others, perm, near, near_base, far, far_base, edge, edge_base, heads
+):
+    """``near + far + edge`` of the entries ``start .. start + size``; ``edge`` may be empty."""
+    one = block.dtype.type(1)
+    for i in range(size):
+        copy(block, i * heads, near, near_base, heads)
+        other = (far_base + np.int64(others[start + i])) * heads
+        add_scaled(block, i * heads, far, other, one, heads)
+    if edge.shape[0] > 0:
+        for i in range(size):
+            entry = (edge_base + np.int64(entry_at(perm, start + i))) * heads
+            add_scaled(block, i * heads, edge, entry, one, heads)
+
+
+@helper
+def leak(block, out, n, slope):
+    """``out = LeakyReLU(block)`` for the first ``n`` values."""
+    for i in range(n):
+        out[i] = block[i] if block[i] > 0 else block[i] * slope
+
+
+@helper
+def take_in(block, size, top, shift, low, decay, heads):
+    """Turns scores into exponentials below the running maximum and adds them to ``low``.
+
+    Returns whether that maximum rose, so that earlier sums must shrink by ``decay``.
+    """
+    one = block.dtype.type(1)
+    keep_largest(top, 0, block, 0, heads, size, heads)
+    rose = False
+    for h in range(heads):
+        peak = block.dtype.type(0) if np.isinf(top[h]) else top[h]
+        decay[h] = one if low[h] == 0 else exp(shift[h] - peak)
+        rose = rose or decay[h] != 1
+        shift[h] = peak
+        low[h] *= decay[h]
+    for i in range(size):
+        add_scaled(block, i * heads, shift, 0, -one, heads)
+    exp_range(block, 0, size * heads)
+    add_rows(low, 0, block, 0, heads, size, heads)
+    return rose
+
+
+@helper
+def draw(kept, start, size, perm, entry_base, heads, keys, scale):
+    """Fills ``kept`` with 0 for dropped and ``scale`` for kept entries."""
+    zero = kept.dtype.type(0)
+    for i in range(size):
+        counter = (entry_base + np.int64(entry_at(perm, start + i))) * heads
+        for h in range(heads):
+            kept[i * heads + h] = scale if _is_kept(counter + h, keys) else zero
+
+
+@helper
+def _is_kept(counter, keys):
+    """Whether dropout keeps an entry: see :func:`graphkit.ops.dropout.keep_scale`."""
+    word = np.uint32(np.uint32(counter) + keys[0])
+    word = np.uint32(np.uint32(word ^ (word >> _SHIFT_1)) * _FACTOR_1)
+    word = np.uint32(np.uint32(word ^ (word >> _SHIFT_2)) * _FACTOR_2)
+    word = np.uint32(word ^ (word >> _SHIFT_3))
+    return np.uint32(np.uint32(word ^ keys[1]) * _GOLDEN) >= keys[2]

@@ -1,0 +1,151 @@
+# mypy: ignore-errors
+"""Weighted sums over neighbours, and dot products along edges."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphkit.ops.cpu.kernels.compiling import helper, kernel
+from graphkit.ops.cpu.kernels.vector import (
+    add_heads,
+    add_scaled,
+    dot_heads,
+    inner,
+    prefetch,
+    prefetch_row,
+    prefetch_to_write,
+)
+from graphkit.ops.cpu.kernels.walking import AHEAD, entry_at, row_end, slot_of
+
+
+@kernel
+def sum_rows(
+    first,
+    last,
+    parts,
+    rows,
+    entries,
+    indptr,
+    others,
+    perm,
+    weight,
+    shared,
+    x,
+    num_in,
+    heads,
+    width,
+    out,
+    slots,
+    pieces,
+):
+    """``out[r] = sum of weight[e] * x[other]`` over the entries of ``r``; no weight means 1."""
+    features = heads * width
+    num_rows = indptr.shape[0] - 1
+    num_entries = np.int64(indptr[num_rows])
+    for u in range(first, last):
+        p, b = u % parts, u // parts
+        w_base = 0 if shared else b * num_entries * heads
+        start = entries[p]
+        for r in range(rows[p], rows[p + 1] + 1):
+            end = np.int64(row_end(r, p, rows, entries, indptr))
+            slot = slot_of(r, u, p, start, rows, indptr)
+            if slot >= 0 and start == end:
+                continue
+            target, base = out, (b * num_rows + r) * features
+            if slot >= 0:
+                slots[slot] = b * num_rows + r
+                target, base = pieces, slot * features
+            target[base : base + features] = 0
+            _accumulate(
+                target,
+                base,
+                start,
+                end,
+                others,
+                perm,
+                weight,
+                w_base,
+                x,
+                b * num_in * features,
+                heads,
+                width,
+            )
+            start = end
+
+
+@helper
+def _accumulate(target, base, start, end, others, perm, weight, w_base, x, x_base, heads, width):
+    features = heads * width
+    one = x.dtype.type(1)
+    limit = np.int64(max(others.shape[0], perm.shape[0]))
+    for k in range(start, end):
+        if k + AHEAD < limit:
+            prefetch_row(x, x_base + np.int64(entry_at(others, k + AHEAD)) * features, features)
+            if weight.shape[0] > 0:
+                prefetch(weight, w_base + np.int64(entry_at(perm, k + AHEAD)) * heads)
+        source = x_base + np.int64(entry_at(others, k)) * features
+        if weight.shape[0] == 0:
+            add_scaled(target, base, x, source, one, features)
+            continue
+        w = w_base + np.int64(entry_at(perm, k)) * heads
+        add_heads(target, base, x, source, weight, w, heads, width)
+
+
+@kernel
+def add_pieces(slots, pieces, out, features):
+    """Finishes the rows that chunks cut: adds up their pieces in order."""
+    row = -1
+    for s in range(slots.shape[0]):
+        if slots[s] < 0:
+            continue
+        if slots[s] != row:
+            row = slots[s]
+            out[row * features : (row + 1) * features] = 0
+        for f in range(features):
+            out[row * features + f] += pieces[s * features + f]
+
+
+@kernel
+def dot_edges(
+    first,
+    last,
+    parts,
+    rows,
+    entries,
+    indptr,
+    others,
+    perm,
+    mine,
+    other,
+    num_other,
+    heads,
+    width,
+    out,
+):
+    """``out[e, h] = <mine[r, h], other[o, h]>`` for the entries ``e`` of the rows ``r``."""
+    features = heads * width
+    num_rows = indptr.shape[0] - 1
+    num_entries = np.int64(indptr[num_rows])
+    for u in range(first, last):
+        p, b = u % parts, u // parts
+        start = entries[p]
+        for r in range(rows[p], rows[p + 1] + 1):
+            end = np.int64(row_end(r, p, rows, entries, indptr))
+            own = (b * num_rows + r) * features
+            for k in range(start, end):
+                if k + AHEAD < others.shape[0]:
+                    ahead = np.int64(others[k + AHEAD])
+                    prefetch_row(other, (b * num_other + ahead) * features, features)
+                    edge = np.int64(entry_at(perm, k + AHEAD))
+                    prefetch_to_write(out, (b * num_entries + edge) * heads)
+                far = (b * num_other + np.int64(others[k])) * features
+                e = (b * num_entries + np.int64(entry_at(perm, k))) * heads
+                dot_heads(out, e, mine, own, other, far, heads, width)
+            start = end
+
+
+@kernel
+def dot_rows(first, last, a, b, width, out):
+    """``out[i] = <a[i], b[i]>`` for rows of equal width."""
+    for i in range(first, last):
+        out[i] = inner(a, i * width, b, i * width, width)

@@ -1,0 +1,110 @@
+"""Eight heads, or eight vectors of a row, held in registers at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.ir as ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from graphkit.ops.cpu.kernels.instructions import INT32, pointer_to, splat, vector_at
+
+LANES = 8
+
+
+def _pick(builder: Any, left: Any, right: Any, lanes: list[int]) -> Any:
+    return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(INT32, LANES), lanes))
+
+
+def _sums(builder: Any, vectors: list[Any]) -> Any:
+    """One vector of the sums over the lanes of each of eight vectors."""
+    step = 1
+    while len(vectors) > 1:
+        low = [i + (LANES - step) * bool(i & step) for i in range(LANES)]
+        high = [i + step for i in low]
+        vectors = [
+            builder.fadd(_pick(builder, a, b, low), _pick(builder, a, b, high))
+            for a, b in zip(vectors[::2], vectors[1::2], strict=True)
+        ]
+        step *= 2
+    return vectors[0]
+
+
+@intrinsic
+def dot_tile(typing_context, out, o, a, i, b, j, width):
+    """``out[o + h] = <a[i + h * width :][:width], b[j + h * width :][:width]>`` for eight ``h``;
+    ``width`` is a multiple of eight."""
+
+    def generate(context, builder, signature, args):
+        left, right = (signature.args[2], args[2]), (signature.args[4], args[4])
+        target = vector_at(context, builder, signature.args[0], args[0], args[1], LANES)
+        size = signature.args[0].dtype.bitwidth // 8
+        zero = ir.Constant(target.type.pointee, None)
+        totals = [cgutils.alloca_once_value(builder, zero) for _ in range(LANES)]
+        step = ir.Constant(args[6].type, LANES)
+        with cgutils.for_range_slice(builder, step.type(0), args[6], step) as (column, _):
+            for h, total in enumerate(totals):
+                offset = builder.add(builder.mul(args[6], step.type(h)), column)
+                x, y = (
+                    builder.load(
+                        vector_at(context, builder, *array, builder.add(base, offset), LANES),
+                        align=size,
+                    )
+                    for array, base in ((left, args[3]), (right, args[5]))
+                )
+                product = builder.fmul(x, y, flags=("contract",))
+                new = builder.fadd(builder.load(total), product, flags=("contract",))
+                builder.store(new, total)
+        sums = _sums(builder, [builder.load(total) for total in totals])
+        builder.store(sums, target, align=size)
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(out, whole, a, whole, b, whole, whole), generate
+
+
+@intrinsic
+def add_tile(typing_context, out, o, x, p, step, others, k, count, weight, w, heads, width):
+    """``out[o + c] += sum of weight[w + i * heads + c // width] * x[p + others[k + i] * step + c]``
+    over ``i < count``, for 64 columns ``c``; ``width`` is a multiple of eight."""
+
+    def generate(context, builder, signature, args):
+        out_, o_, x_, p_, step_, others_, k_, count_, weight_, w_, heads_, width_ = args
+        kinds = signature.args
+        size = kinds[0].dtype.bitwidth // 8
+        whole = o_.type
+        columns = [whole(LANES * n) for n in range(LANES)]
+        shares = [builder.sdiv(column, width_) for column in columns]
+        targets = [
+            vector_at(context, builder, kinds[0], out_, builder.add(o_, column), LANES)
+            for column in columns
+        ]
+        totals = [
+            cgutils.alloca_once_value(builder, builder.load(target, align=size))
+            for target in targets
+        ]
+        with cgutils.for_range(builder, count_) as loop:
+            entry = pointer_to(context, builder, kinds[5], others_, builder.add(k_, loop.index))
+            other = context.cast(builder, builder.load(entry), kinds[5].dtype, types.int64)
+            start = builder.add(p_, builder.mul(other, step_))
+            own = builder.add(w_, builder.mul(loop.index, heads_))
+            for column, share, total in zip(columns, shares, totals, strict=True):
+                factor = builder.load(
+                    pointer_to(context, builder, kinds[8], weight_, builder.add(own, share))
+                )
+                source = vector_at(
+                    context, builder, kinds[2], x_, builder.add(start, column), LANES
+                )
+                scaled = builder.fmul(
+                    splat(builder, factor, LANES),
+                    builder.load(source, align=size),
+                    flags=("contract",),
+                )
+                builder.store(builder.fadd(builder.load(total), scaled, flags=("contract",)), total)
+        for target, total in zip(targets, totals, strict=True):
+            builder.store(builder.load(total), target, align=size)
+        return context.get_dummy_value()
+
+    i8 = types.int64
+    return types.void(out, i8, x, i8, i8, others, i8, i8, weight, i8, i8, i8), generate

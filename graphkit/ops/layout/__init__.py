@@ -1,0 +1,1 @@
+"""An ``edge_index`` as sorted views, kept with the tensor."""

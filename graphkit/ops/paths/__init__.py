@@ -1,0 +1,1 @@
+"""Shortest paths: the op and the searches behind it."""

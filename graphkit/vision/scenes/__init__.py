@@ -1,0 +1,1 @@
+"""From scene graphs to layouts and images."""

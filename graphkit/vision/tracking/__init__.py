@@ -1,0 +1,1 @@
+"""Tracking by counting and its parts."""

@@ -1,0 +1,159 @@
+"""The runner: results, resume after a kill, records, reports, the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from benchmarks.cli import app
+from benchmarks.harness import recipe as recipes
+from benchmarks.harness import runner
+from benchmarks.harness.environment import peak_memory_mb, reset_peak_memory
+from benchmarks.harness.progress import Display
+from benchmarks.harness.runner import Options, record, run_recipe, write_text
+from benchmarks.report import report
+from tests.benchmarks.commands import started
+
+
+def command(*words: str) -> Any:
+    return CliRunner().invoke(app, words)
+
+
+def test_a_result_has_everything_that_the_format_promises(tmp_path: Path) -> None:
+    file = tmp_path / "out.json"
+    words = ["run", "gcn-karate", "--seeds", "2", "--set", "train.epochs=4"]
+    done = command(*words, "--json", str(file), "--out", str(tmp_path / "runs"))
+    assert done.exit_code == 0, done.stderr
+    (result,) = json.loads(file.read_text())["results"]
+    assert result["recipe"] == "gcn-karate"
+    assert result["seeds"] == [0, 1]
+    assert len(result["metrics"]["test_accuracy"]["values"]) == 2
+    assert 0 <= result["metrics"]["test_accuracy"]["mean"] <= 1
+    assert result["seconds"] > 0
+    assert result["peak_memory_mb"] > 10
+    assert result["parameters"] == 34 * 16 + 16 + 16 * 4 + 4
+    assert {"commit", "versions", "processor"} <= set(result["environment"])
+    assert (tmp_path / "runs" / "results.png").read_bytes()[:4] == b"\x89PNG"
+    assert str(file) in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "gcn-coar"], "did you mean"),
+        (["run", "gcn-karate", "--set", "train.epoch=3"], "'epochs'"),
+        (["run", "gcn-karate", "--set", "train.epochs=3", "--record"], "--set"),
+    ],
+)
+def test_the_command_line_fails_with_a_hint(words: list[str], message: str, tmp_path: Path) -> None:
+    done = command(*words, "--out", str(tmp_path))
+    assert done.exit_code == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_teaches() -> None:
+    done = command("--help")
+    assert "python -m benchmarks run gcn-cora" in done.stdout
+
+
+def test_missing_data_is_an_error_with_folder_and_files(data_folder: Path, tmp_path: Path) -> None:
+    done = command("run", "gcn-cora", "--seeds", "2", "--out", str(tmp_path / "runs"))
+    assert done.exit_code == 1
+    assert str(data_folder) in done.stderr
+    assert "ind.cora.allx" in done.stderr
+
+
+def run_killed(out: Path, *words: str) -> None:
+    """Starts a command and kills it once it has written a seed and a checkpoint."""
+    process = started(
+        lambda: any(out.glob("state/*/seed-0.json")) and any(out.glob("state/*/*/*.pt")),
+        *(*words, "--out", str(out)),
+    )
+    process.kill()
+    process.wait()
+
+
+def test_a_killed_command_resumes_bit_for_bit(tmp_path: Path) -> None:
+    words = ["run", "gat-karate", "--seeds", "2", "--set", "train.epochs=80"]
+    words += ["--set", "train.checkpoint_seconds=0"]
+    run_killed(tmp_path / "killed", *words)
+    for out, resume in ((tmp_path / "killed", ["--resume"]), (tmp_path / "whole", [])):
+        assert command(*words, *resume, "--out", str(out)).exit_code == 0
+    one, two = (
+        json.loads((tmp_path / name / "results.json").read_text())["results"][0]["metrics"]
+        for name in ("killed", "whole")
+    )
+    assert one == two
+
+
+def test_resume_refuses_other_settings(tmp_path: Path) -> None:
+    recipe = recipes.load("gcn-karate").set(["train.epochs=2"])
+    with Display(1, quiet=True) as display:
+        run_recipe(recipe, Options(1, tmp_path), display)
+        other = recipe.set(["train.epochs=3"])
+        with pytest.raises(ValueError, match="other settings"):
+            run_recipe(other, Options(1, tmp_path, resume=True), display)
+
+
+def test_record_changes_only_the_reproduced_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(recipes.FOLDER / "gcn-karate.yaml", tmp_path / "gcn-karate.yaml")
+    before = yaml.safe_load((tmp_path / "gcn-karate.yaml").read_text())
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path)
+    monkeypatch.setattr(recipes, "validate", lambda recipe: None)
+    recipe = recipes.load("gcn-karate")
+    with Display(1, quiet=True) as display:
+        result = run_recipe(recipe, Options(1, tmp_path / "runs"), display)
+    for _ in range(2):
+        record(recipe, result)
+        after = yaml.safe_load(recipe.path.read_text())
+        kept = after.pop("reproduced")
+        assert after == {k: v for k, v in before.items() if k != "reproduced"}
+    mean = result["metrics"]["test_accuracy"]["mean"]
+    assert kept["metrics"]["test_accuracy"]["mean"] == pytest.approx(mean, abs=1e-5)
+    fresh = recipes.load("gcn-karate")
+    assert not report.is_stale(fresh)
+    other = fresh.set(["train.epochs=7"])
+    other.reproduced = fresh.reproduced
+    assert report.is_stale(other)
+
+
+def test_a_changed_program_makes_results_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipes.load("gcn-karate")
+    recipe.reproduced = {"code": runner.code_of(recipe), "settings": runner.fingerprint(recipe)}
+    assert not report.is_stale(recipe)
+    monkeypatch.setattr(report, "code_of", lambda recipe: "another")
+    assert report.is_stale(recipe)
+
+
+def test_fill_replaces_only_its_block() -> None:
+    text = "a\n<!-- x:start -->\nold\n<!-- x:end -->\nb\n"
+    assert report.fill(text, "x", "new") == "a\n<!-- x:start -->\nnew\n<!-- x:end -->\nb\n"
+    with pytest.raises(ValueError, match="y:start"):
+        report.fill(text, "y", "new")
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    write_text(file, "old")
+    with pytest.raises(AttributeError):
+        write_text(file, 3)  # type: ignore[arg-type]
+    assert file.read_text() == "old"
+
+
+def test_peak_memory_follows_an_allocation() -> None:
+    reset_peak_memory()
+    before = peak_memory_mb()
+    block = bytearray(120 * 2**20)
+    assert peak_memory_mb() - before > 100
+    del block

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from graphkit.datasets.skeletons.ntu_actors import find_actors
+from graphkit.datasets.skeletons.ntu_raw import parse_skeleton
+from tests.datasets.skeletons.ntu_files import moving_body, skeleton_text
+
+
+def body(swing=0.3, frames=30, wide=False):
+    joints = moving_body(0, frames, np.random.default_rng(0), swing)
+    return joints * [8.0, 1.0, 1.0] if wide else joints
+
+
+def clip(frames, **bodies):
+    """A clip of bodies ``name=(joints, first frame)``, names like ``b7``."""
+    present = [{} for _ in range(frames)]
+    for name, (joints, first) in bodies.items():
+        for step, row in enumerate(joints):
+            present[first + step][int(name[1:])] = row
+    return parse_skeleton(skeleton_text(present).encode())
+
+
+def same(found, wanted):
+    return found == pytest.approx(np.asarray(wanted, dtype=np.float32), rel=1e-5, abs=1e-5)
+
+
+def test_one_body():
+    joints = body()
+    found = find_actors(clip(30, b1=(joints, 0)))
+    assert found.shape == (30, 2, 25, 3)
+    assert same(found[:, 0], joints)
+    assert not found[:, 1].any()
+
+
+def test_empty_frames_are_dropped():
+    joints = body(frames=28)
+    found = find_actors(clip(40, b1=(joints[:14], 1), b2=(joints[14:], 20)))
+    assert same(found[:, 0], joints)
+    assert not found[:, 1].any()
+    assert find_actors(clip(5)).shape == (0, 2, 25, 3)
+    assert find_actors(parse_skeleton(b"0\n")).shape == (0, 2, 25, 3)
+
+
+def test_the_one_who_moves_most_is_first():
+    calm, lively = body(0.1), body(0.5)
+    found = find_actors(clip(30, b1=(calm, 0), b2=(lively, 0)))
+    assert same(found[:, 0], lively)
+    assert same(found[:, 1], calm)
+
+
+def test_short_and_wide_bodies_are_no_persons():
+    person = body()
+    ghost = find_actors(clip(30, b1=(body(2.0, 11), 0), b2=(person, 0)))
+    assert same(ghost[:, 0], person)
+    assert not ghost[:, 1].any()
+    table = find_actors(clip(30, b1=(body(2.0, wide=True), 0), b2=(person, 0)))
+    assert same(table[:, 0], person)
+    assert not table[:, 1].any()
+
+
+def test_a_body_of_twelve_frames_stays():
+    person, other = body(), body(0.1, 12)
+    found = find_actors(clip(30, b1=(other, 4), b2=(person, 0)))
+    assert same(found[4:16, 1], other)
+    assert not found[16:, 1].any()
+
+
+def test_motion_of_bodies_that_are_wide_for_a_while_counts_the_narrow_frames():
+    """Half of the lively body's frames are wide and far away: without them it moves less."""
+    calm, lively = body(0.3), body(0.05)
+    lively[:15] = lively[:15] * [8.0, 1.0, 1.0] + [5.0, 0.0, 0.0]
+    found = find_actors(clip(30, b1=(lively, 0), b2=(calm, 0)))
+    assert same(found[:, 0], calm)
+    assert same(found[:, 1], lively)
+
+
+def test_a_third_body_fills_a_gap_or_is_left_out():
+    main, second, third = body(0.5, 30), body(0.4, 15), body(0.3, 15)
+    found = find_actors(clip(40, b1=(main, 0), b2=(second, 0), b3=(third, 20)))
+    assert same(found[20:35, 1], third)
+    out = find_actors(clip(30, b1=(main, 0), b2=(body(0.4), 0), b3=(third, 10)))
+    assert same(out[:, 1], body(0.4))
+
+
+def test_a_body_that_comes_back_under_another_name():
+    joints = body(0.5, 40)
+    found = find_actors(clip(40, b1=(joints[:20], 0), b2=(joints[20:], 20)))
+    assert same(found[:, 0], joints)
+    assert not found[:, 1].any()
+
+
+def test_repairs():
+    """If all bodies are short the longest stays; gaps keep their frames."""
+    longer = body(0.1, 9)
+    found = find_actors(clip(9, b1=(body(0.5, 6), 0), b2=(longer, 0)))
+    assert same(found[:, 0], longer)
+    joints, other = body(0.5, 40), body(0.1, 40)
+    present = [{1: joints[i]} | ({2: other[i]} if not 10 <= i < 15 else {}) for i in range(40)]
+    found = find_actors(parse_skeleton(skeleton_text(present).encode()))
+    assert same(found[15:, 1], other[15:])
+    assert not found[10:15, 1].any()

@@ -1,0 +1,137 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from graphkit.datasets import NTURGBD, DamagedDataError, MissingDataError, find_card, load
+from graphkit.datasets.skeletons.ntu_rgbd import SUBJECTS_60, SUBJECTS_120
+from graphkit.transforms import UniformSampleFrames
+from tests.datasets.skeletons.ntu_files import skeleton_text, write_ntu
+from tests.datasets.skeletons.test_annotations import annotation
+from tests.datasets.test_contract import FromFiles
+
+
+class TestNTURGBD(FromFiles):
+    def write(self, root):
+        write_ntu(root)
+
+    def make(self, cache):
+        dataset = self.load(cache, "NTU60")
+        dataset.transform = UniformSampleFrames(6, random=False)
+        return dataset
+
+    def splits(self, dataset):
+        return dataset.split_index("xview")
+
+
+def test_clips_and_facts_from_the_raw_text(root, cache):
+    write_ntu(root)
+    dataset = load("NTU60")
+    assert (len(dataset), dataset.num_classes, dataset.num_person) == (24, 60, 2)
+    clip = dataset[dataset.names.index("S002C002P003R001A002")]
+    facts = [int(clip[fact]) for fact in ("setup", "camera", "subject", "replication", "y")]
+    assert facts == [2, 2, 3, 1, 1]
+    assert clip.x.shape == (50, 3, 17)
+    assert clip.x[:25].abs().max() > 0
+    assert clip.x[25:].abs().max() == 0
+    assert clip.edge_index.max() == 49
+
+
+def test_splits(root, cache):
+    write_ntu(root, subjects=(1, 3, 103))
+    dataset = load("NTU60")
+    parts = {name: dataset.splits(name) for name in ("xsub", "xview")}
+    known = {name: [len(part) for part in both] for name, both in parts.items()}
+    assert known == {"xsub": [12, 24], "xview": [18, 18]}
+    assert {int(clip.subject) for clip in parts["xsub"][0]} == {1}
+    assert {int(clip.camera) for clip in parts["xview"][0]} == {2}
+    with pytest.raises(ValueError, match=r"'benchmark'.*'xset'"):
+        dataset.splits("xset")
+
+
+def test_the_larger_set(root, cache):
+    write_ntu(root, setups=(18, 19), subjects=(8, 103), actions=(61, 120))
+    dataset = load("NTU120")
+    assert (len(dataset), dataset.num_classes, int(dataset.y.max())) == (16, 120, 119)
+    assert {int(clip.setup) for clip in dataset.splits("xset")[0]} == {18}
+    assert {int(clip.subject) for clip in dataset.splits("xsub")[0]} == {8, 103}
+
+
+def test_published_numbers_of_subjects():
+    assert (len(SUBJECTS_60), len(SUBJECTS_120)) == (20, 53)
+    assert len(set(SUBJECTS_120)) == 53
+    assert max(SUBJECTS_60) == 38
+    assert max(SUBJECTS_120) == 103
+    assert 51 not in SUBJECTS_120
+
+
+def test_clips_without_body_or_named_as_missing_are_left_out(root, cache):
+    folder = write_ntu(root)
+    (folder / "S002C001P001R001A001.skeleton").write_text(skeleton_text([{}, {}]))
+    (folder / "NTU_RGBD_samples_with_missing_skeletons.txt").write_text("S002C002P001R001A001\n")
+    names = load("NTU60").names
+    assert len(names) == 22
+    assert not {"S002C001P001R001A001", "S002C002P001R001A001"} & set(names)
+
+
+def test_damaged_files_are_named_with_their_line(root, cache):
+    folder = write_ntu(root)
+    path = folder / "S001C002P003R001A002.skeleton"
+    text = path.read_text()
+    path.write_text(text[: len(text) // 2])
+    with pytest.raises(DamagedDataError, match=rf"{path.name}', line \d+"):
+        load("NTU60")
+    path.write_text(text)
+    (folder / "odd.skeleton").write_text(text)
+    with pytest.raises(DamagedDataError, match=r"odd\.skeleton.*not called"):
+        load("NTU60")
+
+
+@pytest.mark.parametrize("name", ["NTU60", "NTU120", "NTU60-3danno", "NTU120-hrnet"])
+def test_missing_files_are_named(name, root, cache):
+    card = find_card(name)
+    with pytest.raises(MissingDataError) as error:
+        load(name)
+    assert card.files[0] in str(error.value)
+    assert card.source in str(error.value)
+    assert str(root / "NTURGBD") in str(error.value)
+
+
+def test_no_clip_at_all(tmp_path):
+    with pytest.raises(DamagedDataError, match="no clip"):
+        NTURGBD(str(tmp_path), raw_folder=tmp_path, processed_folder=tmp_path / "p")
+    with pytest.raises(ValueError, match=r"'num_classes'.*61"):
+        NTURGBD(str(tmp_path), raw_folder=tmp_path, processed_folder=tmp_path, num_classes=61)
+
+
+def write_pickle(root, file, clips):
+    (root / "NTURGBD").mkdir(exist_ok=True)
+    content = {"split": {"xsub_train": [clips[0]["frame_dir"]]}, "annotations": clips}
+    (root / "NTURGBD" / file).write_bytes(pickle.dumps(content))
+
+
+def test_the_pickle_gives_the_same_clips(root, cache):
+    clips = [annotation(), annotation("S001C002P003R002A060", 2, label=59)]
+    clips.append(annotation("S018C001P008R001A061", label=60))
+    write_pickle(root, "ntu60_3danno.pkl", clips)
+    dataset = load("NTU60-3danno")
+    assert dataset.names == [clip["frame_dir"] for clip in clips[:2]]
+    wanted = clips[1]["keypoint"].astype(np.float32).transpose(0, 2, 3, 1)
+    assert np.array_equal(dataset[1].x.numpy(), wanted.reshape(50, 3, 7))
+    assert torch.equal(dataset[0].x[25:], torch.zeros(25, 3, 7))
+    assert [len(part) for part in dataset.splits("xsub")] == [1, 1]
+
+
+def test_the_pickle_of_flat_skeletons_has_scores(root, cache):
+    clip = annotation(joints=17, channels=2, keypoint_score=np.full((1, 7, 17), 0.5))
+    write_pickle(root, "ntu60_hrnet.pkl", [clip])
+    dataset = load("NTU60-hrnet")
+    assert (dataset.layout, dataset.num_channels) == ("coco-17", 3)
+    assert torch.equal(dataset[0].x[:17, 2], torch.full((17, 7), 0.5))
+    write_pickle(root, "ntu60_hrnet.pkl", [annotation(joints=9)])
+    with pytest.raises(DamagedDataError, match="9 joints"):
+        load("NTU60-hrnet")
+    write_pickle(root, "ntu60_hrnet.pkl", [annotation("clip-1", joints=17, channels=2)])
+    with pytest.raises(DamagedDataError, match="'clip-1'"):
+        load("NTU60-hrnet")

@@ -1,0 +1,54 @@
+import math
+
+import pytest
+import torch
+
+from graphkit.datasets import SceneBatch
+from graphkit.nn import LocalTripleDiscriminator
+from graphkit.nn.scenes.training import mean_loss
+from graphkit.testing.asserts import assert_close
+from tests.nn.scenes.problems import OBJECTS, PREDICATES, some_scenes, union
+
+
+def make():
+    return LocalTripleDiscriminator(OBJECTS, PREDICATES, 16)
+
+
+def test_one_score_per_triple_alone_or_in_a_batch():
+    judge, parts = make().eval(), some_scenes()
+    scores = judge(union())
+    alone = [judge(SceneBatch.from_data(data)) for data in parts]
+    assert_close(scores, torch.cat(alone))
+
+
+def test_begins_undecided():
+    scenes = union()
+    for real in (True, False):
+        loss = mean_loss(make()(scenes), real)
+        assert float(loss.detach()) == pytest.approx(math.log(2), abs=0.02)
+
+
+def test_cannot_tell_a_set_from_itself():
+    judge, scenes = make(), union()
+    optimizer = torch.optim.Adam(judge.parameters(), lr=1e-2)
+    for _ in range(20):
+        scores = judge(scenes)
+        loss = (mean_loss(scores, True) + mean_loss(scores, False)) / 2
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) >= math.log(2) - 0.02
+
+
+def test_learns_that_a_predicate_is_wrong():
+    judge, real = make(), union()
+    fake = SceneBatch(
+        real.x, real.edge_index, (real.edge_attr + 5) % PREDICATES, real.batch, real.num_graphs
+    )
+    optimizer = torch.optim.Adam(judge.parameters(), lr=1e-2)
+    for _ in range(60):
+        loss = (mean_loss(judge(real), True) + mean_loss(judge(fake), False)) / 2
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.3
