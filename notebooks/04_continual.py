@@ -11,7 +11,7 @@ import os
 import torch
 from torch_geometric.nn import GAT
 
-from benchmarks.studies.continual_plots import plot_matrices, plot_over_time
+from benchmarks.studies.continual.plots import plot_matrices, plot_over_time
 from graphkit.continual import EWC, GEM, MAS, TWP, FineTune, JointTrain, LwF
 from graphkit.datasets import TaskSequence, load
 from graphkit.metrics import (

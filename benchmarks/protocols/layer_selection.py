@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.harness.fitting import Fitter
-from benchmarks.zoo.image_networks import Network, build
-from benchmarks.zoo.image_tasks import TASKS, load_pool, task
-from benchmarks.zoo.image_zoo import Budget, accuracy, few, pretrained, train
+from benchmarks.zoo.images.image_zoo import Budget, accuracy, few, pretrained, train
+from benchmarks.zoo.images.networks import Network, build
+from benchmarks.zoo.images.tasks import TASKS, load_pool, task
 from graphkit.train import seed_everything
 from graphkit.transfer import rank_layers
 

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from benchmarks.harness.fitting import Fitter
-from benchmarks.zoo import graph_zoo, image_zoo
-from benchmarks.zoo.image_tasks import FILES, TASKS, probe_images, task
+from benchmarks.zoo import graph_zoo
+from benchmarks.zoo.images import image_zoo
+from benchmarks.zoo.images.tasks import FILES, TASKS, probe_images, task
 from benchmarks.zoo.measure import ZOOS, load_table
 from graphkit.metrics import RankingRow, compare_rankings
 from graphkit.transfer import (

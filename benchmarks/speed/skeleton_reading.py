@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from graphkit.datasets.skeletons.ntu_raw import NUM_JOINTS, read_skeleton
+from graphkit.datasets.skeletons.ntu.raw import NUM_JOINTS, read_skeleton
 
 FRAMES, FILES, ROUNDS = 80, 20, 3
 

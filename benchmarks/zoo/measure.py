@@ -15,7 +15,8 @@ from rich.progress import track
 from torch import Tensor
 
 from benchmarks.harness.environment import environment
-from benchmarks.zoo import graph_zoo, image_zoo
+from benchmarks.zoo import graph_zoo
+from benchmarks.zoo.images import image_zoo
 from graphkit.datasets import MissingDataError, cache_root
 from graphkit.files import replacing
 

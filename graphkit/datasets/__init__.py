@@ -23,7 +23,7 @@ from graphkit.datasets.scenes.visual_genome import VisualGenomeGraphs
 from graphkit.datasets.scenes.vocabulary import SceneVocabulary
 from graphkit.datasets.scenes.vrd import VRDSceneGraphs
 from graphkit.datasets.skeletons.base import SkeletonDataset
-from graphkit.datasets.skeletons.ntu_rgbd import NTURGBD
+from graphkit.datasets.skeletons.ntu.rgbd import NTURGBD
 from graphkit.datasets.skeletons.nw_ucla import NWUCLA
 from graphkit.datasets.skeletons.synthetic import SyntheticSkeletons
 from graphkit.datasets.skeletons.utd_mhad import UTDMHAD

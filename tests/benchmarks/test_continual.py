@@ -12,9 +12,9 @@ from benchmarks.harness import recipe as recipes
 from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import continual
 from benchmarks.rivals.nodes import build
-from benchmarks.studies.continual_cost import ARMS, measure
-from benchmarks.studies.continual_plots import plot_matrices, plot_over_time
-from benchmarks.studies.continual_sweep import combinations, main
+from benchmarks.studies.continual.cost import ARMS, measure
+from benchmarks.studies.continual.plots import plot_matrices, plot_over_time
+from benchmarks.studies.continual.sweep import combinations, main
 from graphkit.continual import TWP
 from graphkit.train import seed_everything
 

@@ -20,7 +20,8 @@ from benchmarks.protocols import (
     model_ranking,
     taskonomy_ranking,
 )
-from benchmarks.zoo import graph_zoo, image_tasks, image_zoo, measure
+from benchmarks.zoo import graph_zoo, measure
+from benchmarks.zoo.images import image_zoo, tasks
 from benchmarks.zoo.speed import similarity_times
 from graphkit.datasets import DamagedDataError, MissingDataError
 from graphkit.metrics import precision_at_k
@@ -32,10 +33,10 @@ QUICK = (3, 2, 8, 0.004, 2, 20)
 
 @pytest.fixture
 def folder(data_folder: Path) -> Path:
-    for function in (image_tasks.load_pool, image_tasks.task, graph_zoo.graph):
+    for function in (tasks.load_pool, tasks.task, graph_zoo.graph):
         function.cache_clear()
     yield data_folder
-    for function in (image_tasks.load_pool, image_tasks.task, graph_zoo.graph):
+    for function in (tasks.load_pool, tasks.task, graph_zoo.graph):
         function.cache_clear()
 
 
@@ -58,7 +59,7 @@ def write_images(folder: Path) -> None:
     with tarfile.open(folder / "CIFAR10/cifar10_jpg.tar.gz", "w:gz") as archive:
         for part in ("train", "test"):
             for number in range(20):
-                name = image_tasks.OBJECTS[number % 10]
+                name = tasks.OBJECTS[number % 10]
                 data = png(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8), "JPEG")
                 entry = tarfile.TarInfo(f"CIFAR-10-images/{part}/{name}/{number:04}.jpg")
                 entry.size = len(data)
@@ -80,31 +81,31 @@ def write_images(folder: Path) -> None:
 
 def test_image_tasks_and_their_files(folder: Path) -> None:
     with pytest.raises(MissingDataError, match=r"the image zoo needs .*mnist\.npz"):
-        image_tasks.load_pool("digits")
+        tasks.load_pool("digits")
     write_images(folder)
-    for name in image_tasks.TASKS:
-        task = image_tasks.task(name)
+    for name in tasks.TASKS:
+        task = tasks.task(name)
         assert task.x.shape[1:] == (3, 28, 28)
         assert 0 <= float(task.x.min()) <= float(task.x.max()) <= 1
         assert set(task.y.tolist()) == set(range(task.num_classes)), name
         assert len(task.test_x) == len(task.test_y) > 0
-    assert len(image_tasks.task("digits-low").x) == 15
-    turned = image_tasks.task("digits-rotation")
-    upright = image_tasks.task("digits").x
+    assert len(tasks.task("digits-low").x) == 15
+    turned = tasks.task("digits-rotation")
+    upright = tasks.task("digits").x
     for row, quarter in enumerate(turned.y[:8].tolist()):
         assert torch.equal(torch.rot90(turned.x[row], -quarter, (1, 2)), upright[row])
-    probes = image_tasks.probe_images(4)
+    probes = tasks.probe_images(4)
     assert probes.shape == (12, 3, 28, 28)
-    assert torch.equal(probes, image_tasks.probe_images(4))
+    assert torch.equal(probes, tasks.probe_images(4))
 
 
 def test_damaged_image_files_are_named(folder: Path) -> None:
     write_images(folder)
-    for domain, names in image_tasks.FILES.items():
+    for domain, names in tasks.FILES.items():
         path = folder / names[0]
         path.write_bytes(path.read_bytes()[:200])
         with pytest.raises(DamagedDataError, match=path.name):
-            image_tasks.load_pool(domain)
+            tasks.load_pool(domain)
 
 
 def test_networks_are_trained_once_and_tables_are_kept(
@@ -115,7 +116,7 @@ def test_networks_are_trained_once_and_tables_are_kept(
     monkeypatch.setattr(image_zoo.Budget.__init__, "__defaults__", QUICK)
     quick = measure.Zoo(image_zoo, image_zoo.Budget())
     monkeypatch.setitem(measure.ZOOS, "images", quick)
-    monkeypatch.setattr(image_zoo, "TASKS", {name: image_tasks.TASKS[name] for name in names})
+    monkeypatch.setattr(image_zoo, "TASKS", {name: tasks.TASKS[name] for name in names})
     monkeypatch.setattr(measure, "RESULTS", folder)
     assert measure.measure("images", "probe", draws=2, minutes=0.0) is None
     for kind in measure.MEASURES:

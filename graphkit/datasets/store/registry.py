@@ -101,7 +101,7 @@ def ntu(classes: int, annotations: str | None = None) -> DatasetCard:
     return DatasetCard(
         name=name,
         about=f"skeletons, {classes} actions of one or two persons",
-        loader="graphkit.datasets.skeletons.ntu_rgbd:NTURGBD",
+        loader="graphkit.datasets.skeletons.ntu.rgbd:NTURGBD",
         folder="NTURGBD",
         files=(annotations or first,),
         raw="" if annotations else "nturgb+d_skeletons",

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.harness.fingerprint import code_fingerprint
-from benchmarks.zoo import image_networks, image_tasks
-from benchmarks.zoo.image_tasks import TASKS, Task, task
+from benchmarks.zoo.images import networks, tasks
+from benchmarks.zoo.images.tasks import TASKS, Task, task
 from benchmarks.zoo.probing import linear_probe
 from graphkit.datasets import cache_root
 from graphkit.files import replacing
@@ -66,20 +66,20 @@ def train(
     return model.eval()
 
 
-def untrained(name: str, _: Budget | None = None) -> image_networks.Network:
+def untrained(name: str, _: Budget | None = None) -> networks.Network:
     """The untrained network of a task, the same in any budget."""
     place = list(TASKS).index(name)
     seed_everything(place)
-    return image_networks.build(place, task(name).num_classes)
+    return networks.build(place, task(name).num_classes)
 
 
 def mark(budget: Budget) -> str:
     """Tells apart networks that were trained by other code or with other settings."""
-    code = code_fingerprint([(image_networks.__name__, ""), (image_tasks.__name__, "")])
+    code = code_fingerprint([(networks.__name__, ""), (tasks.__name__, "")])
     return f"{budget.steps}-{budget.batch_size}-{budget.lr:g}-{code}"
 
 
-def pretrained(name: str, budget: Budget | None = None) -> image_networks.Network:
+def pretrained(name: str, budget: Budget | None = None) -> networks.Network:
     """The network trained on a task; trained at the first call, then read from the cache."""
     budget = budget or Budget()
     path = cache_root() / "zoo" / "images" / mark(budget) / f"{name}.pt"
@@ -118,7 +118,7 @@ def few(target: Task, budget: Budget, draw: int) -> tuple[Tensor, Tensor, Tensor
     return target.x[rows], target.y[rows], target.test_x[test], target.test_y[test]
 
 
-def finetune(source: image_networks.Network, name: str, budget: Budget, draw: int) -> float:
+def finetune(source: networks.Network, name: str, budget: Budget, draw: int) -> float:
     """Test accuracy of a source with a new head, all of it trained on few labels."""
     target = task(name)
     x, y, test_x, test_y = few(target, budget, draw)
@@ -129,7 +129,7 @@ def finetune(source: image_networks.Network, name: str, budget: Budget, draw: in
     return accuracy(model, test_x, test_y)
 
 
-def probe(source: image_networks.Network, name: str, budget: Budget, draw: int) -> float:
+def probe(source: networks.Network, name: str, budget: Budget, draw: int) -> float:
     """Test accuracy of a linear classifier on the source's features, with few labels."""
     x, y, test_x, test_y = few(task(name), budget, draw)
     encoder = source.encoder.eval()

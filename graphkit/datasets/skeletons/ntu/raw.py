@@ -84,7 +84,7 @@ def parse_skeleton(text: bytes, name: str = "text", columns: int = 3) -> RawSkel
         ValueError: If :obj:`columns` is not between 1 and 12.
 
     Example:
-        >>> from graphkit.datasets.skeletons.ntu_raw import parse_skeleton
+        >>> from graphkit.datasets.skeletons.ntu.raw import parse_skeleton
         >>> joints = "\n".join(f"{i} 0 2.5" + " 0" * 9 for i in range(25))
         >>> clip = parse_skeleton(f"1\n1\n7 0 1 1 1 1 0 0 0 2\n25\n{joints}\n".encode())
         >>> clip.bodies, clip.joints.shape, clip.joints[0, 24].tolist()

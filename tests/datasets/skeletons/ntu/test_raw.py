@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphkit.datasets import DamagedDataError
-from graphkit.datasets.skeletons.ntu_raw import parse_skeleton, read_skeleton, walk
+from graphkit.datasets.skeletons.ntu.raw import parse_skeleton, read_skeleton, walk
 from tests.datasets.skeletons.ntu_files import FIRST_BODY, random_frames, skeleton_text, write
 
 

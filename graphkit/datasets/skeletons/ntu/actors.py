@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphkit.datasets.skeletons.ntu_raw import NUM_JOINTS, RawSkeleton
+from graphkit.datasets.skeletons.ntu.raw import NUM_JOINTS, RawSkeleton
 
 __all__ = ["find_actors"]
 
@@ -56,8 +56,8 @@ def find_actors(clip: RawSkeleton) -> np.ndarray:
           the file holds no body
 
     Example:
-        >>> from graphkit.datasets.skeletons.ntu_actors import find_actors
-        >>> from graphkit.datasets.skeletons.ntu_raw import parse_skeleton
+        >>> from graphkit.datasets.skeletons.ntu.actors import find_actors
+        >>> from graphkit.datasets.skeletons.ntu.raw import parse_skeleton
         >>> find_actors(parse_skeleton(b"1\n0\n")).shape
         (0, 2, 25, 3)
     """

@@ -1,4 +1,4 @@
-"""Times a step of TWP against a plain one: ``python -m benchmarks.studies.continual_cost``.
+"""Times a step of TWP against a plain one: ``python -m benchmarks.studies.continual.cost``.
 
 All arms take turns in one process, so that a busy machine slows all of them alike; the median
 of the ratios to the fine-tuning step of the same turn is printed.

@@ -16,8 +16,8 @@ from torch import Tensor
 from graphkit.data.skeleton_graph import SkeletonGraph
 from graphkit.datasets.skeletons.annotations import read_annotations
 from graphkit.datasets.skeletons.base import SkeletonDataset
-from graphkit.datasets.skeletons.ntu_actors import find_actors
-from graphkit.datasets.skeletons.ntu_raw import read_skeleton
+from graphkit.datasets.skeletons.ntu.actors import find_actors
+from graphkit.datasets.skeletons.ntu.raw import read_skeleton
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.in_place import InPlace
 
@@ -46,7 +46,7 @@ class NTURGBD(InPlace, SkeletonDataset):
         \text{x-set: } \text{setup}_i \text{ even}
 
     train; the others test. From the raw text the persons are those that
-    :func:`~graphkit.datasets.skeletons.ntu_actors.find_actors` finds. Clips without any body,
+    :func:`~graphkit.datasets.skeletons.ntu.actors.find_actors` finds. Clips without any body,
     and those that a file ``…_with_missing_skeletons.txt`` beside the raw ones names, are left
     out, as everybody does. The licence forbids to pass the data on: ask its authors for them.
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from graphkit.datasets.skeletons.ntu_actors import find_actors
-from graphkit.datasets.skeletons.ntu_raw import parse_skeleton
+from graphkit.datasets.skeletons.ntu.actors import find_actors
+from graphkit.datasets.skeletons.ntu.raw import parse_skeleton
 from tests.datasets.skeletons.ntu_files import moving_body, skeleton_text
 
 

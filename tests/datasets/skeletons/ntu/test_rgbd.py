@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from graphkit.datasets import NTURGBD, DamagedDataError, MissingDataError, find_card, load
-from graphkit.datasets.skeletons.ntu_rgbd import SUBJECTS_60, SUBJECTS_120
+from graphkit.datasets.skeletons.ntu.rgbd import SUBJECTS_60, SUBJECTS_120
 from graphkit.transforms import UniformSampleFrames
 from tests.datasets.skeletons.ntu_files import skeleton_text, write_ntu
 from tests.datasets.skeletons.test_annotations import annotation

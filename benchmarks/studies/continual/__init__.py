@@ -1,0 +1,1 @@
+"""Sweeps, costs and plots of continual learning."""

@@ -1,0 +1,1 @@
+"""The zoo of image networks: their tasks, architectures and training."""

@@ -1,0 +1,1 @@
+"""NTU RGB+D: its raw files, who acts in them, and the data set."""
