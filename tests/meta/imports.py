@@ -13,7 +13,7 @@ from tests.meta.source import Source, sources
 FLOORS: tuple[set[str], ...] = (
     {"files"},
     {"catalog"},
-    {"ops", "taps", "modes", "data"},
+    {"ops", "taps", "modes", "grad_scale", "data"},
     {"nn", "transforms", "datasets", "metrics", "train"},
     {"continual", "distill", "transfer", "compress", "vision"},
     {"adapters"},
