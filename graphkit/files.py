@@ -1,5 +1,7 @@
 """Files that are written whole or not at all."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,7 @@
 """What a result needs told about where it came from."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 import importlib.metadata

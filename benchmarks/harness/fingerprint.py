@@ -1,210 +1,194 @@
 """What code a result was computed by, as one hash.
 
-From the definitions a recipe names, every class, function and constant of this checkout that they
-use is followed, through packages to where it is defined. Not followed are tables of names, and what
-finds, downloads and checks files or draws progress: it decides whether a run is possible, not what
-comes out. Of each definition comments, docstrings, annotations, cards and the words of errors do
-not count.
+From the definitions a recipe names, all that they use of this checkout is followed, through
+packages to where it is defined. The hash says what they do, not where they are: a definition counts
+with the texts of those it uses, and the order is that of hashes. So a result survives a move.
+
+Of each definition these do not count: comments, docstrings, annotations, cards, the words of
+errors, the names of local variables, how modules are imported and called, and strings that name a
+module of this checkout, though what is behind them does.
+
+A file with the line ``# fingerprint: not counted`` finds, downloads and checks files, draws
+progress or lists names: it decides whether a run is possible, not what comes out. Only what a
+recipe asks of it by name counts, with what that uses of the same file.
 """
+
+# fingerprint: not counted
 
 from __future__ import annotations
 
 import ast
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.harness.environment import ROOT
+from benchmarks.harness.plain_code import Function, Key, Plain, Source, bound
 
-__all__ = ["code_fingerprint"]
+__all__ = ["Checkout", "code_fingerprint"]
 
-UNCOUNTED = (
-    "benchmarks.harness.environment",
-    "benchmarks.harness.fingerprint",
-    "benchmarks.rivals.nodes",
-    "benchmarks.harness.progress",
-    "benchmarks.harness.recipe",
-    "graphkit.catalog",
-    "graphkit.datasets.store.dataset_card",
-    "graphkit.datasets.store.download",
-    "graphkit.datasets.store.errors",
-    "graphkit.datasets.store.folders",
-    "graphkit.datasets.store.integrity",
-    "graphkit.datasets.store.registry",
-    "graphkit.files",
-    "graphkit.train.progress",
-)
+PACKAGES = ("graphkit", "benchmarks")
+NOT_COUNTED = "# fingerprint: not counted"
 
 
-Examined = tuple[list[str], list[tuple[str, str]]]
+class Checkout:
+    """The Python files of a checkout, read once.
 
+    Args:
+        root (Path): The folder that holds the packages.
+    """
 
-@dataclass
-class Source:
-    """One file: what it defines, what it imports, and what it does as soon as it is loaded."""
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.sources: dict[str, Source | None] = {}
 
-    defined: dict[str, list[ast.stmt]]
-    imported: dict[str, tuple[str, str]]
-    at_once: list[ast.stmt]
-    examined: dict[str, Examined] = field(default_factory=dict)
+    def source(self, module: str) -> Source | None:
+        """A module of this checkout, taken apart; nothing for any other."""
+        if module not in self.sources:
+            stem = self.root.joinpath(*module.split("."))
+            files = (stem / "__init__.py", stem.with_suffix(".py"))
+            inside = module.split(".")[0] in PACKAGES and all(
+                part.isidentifier() for part in module.split(".")
+            )
+            path = next((path for path in files if inside and path.exists()), None)
+            self.sources[module] = None if path is None else read(path)
+        return self.sources[module]
 
+    def definition(self, module: str, name: str) -> Key:
+        """Module and name behind ``from module import name``; no name for a module itself."""
+        source = self.source(module)
+        if not name or (source is not None and name in source.defined):
+            return module, name
+        if source is not None and name in source.imported:
+            return self.definition(*source.imported[name])
+        inner = f"{module}.{name}"
+        return (module, name) if self.source(inner) is None else (inner, "")
 
-def source_file(module: str) -> Path | None:
-    """File of a module of this checkout; a package is its ``__init__``."""
-    if module.split(".")[0] not in ("graphkit", "benchmarks"):
-        return None
-    stem = ROOT.joinpath(*module.split("."))
-    files = (stem.with_suffix(".py"), stem / "__init__.py")
-    return next((path for path in files if path.exists()), None)
+    def whole(self, module: str) -> list[Key]:
+        """All definitions of a module, and what it imports from this checkout."""
+        source = self.source(module)
+        assert source is not None
+        keys = {self.definition(*key) for key in source.imported.values()}
+        keys |= {(module, name) for name in source.defined if not name.startswith("__")}
+        inside = [key for key in keys if key[1] and self.source(key[0]) is not None]
+        return sorted(inside, key=lambda key: (key[1], key[0]))
 
+    def examine(self, module: str, name: str) -> tuple[str, list[Key]]:
+        """Hash of a definition by itself, and the definitions that it uses, in its order."""
+        source = self.source(module)
+        assert source is not None
+        hashes: list[str] = []
+        uses: list[Key] = []
+        for statement in source.defined.get(name, []):
+            if id(statement) not in source.examined:
+                plain = Plain(self, module)
+                text = ast.dump(plain.visit(statement))
+                digest = hashlib.sha256(text.encode()).hexdigest()
+                source.examined[id(statement)] = digest, plain.uses
+            digest, further = source.examined[id(statement)]
+            hashes.append(digest)
+            uses += further
+        return "".join(hashes), list(dict.fromkeys(uses))
 
-def targets(statement: ast.stmt) -> list[str]:
-    """The names that a statement of a module defines."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [statement.name]
-    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
-        return [node.id for node in names if isinstance(node.ctx, ast.Store)]
-    return []
-
-
-def registers(statement: ast.stmt) -> bool:
-    """Whether a function is used by being decorated: an autograd rule, a custom operator."""
-    decorators = getattr(statement, "decorator_list", [])
-    return any("register" in ast.dump(d) or "custom_op" in ast.dump(d) for d in decorators)
+    def fingerprint(self, roots: Iterable[Key]) -> str:
+        """Hash of the code behind a result; see :func:`code_fingerprint`."""
+        first: set[Key] = set()
+        for module, name in roots:
+            first |= {self.definition(module, name)} if name else set(self.whole(module))
+        waiting = [(key, "") for key in first]
+        seen: dict[Key, tuple[str, list[Key]]] = {}
+        while waiting:
+            key, user = waiting.pop()
+            source = self.source(key[0])
+            if key in seen or source is None:
+                continue
+            if source.counted or key in first or user == key[0]:
+                seen[key] = self.examine(*key)
+                waiting += [(use, key[0]) for use in seen[key][1]]
+        texts = {
+            "".join([text, *(seen[use][0] for use in uses if use in seen)])
+            for text, uses in seen.values()
+            if text
+        }
+        hashes = sorted(hashlib.sha256(text.encode()).hexdigest() for text in texts)
+        return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
 @functools.cache
-def read(module: str) -> Source:
-    """A module of this checkout, taken apart."""
-    path = source_file(module)
-    assert path is not None
-    tree = ast.parse(path.read_text())
-    source = Source({}, {}, [])
-    for statement in tree.body:
-        names = targets(statement)
-        for name in names:
-            source.defined.setdefault(name, []).append(statement)
-        bare = isinstance(statement, ast.Expr) and not isinstance(statement.value, ast.Constant)
-        if registers(statement) or bare:
-            source.at_once.append(statement)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            for alias in node.names:
-                source.imported[alias.asname or alias.name] = (node.module, alias.name)
-    return source
+def checkout(root: Path) -> Checkout:
+    """The checkout in a folder, as it was at the first call."""
+    return Checkout(root)
 
 
-def definition(module: str, name: str) -> tuple[str, str]:
-    """Module and name behind ``from module import name``; no name for a module itself."""
-    if source_file(f"{module}.{name}") is not None:
-        return f"{module}.{name}", ""
-    path = source_file(module)
-    if path is None or name in read(module).defined or name not in read(module).imported:
-        return module, name
-    return definition(*read(module).imported[name])
-
-
-class Bare(ast.NodeTransformer):
-    """Takes from a tree what changes no result."""
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        return self.visit_ClassDef(node)
-
-    def visit_ClassDef(self, node: ast.ClassDef | ast.FunctionDef) -> ast.AST:
-        node.decorator_list = [d for d in node.decorator_list if "'method'" not in ast.dump(d)]
-        self.generic_visit(node)
-        return node
-
-    def visit_arg(self, node: ast.arg) -> ast.AST:
-        node.annotation = None
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        self.generic_visit(node)
-        if node.value is not None:
-            return ast.Assign(targets=[node.target], value=node.value)
-        node.annotation = ast.Constant(value=None)
-        return node
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        return None
-
-    def visit_Import(self, node: ast.Import) -> None:
-        return None
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        self.generic_visit(node)
-        return None if isinstance(node.value, ast.Constant) else node
-
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        return ast.Raise(exc=None, cause=None)
-
-
-def bare(statement: ast.stmt) -> ast.AST:
-    """A copy of a statement without what changes no result."""
-    return Bare().visit(ast.parse(ast.unparse(statement)))
-
-
-def used(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Names in a tree, each with the attribute read from it at once, or nothing."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            yield node.value.id, node.attr
-        elif isinstance(node, ast.Name):
-            yield node.id, ""
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value, ""
-        else:
-            yield from used(node)
-
-
-def needs(module: str, tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """The definitions of this checkout that a tree in a module uses."""
-    source = read(module)
-    for name, attribute in used(tree):
-        if name in source.defined:
-            yield module, name
-        elif name in source.imported:
-            found, inner = definition(*source.imported[name])
-            if inner or attribute:
-                yield (found, inner) if inner else definition(found, attribute)
-        elif name.replace(".", "_").isidentifier() and source_file(name) is not None:
-            yield from ((name, other) for other in read(name).defined)
-
-
-def examine(module: str, name: str) -> Examined:
-    """Hashes of a definition's statements, and the definitions that they use; found out once."""
-    source = read(module)
-    if name not in source.examined:
-        trees = [bare(each) for each in [*source.defined.get(name, []), *source.at_once]]
-        hashes = [hashlib.sha256(ast.dump(tree).encode()).hexdigest() for tree in trees]
-        source.examined[name] = hashes, [pair for tree in trees for pair in needs(module, tree)]
-    return source.examined[name]
-
-
-def code_fingerprint(roots: Iterable[tuple[str, str]]) -> str:
+def code_fingerprint(roots: Iterable[Key], root: Path = ROOT) -> str:
     """Hash of the code behind a result.
 
     Args:
         roots (iterable of tuple): Module and name of the definitions to start from; an empty name
             stands for everything the module defines.
+        root (Path, optional): The checkout. (default: this one)
     """
-    waiting: list[tuple[str, str]] = []
-    for module, name in roots:
-        names = [name] if name else read(module).defined
-        waiting += [definition(module, one) for one in names]
-    first, seen = set(waiting), {}
-    while waiting:
-        key = waiting.pop()
-        if key in seen or source_file(key[0]) is None:
-            continue
-        if key[0] in UNCOUNTED and key not in first:
-            continue
-        seen[key], further = examine(*key)
-        waiting += further
-    joined = "".join(text for key in sorted(seen) for text in seen[key])
-    return hashlib.sha256(joined.encode()).hexdigest()[:16]
+    return checkout(root).fingerprint(roots)
+
+
+def read(path: Path) -> Source:
+    """Takes a file apart."""
+    text = path.read_text()
+    source = Source(NOT_COUNTED not in text.splitlines(), path.name == "__init__.py")
+    tree = ast.parse(text)
+    at_once: list[tuple[ast.stmt, set[str]]] = []
+    for statement in tree.body:
+        for name in made(statement):
+            source.defined.setdefault(name, []).append(statement)
+        if acts(statement):
+            at_once.append((statement, owners(statement) & set(source.defined)))
+    for statement, names in at_once:
+        for name in names or source.defined:
+            if statement not in source.defined[name]:
+                source.defined[name].append(statement)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            for alias in node.names:
+                source.imported[alias.asname or alias.name] = (node.module, alias.name)
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.split(".")[0]
+                source.imported[alias.asname or top] = (alias.name if alias.asname else top, "")
+    return source
+
+
+def made(statement: ast.stmt) -> list[str]:
+    """The names that a statement of a module defines or fills."""
+    targets = [*getattr(statement, "targets", []), getattr(statement, "target", None)]
+    filled = [leftmost(target) for target in targets if target is not None]
+    return list(dict.fromkeys([*bound([statement]), *(name for name in filled if name)]))
+
+
+def leftmost(node: ast.AST) -> str:
+    """The name at the start of ``name.attribute(…)[…]``, or nothing."""
+    while not isinstance(node, ast.Name):
+        inner = getattr(node, "value", None) or getattr(node, "func", None)
+        if not isinstance(inner, ast.AST):
+            return ""
+        node = inner
+    return node.id
+
+
+def acts(statement: ast.stmt) -> bool:
+    """Whether a statement does something: a call, a loop, or decorated as an autograd rule is."""
+    if isinstance(statement, ast.Expr):
+        return not isinstance(statement.value, ast.Constant)
+    if isinstance(statement, ast.If):
+        guard = ast.dump(statement.test)
+        return "TYPE_CHECKING" not in guard and "__main__" not in guard
+    if isinstance(statement, Function | ast.ClassDef):
+        return any("register" in ast.dump(each) for each in statement.decorator_list)
+    return isinstance(statement, ast.For | ast.While | ast.With | ast.Try)
+
+
+def owners(statement: ast.stmt) -> set[str]:
+    """Names of what a statement registers something with: ``name.register(…)``, decorators."""
+    if isinstance(statement, ast.Expr):
+        return {leftmost(statement.value)}
+    return {leftmost(each) for each in getattr(statement, "decorator_list", [])}

@@ -1,5 +1,7 @@
 """Progress on the screen, or as plain lines where there is none."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 import time

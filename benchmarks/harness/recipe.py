@@ -1,5 +1,7 @@
 """Recipes: benchmark runs as data, checked against the code that they drive."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 import difflib

@@ -82,15 +82,12 @@ def names_in(value: Any) -> Iterator[str]:
 
 def code_of(recipe: Recipe) -> str:
     """Identifies the code that a recipe runs: protocol, training loop, and all it names."""
-    roots = [
-        (f"benchmarks.protocols.{recipe.protocol}", ""),
-        ("benchmarks.harness.fitting", "Fitter"),
-    ]
+    roots = [(recipe.module.__name__, "run"), (Fitter.__module__, Fitter.__name__)]
     cards = {card.name: card for card in dataset_cards()}
     packages = [importlib.import_module(f"graphkit.{room}") for room in ROOMS]
     for name in names_in(recipe.sections):
         if name in BASELINES:
-            roots.append(("benchmarks.rivals.nodes", name))
+            roots.append((BASELINES[name].__module__, BASELINES[name].__name__))
         if name in cards:
             module, _, cls = cards[name].loader.partition(":")
             roots.append((module, cls))

@@ -1,5 +1,7 @@
 """The models that recipes name: PyG baselines, and everything in ``graphkit.nn``."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 from typing import Any

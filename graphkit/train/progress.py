@@ -1,5 +1,7 @@
 """A progress bar for training runs."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 import time

@@ -1,5 +1,7 @@
 """What is known about a data set: its files, its counts, where it comes from."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 import importlib

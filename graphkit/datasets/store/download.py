@@ -1,5 +1,7 @@
 """Fetches a missing data set through PyG, without waiting for a network that is not there."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 import asyncio

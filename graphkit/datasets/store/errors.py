@@ -1,5 +1,7 @@
 """What can go wrong with the files of a data set."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 __all__ = ["DamagedDataError", "MissingDataError"]

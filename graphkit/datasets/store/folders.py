@@ -1,5 +1,7 @@
 """Where raw files are read from and processed files are written to."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 import os

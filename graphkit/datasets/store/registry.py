@@ -3,6 +3,8 @@
 Importing this module loads neither torch nor PyG.
 """
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 import difflib
