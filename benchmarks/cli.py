@@ -94,9 +94,7 @@ def run(
     json_file: Json = None,
     out: Out = Path("runs"),
     resume: Annotated[bool, typer.Option(help="Continue a killed run bit for bit.")] = False,
-    record: Annotated[
-        bool, typer.Option(help="Keep the figures in the recipes as 'reproduced'.")
-    ] = False,
+    record: Annotated[bool, typer.Option(help="Keep the figures in benchmarks/results.")] = False,
 ) -> None:
     """Runs recipes and prints a table; writes JSON and a plot, and says where."""
     launch = {
@@ -201,10 +199,13 @@ def present(results: list[dict[str, Any]], json_file: Path | None, out: Path) ->
 def report(
     check: Annotated[bool, typer.Option(help="Change nothing; fail if README is behind.")] = False,
 ) -> None:
-    """Renders README's tables and the plot from recipes and method cards."""
+    """Renders README's tables and the plot from recipes, results and method cards."""
     from benchmarks.report.report import report as render
 
-    fresh = render(check, None if check else console)
+    try:
+        fresh = render(check, None if check else console)
+    except ValueError as error:
+        fail(error)
     if check and not fresh:
         console.print("README's tables are behind; run: python -m benchmarks report")
         raise typer.Exit(1)

@@ -16,8 +16,10 @@ from typing import Any
 
 import yaml
 
+from benchmarks.harness import records
+
 FOLDER = Path(__file__).parent.parent / "recipes"
-FIELDS = ("about", "protocol", "seeds", "group", "reported", "reproduced")
+FIELDS = ("about", "protocol", "seeds", "group", "reported")
 
 
 class RecipeError(ValueError):
@@ -35,7 +37,7 @@ class Recipe:
         seeds (int): Number of seeds when none is asked for.
         sections (dict): Keyword arguments of the protocol's ``run``.
         reported (dict): Published figures: ``{metric: {mean, std, source}}``.
-        reproduced (dict): Our figures; written by the runner alone.
+        reproduced (dict): Our figures, from ``benchmarks/results``; empty where it was not run.
         group (str): A name under which recipes are run together.
     """
 
@@ -133,8 +135,10 @@ def load(name: str) -> Recipe:
     for key in ("about", "protocol", "seeds"):
         if key not in content:
             raise RecipeError(f"recipe '{name}': the key '{key}' is missing")
+    if "reproduced" in content:
+        raise RecipeError(f"recipe '{name}': 'reproduced' belongs into {records.path_of(name)}")
     head = {key: content.pop(key) for key in FIELDS if key in content}
-    recipe = Recipe(name=name, sections=content, **head)
+    recipe = Recipe(name=name, sections=content, reproduced=records.read(name), **head)
     validate(recipe)
     return recipe
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from benchmarks.harness import records
 from benchmarks.harness.environment import environment, peak_memory_mb, reset_peak_memory
 from benchmarks.harness.fingerprint import code_fingerprint
 from benchmarks.harness.fitting import Fitter
@@ -176,7 +175,7 @@ def spread(values: list[float]) -> dict[str, Any]:
 
 
 def record(recipe: Recipe, result: dict[str, Any]) -> None:
-    """Writes a result into its recipe as ``reproduced``; the rest of the file stays as it is."""
+    """Keeps a result as the recipe's ``reproduced``, in a file of its own."""
     place = result["environment"]
     block = {
         "metrics": {
@@ -192,10 +191,4 @@ def record(recipe: Recipe, result: dict[str, Any]) -> None:
         "versions": {k: v for k, v in place["versions"].items() if k != "graphkit"},
         "processor": f"{place['processor']}, {place['threads']} threads",
     }
-    lines = recipe.path.read_text().splitlines()
-    start = next((i for i, line in enumerate(lines) if line.startswith("reproduced:")), len(lines))
-    end = next(
-        (i for i in range(start + 1, len(lines)) if lines[i][:1] not in (" ", "")), len(lines)
-    )
-    written = yaml.safe_dump({"reproduced": block}, sort_keys=False, width=100).splitlines()
-    write_text(recipe.path, "\n".join([*lines[:start], *written, *lines[end:]]) + "\n")
+    records.write(recipe.name, block)

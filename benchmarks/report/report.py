@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.harness import records
 from benchmarks.harness.recipe import Recipe, load, names
 from benchmarks.harness.runner import code_of, fingerprint, write_text
 from benchmarks.report.markdown import markdown_table, measured, percent
@@ -145,11 +146,18 @@ def methods_table() -> str:
 
 
 def report(check: bool = False, console: Console | None = None) -> bool:
-    """Renders README's tables and the plot from recipes and cards.
+    """Renders README's tables and the plot from recipes, results and cards.
 
     Returns:
         Whether README was up to date; with :obj:`check` nothing is written.
+
+    Raises:
+        ResultError: If there is a result without a recipe, or one that is not as it was written.
     """
+    lone = sorted(set(records.names()) - set(names()))
+    if lone:
+        files = ", ".join(str(records.path_of(name)) for name in lone)
+        raise records.ResultError(f"results without a recipe: {files}; delete or rename them")
     recipes = [load(name) for name in names()]
     text = README.read_text()
     filled = fill(fill(text, "results", markdown(recipes)), "methods", methods_table())

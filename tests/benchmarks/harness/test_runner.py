@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from benchmarks.cli import app
 from benchmarks.harness import recipe as recipes
-from benchmarks.harness import runner
+from benchmarks.harness import records, runner
 from benchmarks.harness.environment import peak_memory_mb, reset_peak_memory
 from benchmarks.harness.progress import Display
 from benchmarks.harness.runner import Options, record, run_recipe, write_text
@@ -102,24 +100,20 @@ def test_resume_refuses_other_settings(tmp_path: Path) -> None:
             run_recipe(other, Options(1, tmp_path, resume=True), display)
 
 
-def test_record_changes_only_the_reproduced_block(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copy(recipes.FOLDER / "gcn-karate.yaml", tmp_path / "gcn-karate.yaml")
-    before = yaml.safe_load((tmp_path / "gcn-karate.yaml").read_text())
-    monkeypatch.setattr(recipes, "FOLDER", tmp_path)
-    monkeypatch.setattr(recipes, "validate", lambda recipe: None)
+def test_record_writes_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    text = (recipes.FOLDER / "gcn-karate.yaml").read_bytes()
     recipe = recipes.load("gcn-karate")
+    assert not recipe.reproduced
     with Display(1, quiet=True) as display:
         result = run_recipe(recipe, Options(1, tmp_path / "runs"), display)
     for _ in range(2):
         record(recipe, result)
-        after = yaml.safe_load(recipe.path.read_text())
-        kept = after.pop("reproduced")
-        assert after == {k: v for k, v in before.items() if k != "reproduced"}
-    mean = result["metrics"]["test_accuracy"]["mean"]
-    assert kept["metrics"]["test_accuracy"]["mean"] == pytest.approx(mean, abs=1e-5)
+        assert [path.name for path in tmp_path.glob("*.*")] == ["gcn-karate.yaml"]
+    assert (recipes.FOLDER / "gcn-karate.yaml").read_bytes() == text
     fresh = recipes.load("gcn-karate")
+    mean = result["metrics"]["test_accuracy"]["mean"]
+    assert fresh.reproduced["metrics"]["test_accuracy"]["mean"] == pytest.approx(mean, abs=1e-5)
     assert not report.is_stale(fresh)
     other = fresh.set(["train.epochs=7"])
     other.reproduced = fresh.reproduced
