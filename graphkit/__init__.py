@@ -1,3 +1,25 @@
-"""graphkit: published graph-learning methods as drop-in PyTorch Geometric parts."""
+"""graphkit: published graph-learning methods as drop-in PyTorch Geometric parts.
+
+``import graphkit`` loads nothing heavy; ``graphkit.nn`` and the other rooms load when they are
+first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import ModuleType
 
 __version__ = "0.1.0"
+
+_ROOMS = frozenset(room.name for room in pkgutil.iter_modules(__path__) if room.name[0] != "_")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _ROOMS:
+        return importlib.import_module(f"graphkit.{name}")
+    raise AttributeError(f"graphkit has no '{name}'; it has: {', '.join(sorted(_ROOMS))}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS})

@@ -85,6 +85,20 @@ def test_import_loads_no_optional_package(probe):
     assert not loaded & {*OPTIONAL, *TEST_ONLY, "lightning", "lightning_fabric", "benchmarks"}
 
 
+def test_rooms_load_when_they_are_used():
+    code = (
+        "import sys, graphkit\n"
+        "assert not {'torch', 'graphkit.nn'} & set(sys.modules)\n"
+        "assert 'nn' in dir(graphkit)\n"
+        "print(graphkit.nn.FactorConv.__name__, graphkit.vision.GTAN.__name__)\n"
+        "assert not hasattr(graphkit, 'attic')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["FactorConv", "GTAN"], done.stderr
+
+
 def test_nothing_imports_upward():
     assert imports.upward_imports(ROOT) == []
 
@@ -130,16 +144,17 @@ def plant(root, **files):
         ("ops__spmm", "from graphkit import taps"),
         ("ops__spmm", "def f():\n    from graphkit import nn\n"),
         ("taps", "from .nn import FooConv"),
-        ("nn__foo", "from ..continual import TWP"),
+        ("nn__foo", "from ..adapters import Grid"),
         ("catalog", "from graphkit.files import replacing"),
-        ("train__loop", "from graphkit.continual import TWP"),
+        ("train__loop", "from graphkit.distill import Distiller"),
         ("vision__crop", "from graphkit.adapters import Grid"),
         ("nn__foo", "from graphkit import testing"),
         ("nn__foo", "from graphkit.attic import Old"),
     ],
 )
 def test_an_upward_import_is_seen(name, text, tmp_path):
-    rooms = ["ops", "nn", "continual", "train", "vision", "adapters", "testing", "attic"]
+    rooms = ["ops", "nn", "continual", "distill", "train", "vision", "adapters", "testing"]
+    rooms.append("attic")
     plant(tmp_path, **{f"{room}____init__": "" for room in rooms}, taps="", files="")
     plant(tmp_path, **{name: text})
     assert len(imports.upward_imports(tmp_path)) == 1
