@@ -153,6 +153,7 @@ def _draw(
         for kind, store in _edges(graph).items()
         if kind[0] in shown and kind[2] in shown and (edges is None or kind[1] in edges)
     }
+    # All edges of a relation in one collection: a line object each would take minutes.
     for i, ((source, relation, target), store) in enumerate(relations.items()):
         row, col = _numpy(store.edge_index)
         lines = np.stack([shown[source][row], shown[target][col]], axis=1)
@@ -161,6 +162,7 @@ def _draw(
         axes.add_collection(
             LineCollection(list(lines), linewidths=widths, alpha=0.5, color=shade, label=relation)
         )
+    # Nodes last and above the edges, which would hide them.
     for (kind, spots), marker in zip(shown.items(), MARKERS * 9, strict=False):
         shades = _values(_nodes(graph)[kind], kind, color)
         look: dict[str, Any] = {"color": "black"}

@@ -155,6 +155,8 @@ def run(
     for number, teacher in enumerate(teachers):
         educate(taught, teacher, problem, number)
     metrics = together(teachers, problem, centred)
+    # Weight 0 is distillation alone; all arms begin with the same student, so that they differ
+    # by the weight only.
     for weight in (0.0, *weights):
         seed_everything(seed)
         model = CommonFeatureLearning(

@@ -99,6 +99,7 @@ def judged(model: UDOR, x: Tensor, masks: Tensor, binding: Tensor | None) -> dic
     removal = removal_matrix(model, x, masks)
     flatness = float((removal.amax(1) - removal.amin(1)).amax())
     if binding is None:
+        # Parts have no names: each gets the category whose removal changes it most, all at once.
         binding = torch.from_numpy(linear_sum_assignment(-removal.numpy())[1])
     codes = model.encode(x)
     here, length = masks.flatten(2).any(2), codes.norm(dim=2)
@@ -114,6 +115,7 @@ def judged(model: UDOR, x: Tensor, masks: Tensor, binding: Tensor | None) -> dic
         rest = masks.clone()
         rest[:, binding[k]] = False
         gone.append(rest.any(1, keepdim=True))
+    # Digits of one category are replaced: a modular code changes in that part alone.
     swapped = torch.stack([swap(x, masks, int(binding[k])) for k in kinds])
     moved = torch.stack([model.encode(torch.stack([x, new], 1).flatten(0, 1)) for new in swapped])
     groups = moved.unflatten(1, (len(x), 2)).flatten(0, 1)

@@ -91,6 +91,8 @@ def run(
     everywhere = TensorTask((x, y), classify, 64)
     fit(first, everywhere, tag="base")
     models = {"pretrained": first}
+    # Each arm trains a copy of the same first stage; the arm `crn` draws its decoder anew, the
+    # arm `crn_weights` keeps what the first stage made of it.
     for arm, variant in (
         ("prototype", "prototype"),
         ("crn", "decoder"),

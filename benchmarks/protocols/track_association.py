@@ -91,10 +91,12 @@ def run(
         model.cpu().eval()
         with torch.no_grad():
             answers[arm] = [ask(model, graph).sigmoid() for graph in judge]
+    # All graphs at once: the average precision of few edges would be noise.
     y = torch.cat([graph.y for graph in judge])
     for arm, answer in answers.items():
         metrics[f"ap_{arm}"] = float(average_precision_score(y, torch.cat(answer)))
         scores = []
+        # Tables of points are what trackers give: the networks' edges are linked into tracks first.
         for graph, given, truth in zip(judge, answer, truths, strict=True):
             found = (graph.time, link(graph, given), graph.pos)
             kept, merges = tracking.kept_merges(truth, found, RADIUS, RADIUS)

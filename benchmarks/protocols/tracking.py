@@ -91,6 +91,7 @@ def run(
     chosen = {"sigma": scene.sigma, **(tracker or {})}
     metrics: dict[str, float] = {}
     arms: dict[str, Points] = {}
+    # The plain arm leaves out the reward of density, the one term that is ours to justify.
     for arm, options in {
         "tbc": chosen,
         **({"tbc_plain": {**chosen, "lam_density": 0.0}} if plain else {}),
@@ -114,6 +115,7 @@ def run(
     for arm, points in arms.items():
         found = clear_mot(scene.truth, points, radius)
         metrics |= {f"{name}_{arm}": value for name, value in found.items()}
+        # People are merged when their blobs overlap, which two deviations of the density say.
         kept, all_merges = kept_merges(scene.truth, points, 2 * scene.sigma, radius)
         metrics |= {f"kept_merges_{arm}": kept, "merges": all_merges}
     for rival in ("peaks", "sort"):

@@ -85,6 +85,7 @@ def sort_like(
             (default: :obj:`0.3`)
         errs (float, optional): Deviation of a measurement, in cells. (default: :obj:`0.7`)
     """
+    # State: row, column and their velocities, so that a step adds velocity to place.
     step = np.eye(4) + np.eye(4, k=2)
     noise = np.diag([0.25, 0.25, 1.0, 1.0]) * accelerates**2
     alive: list[Walker] = []
@@ -100,6 +101,7 @@ def sort_like(
             correct(alive[i], measured[j], errs)
             alive[i].missed = 0
             alive[i].seen.append((t, measured[j]))
+        # Tracks without a measurement go on by their forecast until they are too old.
         for i in set(range(len(alive))) - set(ours):
             alive[i].missed += 1
         for j in sorted(set(range(len(measured))) - set(theirs)):

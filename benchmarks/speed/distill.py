@@ -78,10 +78,12 @@ def compare(kernel: str, num_edges: int, channels: int, runs: int) -> dict[str, 
     loss = LocalStructureLoss(kernel, bandwidth=width)
 
     def fresh() -> Tensor:
+        # Without this the teacher's half would be remembered from the call before.
         loss.memo.forget()
         return loss(student, teacher, edge_index)
 
     fresh().backward()
+    # The rival remembers nothing; the row that is compared with it is the fresh one.
     found = {
         "fresh": measure(fresh, student, runs),
         "cached": measure(lambda: loss(student, teacher, edge_index), student, runs),

@@ -66,11 +66,13 @@ def build(problem: Problem) -> tuple[Call, Call, list[Tensor], float]:
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator).requires_grad_()
 
+    # Bytes of one node's features, of one edge's weights, and of its two indices.
     row, weights, per_edge = h * c * FLOAT, h * FLOAT, 2 * INDEX
     if problem.op == "gat":
         conv, x = GATConv(h * c, c, heads=h, add_self_loops=False), normal(n, h * c)
         ours = FusedGATConv(h * c, c, heads=h, add_self_loops=False)
         ours.load_state_dict(conv.state_dict())
+        # Both layers have parameters of their own, which backward must reach in both.
         values = [x, *conv.parameters(), *ours.parameters()]
         moved = e * (row + weights + INDEX) + 2 * n * row
         return (lambda: ours(x, edge_index)), (lambda: conv(x, edge_index)), values, moved

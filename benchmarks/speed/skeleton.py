@@ -157,11 +157,13 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
     clips, repeats = (2, 2) if quick else (16, 5)
     model = STIGCN(3, 60, SkeletonGraph("ntu-25"), poly="released")
     x, y = torch.randn(clips, 3, 100, 25, 2), torch.arange(clips) % 60
+    # One step first: running statistics of a fresh network would make fusing trivial.
     training(model, x, y)()
     rival, fused = PlainSTIGCN(model), model.fuse()
     scores = inference(rival, x)()
     networks = {"STIGCN": model, "STIGCN fused": fused, "plain": rival}
     runs = {name: inference(network, x) for name, network in networks.items()}
+    # Casting changes a network in place: its float32 self is measured as well.
     for name in ("STIGCN fused", "plain"):
         half = copy.deepcopy(networks[name]).bfloat16()
         runs[f"{name}, bfloat16"] = inference(half, x.bfloat16())

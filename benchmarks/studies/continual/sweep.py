@@ -1,6 +1,6 @@
 """Sweeps over settings of a recipe: every combination of the values that are given.
 
-python -m benchmarks.studies.continual.sweep twp-gat-digits strategy.task_weight=10,100 strategy.beta=0
+python -m benchmarks.studies.continual.sweep twp-gat-digits strategy.task_weight=10,100
 """
 
 from __future__ import annotations

@@ -114,6 +114,7 @@ class GraftLatticeAdapter(GraphAdapter):
                 raise ValueError(f"'{name}' must be [N, {blocks}], got {list(given.shape)}")
         hybrids, visited = hybrids.bool(), visited.bool()
         context = beside(edge_index, context)
+        # The teacher, the hybrid of no graft, goes along as the last row, to be compared with.
         with frozen(self.net):
             every = torch.cat([hybrids, hybrids.new_zeros(1, blocks)])
             logits = self.logits(x, every, context)
@@ -124,6 +125,7 @@ class GraftLatticeAdapter(GraphAdapter):
         target = guess[-1] if labels is None else labels
         if target.shape != guess.shape[1:]:
             raise ValueError(f"'labels' has shape {list(target.shape)}, not {guess.size(1)} rows")
+        # An edge adds exactly one block: one more at its end, and nothing less.
         more = hybrids.unsqueeze(0) & ~hybrids.unsqueeze(1)
         less = hybrids.unsqueeze(1) & ~hybrids.unsqueeze(0)
         ends = ((more.sum(2) == 1) & ~less.any(2)).nonzero().t().contiguous()

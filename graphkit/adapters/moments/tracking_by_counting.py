@@ -50,6 +50,8 @@ class TrackingAdapter(GraphAdapter):
 
     def __init__(self, patch: int = 5) -> None:
         super().__init__()
+        # `in` and `counts` are one relation in both directions, so that a layer per direction
+        # can pass messages from windows to candidates as well as back.
         self.schema = Schema(
             node={
                 "candidate": "a cell of a density map in which an object may be",
@@ -87,6 +89,7 @@ class TrackingAdapter(GraphAdapter):
         problem, data = solution.problem, HeteroData()
         row, col = problem.position.unbind(1)
         frames, height, width = problem.size
+        # Places as shares of the image: graphs of images of any size look alike.
         place = torch.stack([row / height, col / width, problem.frame / frames], 1)
         head = torch.stack([problem.density, solution.relaxed], 1)
         data["candidate"].update(
@@ -116,6 +119,7 @@ class TrackingAdapter(GraphAdapter):
         data[MOVES].y = solution.flow.long()
         data[TRACK].edge_index = problem.move_index[:, solution.flow]
         for kind, index in ((IN, problem.member_index), (COUNTS, problem.member_index.flip(0))):
+            # One number per pair of ends sorts edges as `coalesce` would; weights follow them.
             columns = max(data[kind[2]].num_nodes, 1)
             order = (index[0] * columns + index[1]).argsort()
             data[kind].edge_index = index[:, order]

@@ -55,6 +55,8 @@ class PatchGraphAdapter(GraphAdapter):
         if not reorder.consistent or reorder.levels < 1:
             raise ValueError(f"'reorder' must be consistent and have a level, got {reorder}")
         self.reorder = reorder
+        # Ranks follow from sorting and have no gradient; the energies that are sorted do, and
+        # leave as weights of `next_in_rank`.
         self.schema = Schema(
             node={"image": "an image", "block": "a block of its feature map"},
             edge={

@@ -102,6 +102,7 @@ class EpisodeGraphAdapter(GraphAdapter):
         if y.shape != hidden.shape:
             raise ValueError(f"'y' has shape {list(y.shape)} for {len(query)} queries")
         model = self.model
+        # One pass for both, so that batch statistics are those of the whole task.
         f = model(torch.cat([support.flatten(0, 1), query]))
         channels, labelled = model.basis.size(1), ways * shots
         given = f[:labelled].view(ways, shots, channels)
@@ -124,6 +125,7 @@ class EpisodeGraphAdapter(GraphAdapter):
             (("basis", "builds", "class"), mean),
             (("sample", "expresses", "basis"), model.assign(f)),
         ):
+            # Every pair is an edge, also those of weight 0: their number must not depend on values.
             ends = torch.ones_like(weight).nonzero().t().contiguous()
             data[kind].edge_index, data[kind].edge_weight = ends, weight.flatten().float()
         near = knn_edges(f, self.k, metric="cosine")

@@ -89,6 +89,7 @@ def omniglot(
     try:
         with zipfile.ZipFile(path) as archive:
             for name in sorted(n for n in archive.namelist() if n.endswith(".png")):
+                # The drawings are black on white; ink is to be 1.
                 ink = ~np.asarray(Image.open(io.BytesIO(archive.read(name))), dtype=bool)
                 if ink.shape != (SIDE, SIDE):
                     raise ValueError(f"{name} is {ink.shape}")
@@ -98,6 +99,7 @@ def omniglot(
         raise DamagedDataError(f"cannot read '{path}': {error}") from error
     if not images:
         raise DamagedDataError(f"'{path}' holds no image")
+    # Numbers follow the names in order, whatever the order of the archive.
     characters = sorted(set(names))
     alphabets = sorted({alphabet for alphabet, _ in characters})
     number = {name: i for i, name in enumerate(characters)}

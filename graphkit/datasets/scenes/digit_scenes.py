@@ -111,6 +111,7 @@ def scene(
     cells = joined_cells(2 + number(max_digits - 1), number)
     place = torch.tensor(cells)
     first = number(10)
+    # The rule that a network is to find: one step right adds 1, one step down adds 2.
     x = (first + place[:, 1] + 2 * place[:, 0]) % 10
     middle = (place.amin(0) + place.amax(0) + 1).float() / 2
     jitter = torch.randint(-1, 2, (2,), generator=generator)
@@ -119,6 +120,7 @@ def scene(
     canvas = torch.zeros(CANVAS, CANVAS)
     for digit, (top, left) in zip(x.tolist(), corner.tolist(), strict=True):
         picture = pixels[chosen[digit][number(chosen[digit].numel())]]
+        # A window is a view: writing into it draws on the canvas.
         window = canvas[top : top + 8, left : left + 8]
         window.copy_(torch.maximum(window, picture))
     where = {cell: row for row, cell in enumerate(cells)}

@@ -189,11 +189,13 @@ def draw(
     """All scenes behind one another, as :class:`InMemoryDataset` keeps them."""
     anchors = len(GRAMMAR)
     count = torch.randint(1, max_anchors + 1, (num_graphs,), generator=generator)
+    # The first `count` of a random permutation: anchors without repetition, all at once.
     order = torch.rand(num_graphs, anchors, generator=generator).argsort(1)
     anchor = order[torch.arange(anchors) < count[:, None]]
     shares, verbs = action_table()
     action = torch.multinomial(shares[anchor], 1, generator=generator)[:, 0]
     groups = anchor.numel()
+    # Each role draws from its own row of the table; -1 is the anchor, which is given.
     slot = torch.stack(
         [
             torch.zeros_like(anchor),
