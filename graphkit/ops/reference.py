@@ -14,19 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from graphkit.ops.dropout import keep_scale
+from graphkit.ops.dtypes import widened
 from graphkit.ops.layout.rows import Graph, Rows
 
 Products: TypeAlias = tuple[Callable[..., Tensor], Callable[..., Tensor]]
-
-
-def wide_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The dtype sums are taken in: float32 for bfloat16 and float16."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
-
-
-def widened(value: Tensor) -> Tensor:
-    """The tensor in the dtype sums are taken in."""
-    return value.to(wide_dtype(value.dtype))
 
 
 def spmm(graph: Graph, weight: Tensor | None, x: Tensor, transposed: bool) -> Tensor:

@@ -9,8 +9,9 @@ import torch_scatter
 from torch import Tensor
 
 from graphkit.ops import reference
+from graphkit.ops.dtypes import widened
 from graphkit.ops.layout.rows import Graph, Rows
-from graphkit.ops.reference import segment_lse, softmax, softmax_backward, widened
+from graphkit.ops.reference import segment_lse, softmax, softmax_backward
 from graphkit.ops.torch_backend import sddmm, slices
 
 __all__ = [

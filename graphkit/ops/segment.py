@@ -9,7 +9,7 @@ from torch import Tensor
 from graphkit.ops import checks
 from graphkit.ops.autograd import softmax, sums
 from graphkit.ops.backends import active_backend
-from graphkit.ops.reference import wide_dtype
+from graphkit.ops.dtypes import wide_dtype
 
 Reduce = Literal["sum", "mean", "max", "logsumexp"]
 

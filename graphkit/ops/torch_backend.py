@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from graphkit.ops import reference
+from graphkit.ops.dtypes import widened
 from graphkit.ops.layout.rows import Graph
 from graphkit.ops.reference import (
     segment_lse,
@@ -19,7 +20,6 @@ from graphkit.ops.reference import (
     segment_sum,
     softmax,
     softmax_backward,
-    widened,
 )
 
 __all__ = [

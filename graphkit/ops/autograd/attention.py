@@ -12,8 +12,8 @@ from graphkit.ops.autograd import sums as p
 from graphkit.ops.autograd.softmax import softmax
 from graphkit.ops.backends import implementation
 from graphkit.ops.dropout import keep_scale
+from graphkit.ops.dtypes import wide_dtype
 from graphkit.ops.layout.rows import Graph
-from graphkit.ops.reference import wide_dtype
 
 
 @torch.library.custom_op("graphkit::gat_forward", mutates_args=())

@@ -11,24 +11,12 @@ from torch import Tensor
 
 from graphkit.ops.cpu.kernels import sorting, sums
 from graphkit.ops.cpu.threads import run
-from graphkit.ops.layout.rows import Rows, index_dtype
-from graphkit.ops.reference import wide_dtype, widened
+from graphkit.ops.dtypes import wide_dtype, widened
+from graphkit.ops.layout.rows import Rows
 
 ENTRIES_PER_PART = 1024
 MOST_PARTS = 128
 Array: TypeAlias = np.ndarray[Any, Any]
-
-
-def counting_sort(values: Tensor, size: int) -> tuple[Tensor, Tensor | None]:
-    """Group bounds and the stable order of entries, :obj:`None` if they are sorted already."""
-    dtype = index_dtype(values.numel(), size)
-    groups = values.contiguous().numpy()
-    indptr = torch.empty(size + 1, dtype=dtype)
-    if sorting.count_groups(groups, indptr.numpy()):
-        return indptr, None
-    perm = torch.empty(values.numel(), dtype=dtype)
-    sorting.place(groups, indptr.numpy(), perm.numpy())
-    return indptr, perm
 
 
 @dataclass

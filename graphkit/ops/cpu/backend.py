@@ -17,8 +17,8 @@ from graphkit.ops.cpu.attention import gat_backward, gat_forward
 from graphkit.ops.cpu.kernels import softmax as groups
 from graphkit.ops.cpu.kernels import sums
 from graphkit.ops.cpu.threads import run
+from graphkit.ops.dtypes import widened
 from graphkit.ops.layout.rows import Graph, Rows
-from graphkit.ops.reference import widened
 
 __all__ = [
     "gat_backward",

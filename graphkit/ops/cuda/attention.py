@@ -12,8 +12,8 @@ from graphkit.ops import dropout as dropping
 from graphkit.ops.cuda import attention_kernels as kernels
 from graphkit.ops.cuda.sums import segment_sum
 from graphkit.ops.cuda.tiles import TILE, blocks_of, perm_of, sum_type
+from graphkit.ops.dtypes import wide_dtype, widened
 from graphkit.ops.layout.rows import Graph, Rows
-from graphkit.ops.reference import wide_dtype, widened
 
 
 def gat_forward(

@@ -9,8 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from graphkit.ops.layout.rows import Order
-from graphkit.ops.reference import wide_dtype
+from graphkit.ops.dtypes import wide_dtype
+from graphkit.ops.layout.order import Order
 
 MOST_CHANNELS = 128
 TILE = 4096

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
-from graphkit.ops.layout.rows import Order, Rows, index_dtype
+from graphkit.ops.layout.order import Order, index_dtype
+from graphkit.ops.layout.rows import Rows
 
 
 def adopt(edge_index: EdgeIndex, plain: Tensor) -> None:

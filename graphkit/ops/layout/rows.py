@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from graphkit.ops.layout.memo import remember
+from graphkit.ops.layout.order import Order, sort_rows
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Order:
-    """Entries sorted by group: ``perm[indptr[g]:indptr[g + 1]]`` are the entries of ``g``.
-
-    ``perm`` is :obj:`None` when the entries come in that order already. Both hold int32
-    where the number of entries fits.
-    """
-
-    indptr: Tensor
-    perm: Tensor | None
 
 
 class Rows:
@@ -97,21 +85,3 @@ class Graph:
 def _permuted(values: Tensor, order: Order) -> Tensor:
     values = values.to(order.indptr.dtype)
     return values.contiguous() if order.perm is None else values[order.perm.long()]
-
-
-def index_dtype(num_entries: int, size: int) -> torch.dtype:
-    """int32 when entries and groups fit, int64 otherwise."""
-    return torch.int32 if max(num_entries, size) < 2**31 - 1 else torch.int64
-
-
-def sort_rows(values: Tensor, size: int) -> Order:
-    """The entries sorted by group, equal ones in their given order."""
-    if values.device.type == "cpu":
-        from graphkit.ops.cpu.arrays import counting_sort
-
-        return Order(*counting_sort(values, size))
-    dtype = index_dtype(values.numel(), size)
-    groups, perm = torch.sort(values, stable=True)
-    bounds = torch.arange(size + 1, device=values.device)
-    indptr = torch.searchsorted(groups, bounds).to(dtype)
-    return Order(indptr, perm.to(dtype))

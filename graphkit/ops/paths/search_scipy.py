@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import scipy.sparse as sp
 import torch
 from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from graphkit.ops.paths.shortest_paths import PathIndex
+from graphkit.ops.paths.path_graph import PathGraph
 
 DENSE_BYTES = 1 << 26
 
 
 def search_sources(
-    index: PathIndex, sources: Tensor, quota: Tensor, max_nodes: int
+    index: PathGraph, sources: Tensor, quota: Tensor, max_nodes: int
 ) -> list[Tensor]:
     """Paths of 3, 4, … nodes in the trees of Dijkstra's algorithm, a chunk of sources at a time."""
     graph = [array.cpu().numpy() for array in (index.cost, index.col, index.rowptr)]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from graphkit.ops.paths.shortest_paths import PathIndex
+from graphkit.ops.paths.path_graph import PathGraph
 
 CANDIDATES = 1 << 22
 
 
 def search_sources(
-    index: PathIndex, sources: Tensor, quota: Tensor, max_nodes: int, budget: int = CANDIDATES
+    index: PathGraph, sources: Tensor, quota: Tensor, max_nodes: int, budget: int = CANDIDATES
 ) -> list[Tensor]:
     r"""Expands all paths by one edge at a time and keeps the cheapest per source and end.
 

@@ -12,11 +12,12 @@ from torch import Tensor
 from graphkit.ops.backends import active_backend
 from graphkit.ops.checks import as_edge_index
 from graphkit.ops.paths import search_scipy, search_torch
+from graphkit.ops.paths.path_graph import PathGraph
 
 CHUNK = 1 << 14
 
 
-class PathIndex:
+class PathIndex(PathGraph):
     r"""A weighted graph made ready for :func:`shortest_paths`, for many queries.
 
     Rows are in CSR form and sorted by (cost, target); loops are dropped and of parallel
@@ -50,19 +51,7 @@ class PathIndex:
     def __init__(
         self, edge_index: Tensor, cost: Tensor | None = None, num_nodes: int | None = None
     ) -> None:
-        edge_index, cost, self.num_nodes = check_graph(edge_index, cost, num_nodes)
-        proper = edge_index[0] != edge_index[1]
-        key, order = (edge_index[0] * self.num_nodes + edge_index[1])[proper].sort()
-        first = torch.ones_like(key, dtype=torch.bool)
-        first[1:] = key[1:] != key[:-1]
-        slot, key, cost = first.cumsum(0) - 1, key[first], cost[proper][order].double()
-        cost = cost.new_empty(key.shape).scatter_reduce_(0, slot, cost, "amin", include_self=False)
-        row = torch.div(key, max(self.num_nodes, 1), rounding_mode="floor")
-        order = torch.argsort(cost, stable=True)
-        order = order[torch.argsort(row[order], stable=True)]
-        self.col, self.cost = (key - row * self.num_nodes)[order], cost[order]
-        self.degree = torch.bincount(row, minlength=self.num_nodes)
-        self.rowptr = torch.cat([self.degree.new_zeros(1), self.degree.cumsum(0)])
+        super().__init__(*check_graph(edge_index, cost, num_nodes))
 
     def query(
         self,
