@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-__all__ = ["Card", "UnknownMethodError", "card_of", "cards", "cite", "method"]
+__all__ = ["Card", "UnknownMethodError", "card_of", "cards", "cite", "method", "no_method"]
 
 ROOMS = (
     "nn",
@@ -214,6 +214,32 @@ def method(
         )
         REGISTRY[card.module, card.name] = card
         target.card = card  # type: ignore[attr-defined]
+        return target
+
+    return attach
+
+
+def no_method(what: str) -> Callable[[T], T]:
+    r"""Says of a public class that has no card, since it has no paper of its own, what it is.
+
+    Args:
+        what (str): What it is, such as ``"the contract of losses"``; kept as ``.no_method``.
+
+    Raises:
+        ValueError: If nothing is said.
+
+    Example:
+        >>> from graphkit.catalog import no_method
+        >>> @no_method("what two methods share")
+        ... class Shared: ...
+        >>> Shared.no_method
+        'what two methods share'
+    """
+    if not what.strip():
+        raise ValueError("'what' must say what it is instead of a method")
+
+    def attach(target: T) -> T:
+        target.no_method = what  # type: ignore[attr-defined]
         return target
 
     return attach

@@ -3,7 +3,6 @@
 import doctest
 import importlib
 import re
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,24 +13,6 @@ from tests.meta import completeness
 from tests.meta.source import sources
 
 ROOT = Path(__file__).parent.parent
-NO_METHODS: dict[str, str] = {
-    "DistillationLoss": "the contract of losses, no method of its own",
-    "Distillation": "the callback that attaches a Distiller to a Trainer",
-    "Distiller": "attaches losses to two models, no method of its own",
-    "EpisodeTask": "draws few-shot tasks for a Trainer, no method of its own",
-    "GraphAdapter": "the contract of adapters, no method of its own",
-    "BlockNet": "a chain of blocks, what NetGraft takes and gives",
-    "GraftTask": "trains a hybrid of NetGraft for a Trainer, no method of its own",
-    "GraphBlock": "a layer and what follows it, a block of BlockNet",
-    "EnrichmentTask": "knocks objects out of scene graphs for a Trainer, no method of its own",
-    "NearestNeighbours": "the k-NN graph of a point set, no paper of its own",
-    "QuadraticPenalty": "what EWC, MAS and TWP share",
-    "Schema": "what an adapter declares about its graphs",
-    "SceneAdversary": "attaches the discriminators of scene graphs to a Trainer",
-    "Strategy": "the contract of continual learning, no method of its own",
-    "DensityNet": "a plain regression network, an input of TrackingByCounting",
-    "GTANLoss": "the objective of GTAN",
-}
 DOCUMENTED = [file.module for file in sources(ROOT, "graphkit") if ">>> " in file.text]
 
 
@@ -45,11 +26,11 @@ def report(complaints):
 
 
 def test_every_exported_class_has_a_card_or_a_reason(classes):
-    report(completeness.without_card(classes, NO_METHODS))
+    report(completeness.without_card(classes))
 
 
-def test_no_reason_is_stale(classes):
-    report(completeness.stale_exceptions(classes, NO_METHODS))
+def test_no_excuse_is_needless(classes):
+    report(completeness.needless_excuses(classes))
 
 
 def test_every_card_is_exported(classes):
@@ -141,9 +122,8 @@ def edit(tree, name, old, new):
 
 
 CONV = "graphkit/nn/good_conv.py"
-no_card = partial(completeness.without_card, no_methods={})
 CHECKS = {
-    "card": lambda tree: no_card(completeness.public_classes(tree)),
+    "card": lambda tree: completeness.without_card(completeness.public_classes(tree)),
     "export": lambda tree: completeness.without_export(completeness.public_classes(tree)),
     "test": lambda tree: completeness.without_test(completeness.public_classes(tree), tree),
     "docstring": lambda tree: completeness.incomplete_docstrings(completeness.public_classes(tree)),
@@ -211,14 +191,14 @@ def test_exported_parts_are_tested_somewhere_in_their_room(tree):
     assert len(CHECKS["test"](tree)) == 1
 
 
-def test_stale_and_empty_reasons_are_seen(tree):
-    classes = completeness.public_classes(tree)
-    assert len(completeness.stale_exceptions(classes, {"GoodConv": "has a card"})) == 1
-    assert len(completeness.stale_exceptions(classes, {"Gone": "not there"})) == 1
+def test_excuses_are_read_and_needless_ones_seen(tree):
+    edit(tree, CONV, "class GoodConv", '@no_method("a tool")\nclass GoodConv')
+    assert len(completeness.needless_excuses(completeness.public_classes(tree))) == 1
     edit(tree, CONV, re.search(r"@method.*\n", GOOD)[0], "")
     classes = completeness.public_classes(tree)
-    assert completeness.stale_exceptions(classes, {"GoodConv": "a tool"}) == []
-    assert len(completeness.stale_exceptions(classes, {"GoodConv": " "})) == 1
+    assert completeness.without_card(classes) == completeness.needless_excuses(classes) == []
+    edit(tree, CONV, "a tool", " ")
+    assert len(completeness.needless_excuses(completeness.public_classes(tree))) == 1
 
 
 ADAPTER = re.sub(r"@method.*\n", "", GOOD).replace("class GoodConv", "class Box(GraphAdapter)")

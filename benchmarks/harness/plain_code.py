@@ -131,9 +131,9 @@ class Plain(ast.NodeTransformer):
         ]
 
     def card(self, decorator: ast.expr) -> bool:
-        """Whether a decorator is the catalogue's ``method(…)``, which changes nothing."""
+        """Whether a decorator is the catalogue's, which changes nothing."""
         made = decorator.func if isinstance(decorator, ast.Call) else decorator
-        return (self.meaning(made) or ("", ""))[1] == "method"
+        return (self.meaning(made) or ("", ""))[1] in ("method", "no_method")
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         node.args = self.visit(node.args)

@@ -10,12 +10,15 @@ from typing import Any
 from torch import nn
 from torch_geometric.data import Data, HeteroData
 
+from graphkit.catalog import no_method
+
 __all__ = ["GraphAdapter", "Schema"]
 
 Words = str | Mapping[str, str]
 Shape = tuple[int | str, ...]
 
 
+@no_method("what an adapter declares about its graphs")
 @dataclass(frozen=True)
 class Schema:
     """What the graphs of an adapter hold; :class:`~graphkit.testing.AdapterSuite` compares.
@@ -81,6 +84,7 @@ class Schema:
         return "\n".join(f"{left:<{width}}  {right}" for left, right in rows)
 
 
+@no_method("the contract of adapters, no method of its own")
 class GraphAdapter(nn.Module, ABC):
     """Base of adapters: the result of a fitted method as an ordinary PyG graph.
 

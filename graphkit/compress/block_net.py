@@ -9,9 +9,12 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
+from graphkit.catalog import no_method
+
 __all__ = ["BlockNet", "GraphBlock", "cut_gnn"]
 
 
+@no_method("a chain of blocks, what NetGraft takes and gives")
 class BlockNet(nn.Sequential):
     r"""A network as a chain of blocks, each a map of features to features.
 
@@ -67,6 +70,7 @@ def extra_arguments(block: nn.Module) -> frozenset[str] | None:
     return frozenset(p.name for p in parameters[1:])
 
 
+@no_method("a layer and what follows it, a block of BlockNet")
 class GraphBlock(nn.Module):
     """A message-passing layer and what follows it.
 

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphkit.catalog import no_method
 from graphkit.compress.netgraft import graft_loss
 from graphkit.train import Task
 
 __all__ = ["GraftTask"]
 
 
+@no_method("trains a hybrid of NetGraft for a Trainer, no method of its own")
 class GraftTask(Task):
     """The logits of a hybrid towards the teacher's, on a few samples without labels.
 

@@ -8,7 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphkit.catalog import no_method
 
+
+@no_method("what EWC, MAS and TWP share")
 class QuadraticPenalty:
     r"""The sum of one quadratic penalty per finished task, collapsed.
 

@@ -9,10 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphkit.catalog import no_method
+
 LossFn = Callable[[nn.Module], Tensor]
 OutputFn = Callable[[nn.Module], Tensor]
 
 
+@no_method("the contract of continual learning, no method of its own")
 class Strategy:
     r"""Keeps a model from forgetting; plugs into any model and any loop.
 

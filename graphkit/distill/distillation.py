@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from graphkit.catalog import no_method
 from graphkit.distill.distiller import Distiller
 from graphkit.train import Callback, Run
 
 
+@no_method("the callback that attaches a Distiller to a Trainer")
 class Distillation(Callback):
     r"""Adds a :class:`Distiller`'s penalty to the task's loss in every step.
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphkit.catalog import no_method
 from graphkit.distill.loss import DistillationLoss
 from graphkit.distill.memo import Memo
 from graphkit.taps import Call, tap
@@ -17,6 +18,7 @@ from graphkit.taps import Call, tap
 Pair = tuple[str, str]
 
 
+@no_method("attaches losses to two models, no method of its own")
 class Distiller(nn.Module):
     r"""Attaches distillation losses to any student and any teacher by module names, for static
     and dynamic graphs as in the `"Distilling Knowledge from Graph Convolutional Networks"

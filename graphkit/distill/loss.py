@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from graphkit.catalog import no_method
 
+
+@no_method("the contract of losses, no method of its own")
 class DistillationLoss(nn.Module):
     r"""A scalar that compares what a student and a teacher made of the same nodes.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from graphkit.catalog import no_method
+
 __all__ = ["NearestNeighbours", "nearest_neighbours"]
 
 
@@ -83,6 +85,7 @@ def grouped_search(x: Tensor, sizes: Tensor, k: int, loop: bool) -> Tensor:
     return nearest[real]
 
 
+@no_method("the k-NN graph of a point set, no paper of its own")
 class NearestNeighbours(nn.Module):
     r"""A module around :func:`nearest_neighbours` with ``loop=True``, so that its edges can be
     tapped.

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit.catalog import method
+from graphkit.catalog import method, no_method
 from graphkit.train import Task
 
 __all__ = ["ClassRegularization", "EpisodeTask", "draw_episode", "meta_shift"]
@@ -205,6 +205,7 @@ def meta_shift(descriptors: Tensor) -> Tensor:
     return within / (mean - mean.mean(0)).square().sum(2).mean()
 
 
+@no_method("draws few-shot tasks for a Trainer, no method of its own")
 class EpisodeTask(Task):
     """Training on tasks drawn from the training classes, with the global loss beside.
 

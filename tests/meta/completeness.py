@@ -39,8 +39,17 @@ class PublicClass:
 
     @property
     def card(self) -> ast.Call | None:
+        return self._decorator("method")
+
+    @property
+    def excuse(self) -> str | None:
+        """What ``@no_method`` says that the class is instead."""
+        call = self._decorator("no_method")
+        return None if call is None else ast.literal_eval(call.args[0])
+
+    def _decorator(self, name: str) -> ast.Call | None:
         calls = (d for d in self.node.decorator_list if isinstance(d, ast.Call))
-        return next((d for d in calls if ast.unparse(d.func).split(".")[-1] == "method"), None)
+        return next((d for d in calls if ast.unparse(d.func).split(".")[-1] == name), None)
 
     def card_entry(self, key: str) -> str | None:
         """A value of the card, also one that comes in by ``**NAME`` of a dictionary."""
@@ -86,21 +95,22 @@ def exported_names(init: Path) -> set[str]:
     return set()
 
 
-def without_card(classes: list[PublicClass], no_methods: dict[str, str]) -> list[str]:
-    """Exported classes without a card, unless they are named as no methods, with the reason."""
+def without_card(classes: list[PublicClass]) -> list[str]:
+    """Exported classes without a card, unless ``@no_method`` says what they are instead."""
     return [
-        f"{one.where} is exported and has no card"
+        f"{one.where} is exported and has neither a card nor @no_method"
         for one in classes
-        if one.exported and one.card is None and not one.is_adapter and one.name not in no_methods
+        if one.exported and one.card is None and not one.is_adapter and one.excuse is None
     ]
 
 
-def stale_exceptions(classes: list[PublicClass], no_methods: dict[str, str]) -> list[str]:
-    """Names that are excused from having a card, and have one or are gone, or give no reason."""
-    bare = [one for one in classes if one.exported and one.card is None]
-    needed = {one.name for one in bare if not one.is_adapter}
-    stale = [f"{name} is excused for nothing" for name in no_methods if name not in needed]
-    return stale + [f"{name} has no reason" for name, why in no_methods.items() if not why.strip()]
+def needless_excuses(classes: list[PublicClass]) -> list[str]:
+    """Classes with ``@no_method`` that have a card as well, or give no reason."""
+    return [
+        f"{one.where} is excused for nothing"
+        for one in classes
+        if one.excuse is not None and (one.card is not None or not one.excuse.strip())
+    ]
 
 
 def without_export(classes: list[PublicClass]) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphkit.catalog import no_method
 from graphkit.data.scene_batch import KnockOut, SceneBatch
 from graphkit.nn.models.scene_graph_enricher import Proposal
 from graphkit.nn.straight_through import straight_through
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from graphkit.train.run import Run
 
 
+@no_method("knocks objects out of scene graphs for a Trainer, no method of its own")
 class EnrichmentTask(Task):
     r"""Finding objects that were knocked out of real scene graphs, with their relations.
 
@@ -155,6 +157,7 @@ def relation_loss(logits: Tensor, batch: KnockOut, none_weight: float) -> Tensor
     return -(linked + none_weight * log[..., -1][absent].sum()) / total.clamp(min=1)
 
 
+@no_method("attaches the discriminators of scene graphs to a Trainer")
 class SceneAdversary(Callback):
     r"""Trains discriminators against a :class:`~graphkit.nn.SceneGraphEnricher`, as a callback
     of :class:`graphkit.train.Trainer` on an :class:`EnrichmentTask`.

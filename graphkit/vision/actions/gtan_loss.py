@@ -7,12 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from graphkit.catalog import no_method
 from graphkit.vision.actions.gtan import Proposals
 from graphkit.vision.actions.segments import encode, segment_iou
 
 __all__ = ["GTANLoss"]
 
 
+@no_method("the objective of GTAN")
 class GTANLoss(nn.Module):
     r"""Cross entropy with hard negatives, smooth L1 of the boundaries, squared error of overlap.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphkit.catalog import no_method
+
 __all__ = ["DensityNet", "density_loss"]
 
 
+@no_method("a plain regression network, an input of TrackingByCounting")
 class DensityNet(nn.Module):
     """Four convolutions from an image to the density of objects, in objects per cell.
 
