@@ -52,7 +52,7 @@ class Checkout:
                 part.isidentifier() for part in module.split(".")
             )
             path = next((path for path in files if inside and path.exists()), None)
-            self.sources[module] = None if path is None else read(path)
+            self.sources[module] = None if path is None else read(path, module)
         return self.sources[module]
 
     def definition(self, module: str, name: str) -> Key:
@@ -132,8 +132,8 @@ def code_fingerprint(roots: Iterable[Key], root: Path = ROOT) -> str:
     return checkout(root).fingerprint(roots)
 
 
-def read(path: Path) -> Source:
-    """Takes a file apart."""
+def read(path: Path, module: str) -> Source:
+    """Takes the file of a module apart."""
     text = path.read_text()
     source = Source(NOT_COUNTED not in text.splitlines(), path.name == "__init__.py")
     tree = ast.parse(text)
@@ -148,14 +148,22 @@ def read(path: Path) -> Source:
             if statement not in source.defined[name]:
                 source.defined[name].append(statement)
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        if isinstance(node, ast.ImportFrom):
+            place = start(node, module, source)
             for alias in node.names:
-                source.imported[alias.asname or alias.name] = (node.module, alias.name)
+                source.imported[alias.asname or alias.name] = (place, alias.name)
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.split(".")[0]
                 source.imported[alias.asname or top] = (alias.name if alias.asname else top, "")
     return source
+
+
+def start(node: ast.ImportFrom, module: str, source: Source) -> str:
+    """The module that an import in a module takes names from; dots count from its folder."""
+    folders = module.split(".")
+    here = folders[: len(folders) + source.package - node.level] if node.level else []
+    return ".".join([*here, *([node.module] if node.module else [])])
 
 
 def made(statement: ast.stmt) -> list[str]:

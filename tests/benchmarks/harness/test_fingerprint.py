@@ -11,6 +11,7 @@ from benchmarks.harness import recipe as recipes
 from benchmarks.harness import runner
 from benchmarks.harness.environment import ROOT
 from benchmarks.harness.fingerprint import NOT_COUNTED, Checkout
+from graphkit.catalog import cards
 
 FILES = {
     "__init__": "from graphkit.user import run\n",
@@ -241,6 +242,31 @@ def test_functions_of_one_name_are_told_apart(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from graphkit.ops.fast import kernel",
+        "from .ops.fast import kernel",
+        "from .ops.fast import kernel as kernel",
+        "from .ops import fast\nkernel = fast.kernel",
+        "import graphkit.ops.fast\nkernel = graphkit.ops.fast.kernel",
+    ],
+)
+def test_every_way_to_import_is_followed(tmp_path: Path, line: str) -> None:
+    files = FILES | {"user": f"{line}\n\ndef run():\n    return kernel()\n"}
+    changed = files | {"ops/fast": FILES["ops/fast"].replace("1", "2")}
+    assert code(tmp_path / "a", files) != code(tmp_path / "b", changed)
+
+
+def test_no_method_and_no_protocol_is_uncounted() -> None:
+    checkout = Checkout(ROOT)
+    modules = {card.module for card in cards()}
+    protocols = (ROOT / "benchmarks" / "protocols").glob("[!_]*.py")
+    modules |= {f"benchmarks.protocols.{path.stem}" for path in protocols}
+    sources = {module: checkout.source(module) for module in modules}
+    assert not [module for module, source in sources.items() if not source or not source.counted]
+
+
 def test_what_is_asked_for_of_an_uncounted_file_counts(tmp_path: Path) -> None:
     roots = [("graphkit.files", "find")]
     changed = FILES | {"files": FILES["files"].replace(".txt", ".csv")}
@@ -255,7 +281,6 @@ def test_a_folder_of_this_checkout_moves_without_ageing(tmp_path: Path) -> None:
     } | {"__init__": ""}
     roots = [("graphkit.ops", name) for name in ("edge_softmax", "gat_attention", "spmm")]
     before = code(tmp_path / "a", texts, roots)
-    inside = sorted({name.split("/")[1] for name in texts if name != "__init__"} - {"__init__"})
 
     def renamed(text: str) -> str:
         return text.replace("graphkit.ops", "graphkit.floor")
@@ -265,7 +290,6 @@ def test_a_folder_of_this_checkout_moves_without_ageing(tmp_path: Path) -> None:
         name: text.replace("from graphkit import ops", "from graphkit import floor")
         for name, text in after.items()
     }
-    assert inside
     assert code(tmp_path / "b", after, [(renamed(m), n) for m, n in roots]) == before
 
 
