@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.datasets import SkeletonDataset
+from graphkit.modes import evaluating
 from graphkit.train import Callback, Run, Task
 from graphkit.transforms import (
     RandomSkeletonRotation,
@@ -184,17 +185,15 @@ class SkeletonTask(Task):
 def scores(model: nn.Module, clips: Clips, view: View, batch_size: int = 128) -> Tensor:
     """Scores of all clips ``[B, K]``, the mean over the looks at each."""
     device = next(model.parameters()).device
-    mode = model.training
-    model.eval()
-    found = []
-    for chosen in torch.arange(clips.lengths.numel()).split(batch_size):
-        looks = [
-            model(clips.take(chosen, view.frames(clips.lengths[chosen], None, look)).to(device))
-            for look in range(view.test_clips)
-        ]
-        found.append(torch.stack(looks).mean(0).cpu())
-    model.train(mode)
-    return torch.cat(found)
+    means = []
+    with evaluating(model):
+        for rows in torch.arange(clips.lengths.numel()).split(batch_size):
+            looks = [
+                model(clips.take(rows, view.frames(clips.lengths[rows], None, look)).to(device))
+                for look in range(view.test_clips)
+            ]
+            means.append(torch.stack(looks).mean(0).cpu())
+    return torch.cat(means)
 
 
 class Schedule(Callback):

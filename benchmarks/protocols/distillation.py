@@ -31,6 +31,7 @@ from graphkit.distill import (
     MMDLoss,
     SoftTargetLoss,
 )
+from graphkit.modes import evaluating
 from graphkit.taps import tap
 from graphkit.train import seed_everything
 
@@ -100,10 +101,9 @@ class Network:
         self.pair, self.graph = rest.pop("pair"), rest.pop("graph", None)
         self.train = rest.pop("train", {})
         self.model = problem.network(rest.pop("name"), **rest)
-        with torch.no_grad(), tap(self.model, self.pair) as seen:
-            problem.call(self.model.eval())
+        with torch.no_grad(), evaluating(self.model), tap(self.model, self.pair) as seen:
+            problem.call(self.model)
         self.width = seen[self.pair].output.size(-1)
-        self.model.train()
 
     def learn(
         self,
@@ -144,14 +144,12 @@ class Network:
 
     def measure(self, name: str, problem: Problem, runs: int = 11) -> dict[str, float]:
         """Parameters and the median time of one evaluation."""
-        self.model.eval()
         times = []
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(self.model):
             for _ in range(runs):
                 started = time.perf_counter()
                 problem.call(self.model)
                 times.append(time.perf_counter() - started)
-        self.model.train()
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         milliseconds = 1000 * statistics.median(times[1:])
         return {f"{name}_parameters": float(parameters), f"{name}_ms": milliseconds}

@@ -23,6 +23,7 @@ from benchmarks.rivals.nodes import build
 from graphkit import taps
 from graphkit.datasets import SyntheticFactorGraphs
 from graphkit.metrics import factor_ged, micro_f1
+from graphkit.modes import evaluating
 from graphkit.nn import DisenConv, FactorGCN
 from graphkit.train import GraphTask, seed_everything
 
@@ -92,9 +93,8 @@ def run(
 @torch.no_grad()
 def judge(network: nn.Module, batch: Any) -> dict[str, float]:
     """How the first layer's factor graphs compare with the truth and with chance."""
-    mode = network.training
-    rankings = first_layer(network.eval().cpu(), batch)
-    network.train(mode)
+    with evaluating(network):
+        rankings = first_layer(network.cpu(), batch)
     metrics: dict[str, float] = {}
     for name, score in rankings.items():
         found = factor_ged(score, batch.edge_factor, batch.edge_index, batch.batch)

@@ -14,10 +14,10 @@ from graphkit.continual.strategy import (
     LossFn,
     OutputFn,
     Strategy,
-    evaluating,
     losses_of,
     nonnegative,
 )
+from graphkit.modes import evaluating
 
 
 @method(

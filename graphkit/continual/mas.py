@@ -11,7 +11,8 @@ from graphkit.catalog import method
 from graphkit.continual.ewc import check_sampling
 from graphkit.continual.gradients import draw, sample_gradients
 from graphkit.continual.quadratic import QuadraticPenalty
-from graphkit.continual.strategy import LossFn, OutputFn, Strategy, evaluating, nonnegative
+from graphkit.continual.strategy import LossFn, OutputFn, Strategy, nonnegative
+from graphkit.modes import evaluating
 
 
 @method(

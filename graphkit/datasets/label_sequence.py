@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from graphkit.metrics import micro_f1
+from graphkit.modes import evaluating
 
 __all__ = ["LabelBatch", "LabelSequence", "LabelTask", "masked_bce", "random_parts"]
 
@@ -236,13 +237,8 @@ class LabelSequence(Sequence[LabelTask]):
             metric (callable, optional): ``(out, y) -> scalar`` with logits and labels ``[n, c]``
                 of a task's samples. (default: :func:`~graphkit.metrics.micro_f1`)
         """
-        modes = [(module, module.training) for module in model.modules()]
-        model.eval()
-        try:
+        with evaluating(model):
             outputs = {id(graph): run(model, graph, self.level) for graph, _ in self.batches[split]}
-        finally:
-            for module, mode in modes:
-                module.training = mode
         scores = []
         for task in self:
             mine = task.batches[split]

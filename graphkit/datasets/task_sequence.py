@@ -14,6 +14,7 @@ from torch_geometric.data import Batch, Data
 
 from graphkit.datasets.splits import class_split
 from graphkit.metrics import accuracy
+from graphkit.modes import evaluating
 
 __all__ = ["StreamTask", "TaskSequence"]
 
@@ -245,11 +246,9 @@ class TaskSequence(Sequence[StreamTask]):
             split (str, optional): Which part to score. (default: :obj:`"test"`)
             metric (callable, optional): ``(out, y) -> scalar``. (default: accuracy)
         """
-        modes = [(module, module.training) for module in model.modules()]
-        model.eval()
-        try:
-            outputs: dict[int, Tensor] = {}
-            scores = []
+        outputs: dict[int, Tensor] = {}
+        scores = []
+        with evaluating(model):
             for number in range(len(self)):
                 task = self.view(number, max(after, 0))
                 graph = task.graphs[split]
@@ -257,9 +256,6 @@ class TaskSequence(Sequence[StreamTask]):
                     outputs[id(graph)] = run(model, graph)
                 out = outputs[id(graph)][task.rows[split]][:, task.columns]
                 scores.append(metric(out, task.y[split]))
-        finally:
-            for module, mode in modes:
-                module.training = mode
         return torch.stack(scores)
 
     def __repr__(self) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from graphkit.catalog import no_method
 from graphkit.distill.loss import DistillationLoss
 from graphkit.distill.memo import Memo
+from graphkit.modes import evaluating
 from graphkit.taps import Call, tap
 
 Pair = tuple[str, str]
@@ -187,15 +187,3 @@ def features(calls: dict[str, Call], name: str) -> Tensor:
     if not isinstance(output, Tensor):
         raise TypeError(f"module {name!r} returned {type(output).__name__}, not a tensor")
     return output
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block; every submodule's own mode back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

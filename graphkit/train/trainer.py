@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from graphkit.modes import modes_kept
 from graphkit.train.callback import Callback
 from graphkit.train.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
 from graphkit.train.progress import ProgressBar
@@ -162,17 +163,16 @@ class Trainer:
         if fabric.world_size > 1:
             task = task.shard(fabric.global_rank, fabric.world_size)
         run = Run(model, prepared[0], prepared[1], task, self.epochs)
-        mode = model.training
         finished = False
         if self.resume and self.checkpoint is not None and self.checkpoint.exists():
             finished = self.load(run, optimizer, scheduler, fabric)
-        try:
-            self.notify("on_fit_start", run)
-            if not finished:
-                self.run_stages(run, optimizer, scheduler, fabric)
-        finally:
-            self.notify("on_fit_end", run)
-            model.train(mode)
+        with modes_kept(model):
+            try:
+                self.notify("on_fit_start", run)
+                if not finished:
+                    self.run_stages(run, optimizer, scheduler, fabric)
+            finally:
+                self.notify("on_fit_end", run)
         return Result(
             run.best, run.best_epoch, len(run.history), run.stage + 1, run.seconds, run.history
         )

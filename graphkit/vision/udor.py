@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from graphkit.catalog import method
+from graphkit.modes import call_fixed
 
 __all__ = ["UDOR", "Disassembly", "fuzzy_loss", "udor_loss"]
 
@@ -166,7 +166,6 @@ class UDOR(nn.Module):
         kept = parts * (part != removed.unsqueeze(1)).unsqueeze(2)
         mine = (part == only.unsqueeze(1)) | (only < 0).unsqueeze(1)
         edited = self.decode(kept)
-        fixed = {name: value.detach() for name, value in self.discriminator.named_parameters()}
         return Disassembly(
             parts=parts,
             p=self.categories(parts),
@@ -177,7 +176,7 @@ class UDOR(nn.Module):
             alone=self.decode(parts * mine.unsqueeze(2)),
             real=self.discriminator(x).squeeze(1),
             fake=self.discriminator(edited.detach()).squeeze(1),
-            fooled=functional_call(self.discriminator, fixed, (edited,)).squeeze(1),
+            fooled=call_fixed(self.discriminator, edited).squeeze(1),
         )
 
 

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from graphkit.continual import EWC, GEM, MAS, TWP, FineTune, JointTrain, LwF, Strategy
-from graphkit.continual.strategy import evaluating
 from tests.continual.problems import backbone, graph, losses_of_task, output_of_task
 
 ALL = (TWP, EWC, MAS, GEM, LwF, FineTune, JointTrain)
@@ -77,12 +76,3 @@ def test_wrong_models_and_losses_are_refused() -> None:
         with pytest.raises(ValueError, match=message):
             twp.finish_task(losses)
     assert twp.tasks == 0
-
-
-def test_evaluating_restores_every_mode_after_an_error() -> None:
-    model = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2)).train()
-    model[1].eval()
-    with pytest.raises(RuntimeError), evaluating(model):
-        model(torch.ones(2, 3))
-    assert model[0].training
-    assert not model[1].training

@@ -125,6 +125,15 @@ def test_an_exception_leaves_mode_and_callbacks_in_order() -> None:
     assert not model.training
 
 
+def test_a_part_in_evaluation_mode_is_so_after_training_too() -> None:
+    model = LinearGCN()
+    model.still = nn.Dropout().eval()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    Trainer(2, progress=False).fit(model, optimizer, NodeTask(ring()))
+    assert model.training
+    assert not model.still.training
+
+
 def test_nan_is_refused() -> None:
     data = ring()
     data.x[0, 0] = float("nan")

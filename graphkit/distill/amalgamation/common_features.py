@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from graphkit.catalog import method
 from graphkit.distill.amalgamation.common_space import CommonSpace
-from graphkit.distill.distiller import Distiller, evaluating, features
+from graphkit.distill.distiller import Distiller, features
 from graphkit.distill.losses.multi_kernel import SIGMAS, MultiKernelMMDLoss
 from graphkit.distill.losses.soft_target import SoftTargetLoss
+from graphkit.modes import evaluating
 from graphkit.taps import Call, tap
 
 __all__ = ["CommonFeatureLearning", "CommonFeatures"]

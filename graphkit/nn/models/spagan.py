@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from graphkit import ops
 from graphkit.catalog import method
+from graphkit.modes import evaluating
 from graphkit.nn.conv.spagan_conv import SPAGANConv
 from graphkit.nn.head_linear import feature_dropout
 
@@ -198,11 +199,8 @@ class SPAGAN(nn.Module):
         """Finds the paths of the next stage from the attention of the present one."""
         if self.costs == "attention":
             (first, _), paths = self.network(x, None)
-            mode = first.training
-            try:
-                _, (edge_index, alpha) = first.eval()(x, edge_index, paths, True)
-            finally:
-                first.train(mode)
+            with evaluating(first):
+                _, (edge_index, alpha) = first(x, edge_index, paths, True)
             cost = attention_costs(edge_index, alpha)
         elif self.costs == "random":
             cost = torch.rand(edge_index.size(1), device=edge_index.device)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import no_method
 from graphkit.data.scene_batch import KnockOut, SceneBatch
+from graphkit.modes import call_fixed
 from graphkit.nn.models.scene_graph_enricher import Proposal
 from graphkit.nn.straight_through import straight_through
 from graphkit.train.callback import Callback
@@ -216,8 +217,7 @@ class SceneAdversary(Callback):
         self.seen = batch, fake, is_new
         loss = proposal.new.new_zeros(())
         for name, discriminator in self.judges.items():
-            fixed = {key: value.detach() for key, value in discriminator.named_parameters()}
-            logits = torch.func.functional_call(discriminator, fixed, (fake,))
+            logits = call_fixed(discriminator, fake)
             loss = loss + mean_loss(logits[self.counted(name, fake, is_new)], real=True)
         return self.weight * loss
 

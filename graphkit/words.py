@@ -1,0 +1,53 @@
+"""Hints for words that nobody knows."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["did_you_mean"]
+
+SHOWN = 8
+
+
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.4) -> str:
+    """The known words most similar to one that is not known, or, if none is, what there is.
+
+    Case does not count.  Words that are equally similar come in the order they are given.
+
+    Args:
+        word (str): The unknown word.
+        known (iterable of str): The known words.
+        cutoff (float, optional): How similar a word must be to be named, from 0, any, to 1, the
+            same but for its case. (default: :obj:`0.4`)
+
+    Example:
+        >>> from graphkit.words import did_you_mean
+        >>> did_you_mean("coar", ["Cora", "CiteSeer", "PubMed"])
+        "did you mean 'Cora'?"
+        >>> did_you_mean("zzz", ["Cora", "CiteSeer"])
+        "there are 'Cora' and 'CiteSeer'"
+        >>> did_you_mean("zzz", [str(number) for number in range(100)])
+        "there are 100, such as '0', '1', '2', '3', '4', '5', '6' and '7'"
+        >>> did_you_mean("zzz", [])
+        'there are none'
+    """
+    words = [each for each in dict.fromkeys(known) if each]
+    by_lower: dict[str, list[str]] = {}
+    for each in words:
+        by_lower.setdefault(each.lower(), []).append(each)
+    near = difflib.get_close_matches(word.strip().lower(), by_lower, n=3, cutoff=cutoff)
+    if near:
+        return f"did you mean {listed([by_lower[each][0] for each in near], 'or')}?"
+    if not words:
+        return "there are none"
+    shown = listed(words[:SHOWN], "and")
+    return (
+        f"there are {shown}" if len(words) <= SHOWN else f"there are {len(words)}, such as {shown}"
+    )
+
+
+def listed(words: list[str], last: str) -> str:
+    """Quoted words with commas, and ``last`` before the last."""
+    quoted = [repr(each) for each in words]
+    return f" {last} ".join([part for part in (", ".join(quoted[:-1]), quoted[-1]) if part])

@@ -1,0 +1,132 @@
+"""Modes and gradients are put back, module by module, whatever happens in between."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from graphkit.modes import call_fixed, evaluating, frozen, modes_kept
+
+
+class Stubborn(nn.Module):
+    """Stays in evaluation mode and merges a weight there, as some layers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Dropout().eval()
+        self.merged = False
+
+    def train(self, mode: bool = True) -> Stubborn:
+        self.training, self.merged = mode, not mode
+        return self
+
+
+def mixed() -> nn.Sequential:
+    """A model in training mode with a part that is not, and parameters that do not learn."""
+    model = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2), nn.Linear(2, 2), Stubborn())
+    model[1].eval()
+    model[2].bias.requires_grad_(False)
+    return model
+
+
+def state(model: nn.Module) -> tuple[list[bool], list[bool]]:
+    return [m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]
+
+
+@pytest.mark.parametrize("context", [modes_kept, evaluating, frozen])
+@pytest.mark.parametrize("fails", [False, True])
+def test_every_module_has_its_own_mode_back(context, fails: bool) -> None:
+    model = mixed()
+    before = state(model)
+    try:
+        with context(model):
+            model.train().requires_grad_(True) if context is modes_kept else model.eval()
+            assert state(model)[0] != before[0]
+            if fails:
+                raise KeyError
+    except KeyError:
+        assert fails
+    assert state(model)[0] == before[0]
+    assert not model[3].merged
+    if context is frozen:
+        assert state(model) == before
+
+
+def test_evaluating_switches_modes_and_leaves_gradients() -> None:
+    model = mixed()
+    before = state(model)
+    with evaluating(model):
+        assert not any(state(model)[0])
+        assert model[3].merged
+        assert state(model)[1] == before[1]
+
+
+def test_a_model_in_evaluation_mode_stays_in_it() -> None:
+    model = mixed().eval()
+    with evaluating(model):
+        assert not model.training
+    assert not any(module.training for module in model.modules())
+
+
+def test_contexts_nest() -> None:
+    model = mixed()
+    before = state(model)
+    with frozen(model), frozen(model):
+        assert not any(state(model)[0])
+    assert state(model) == before
+
+
+def test_frozen_gives_gradients_to_inputs_alone() -> None:
+    model, x = mixed(), torch.ones(3, 2, requires_grad=True)
+    with frozen(model):
+        out = model[:3](x)
+    out.sum().backward()
+    assert x.grad is not None
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("context", [modes_kept, evaluating, frozen])
+def test_a_function_is_left_alone(context) -> None:
+    with context(torch.sin):
+        assert torch.sin(torch.zeros(())) == 0
+
+
+class Judge(nn.Module):
+    """A discriminator with a condition and a tied weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor, scale: float = 1.0) -> Tensor:
+        return scale * self.second(self.first(x).tanh()).sum()
+
+
+def test_a_fixed_call_is_the_call_without_gradients_for_parameters() -> None:
+    judge, x = Judge().double(), torch.ones(3, 2, dtype=torch.double, requires_grad=True)
+    score = call_fixed(judge, x, scale=2.0)
+    plain = judge(x, scale=2.0)
+    assert torch.equal(score, plain)
+    (wanted,) = torch.autograd.grad(plain, x)
+    score.backward()
+    assert torch.equal(x.grad, wanted)
+    assert all(parameter.grad is None for parameter in judge.parameters())
+
+
+def test_a_fixed_call_leaves_other_calls_their_gradients() -> None:
+    judge, x = Judge(), torch.ones(3, 2)
+    (judge(x) + call_fixed(judge, x)).backward()
+    once = [parameter.grad.clone() for parameter in judge.parameters()]
+    judge.zero_grad()
+    judge(x).backward()
+    for gradient, parameter in zip(once, judge.parameters(), strict=True):
+        assert torch.equal(gradient, parameter.grad)
+
+
+def test_a_fixed_call_compiles() -> None:
+    judge, x = Judge(), torch.ones(3, 2, requires_grad=True)
+    torch.compile(lambda t: call_fixed(judge, t), fullgraph=True, backend="aot_eager")(x).backward()
+    assert x.grad is not None
+    assert judge.first.weight.grad is None
