@@ -46,11 +46,10 @@ class Checkout:
     def source(self, module: str) -> Source | None:
         """A module of this checkout, taken apart; nothing for any other."""
         if module not in self.sources:
-            stem = self.root.joinpath(*module.split("."))
-            files = (stem / "__init__.py", stem.with_suffix(".py"))
-            inside = module.split(".")[0] in PACKAGES and all(
-                part.isidentifier() for part in module.split(".")
-            )
+            parts = module.split(".")
+            folder = self.root.joinpath(*parts[:-1])
+            files = (folder / parts[-1] / "__init__.py", folder / f"{parts[-1]}.py")
+            inside = parts[0] in PACKAGES and all(part.isidentifier() for part in parts)
             path = next((path for path in files if inside and path.exists()), None)
             self.sources[module] = None if path is None else read(path, module)
         return self.sources[module]

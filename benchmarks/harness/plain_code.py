@@ -131,9 +131,11 @@ class Plain(ast.NodeTransformer):
         ]
 
     def card(self, decorator: ast.expr) -> bool:
-        """Whether a decorator is the catalogue's, which changes nothing."""
+        """Whether a decorator comes from a file that does not count, as cards do."""
         made = decorator.func if isinstance(decorator, ast.Call) else decorator
-        return (self.meaning(made) or ("", ""))[1] in ("method", "no_method")
+        module, _ = self.meaning(made) or ("", "")
+        source = self.checkout.source(module)
+        return source is not None and not source.counted
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         node.args = self.visit(node.args)

@@ -174,7 +174,7 @@ def test_what_a_result_used_counts(
     ],
 )
 def test_words_do_not_count_and_code_does(tmp_path: Path, old: str, new: str, same: bool) -> None:
-    files = {"__init__": "", "catalog": "def method(paper):\n    return paper\n"}
+    files = {"__init__": "", "catalog": f"{NOT_COUNTED}\ndef method(paper):\n    return paper\n"}
     one, two = (
         code(tmp_path / str(i), files | {"tool": text}, [("graphkit.tool", "f")])
         for i, text in enumerate((old, new))
@@ -256,6 +256,14 @@ def test_every_way_to_import_is_followed(tmp_path: Path, line: str) -> None:
     files = FILES | {"user": f"{line}\n\ndef run():\n    return kernel()\n"}
     changed = files | {"ops/fast": FILES["ops/fast"].replace("1", "2")}
     assert code(tmp_path / "a", files) != code(tmp_path / "b", changed)
+
+
+def test_a_checkout_may_be_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = FILES | {"user": 'def run():\n    return "a.b".split("."), "graphkit."\n'}
+    monkeypatch.chdir(tmp_path)
+    assert code(Path("."), files) == code(tmp_path, files)
 
 
 def test_no_method_and_no_protocol_is_uncounted() -> None:
