@@ -23,6 +23,7 @@ app = typer.Typer(
         "  python -m graphkit methods               which methods there are, from which paper\n\n"
         "  python -m graphkit cite TWP SPAGAN       BibTeX of the methods you used\n\n"
         "  python -m graphkit data                  which data sets are here, how to get others\n\n"
+        "  python -m graphkit new layer FooConv     begin a method of your own (in a checkout)\n\n"
         "  python -m benchmarks                     run methods on real data (in a checkout)\n\n"
         "Data sets are read from the folder GRAPHKIT_DATA; what is computed from them is kept in "
         "GRAPHKIT_CACHE (by default ~/.cache/graphkit). GRAPHKIT_OFFLINE=1 forbids downloads."
@@ -156,6 +157,56 @@ def cite(
         errors.print(str(error), markup=False, highlight=False)
         raise typer.Exit(1) from error
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help="layer, objective, adapter or recipe.")],
+    name: Annotated[str, typer.Argument(help="FooConv, FooLoss, FooAdapter; foo-cora (recipe).")],
+    room: Annotated[
+        str | None,
+        typer.Option(
+            help="distill or continual (objective); samples, parts, moments or models (adapter)."
+        ),
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="What carries a recipe out.")
+    ] = "node_classification",
+    root: Annotated[Path, typer.Option(help="The checkout of graphkit.")] = Path(),
+) -> None:
+    """Begins a method: its file with a card, its test, its export, a notebook's cell.
+
+    Everything fails its suite until each FILL IN is filled in.
+
+    Examples:
+
+      python -m graphkit new layer FooConv
+
+      python -m graphkit new objective FooLoss --room distill
+
+      python -m graphkit new adapter FooAdapter --room samples
+
+      python -m graphkit new recipe foo-cora --protocol node_classification
+    """
+    from graphkit.scaffold.stubs import write_method, write_recipe
+
+    try:
+        if kind == "recipe":
+            files = write_recipe(name, protocol, root)
+        else:
+            files = write_method(kind, name, room, root)
+    except ValueError as error:
+        errors.print(str(error), markup=False, highlight=False)
+        raise typer.Exit(2) from error
+    lines = [f"  {file}" for file in files]
+    if kind == "recipe":
+        lines += ["Next: fill it in, then", f"  python -m benchmarks run {name}"]
+    else:
+        lines += ["Next: replace each FILL IN, then", "  python notebooks/build.py"]
+        lines += [
+            f"  python -m pytest {files[1]} tests/test_catalog_complete.py tests/test_style.py"
+        ]
+    console.print("\n".join(["Written:", *lines]), markup=False, highlight=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ FLOORS: tuple[set[str], ...] = (
     {"metrics", "transforms", "train", "transfer", "continual", "testing"},
     {"nn", "distill", "compress", "vision", "datasets"},
     {"adapters"},
-    {"cli", "__main__"},
+    {"scaffold", "cli", "__main__"},
 )
 LEVEL = {room: level for level, floor in enumerate(FLOORS) for room in floor}
 ALONE: dict[str, set[str]] = {"ops": {"files", "catalog"}, "catalog": {"words"}, "words": set()}

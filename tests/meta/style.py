@@ -21,6 +21,7 @@ COMMENT_SHARE = 0.06
 HOSTS = ("py" + "pi.org", "python" + "hosted.org", "ana" + "conda.", "download." + "pytorch.org")
 HOSTS += ("data." + "pyg.org", "conda-" + "forge.org", "crates" + ".io", "registry." + "npm")
 MACHINE = re.compile(r"(?<![\w./~:])/(?:work|home|root|Users|mnt)/|\.\./sha" + "red/")
+PLACEHOLDER = "FILL" + " IN"
 UNFINISHED = re.compile(r"\b(?:TO" + "DO|FIX" + "ME|XX" + r"X|HA" + r"CK)\b")
 
 
@@ -65,6 +66,16 @@ def unfinished(files: list[Source]) -> list[str]:
         for file in files
         for line, text in file.comments
         if UNFINISHED.search(text)
+    ]
+
+
+def placeholders(files: list[Source]) -> list[str]:
+    """What ``python -m graphkit new`` wrote and nobody has filled in."""
+    return [
+        f"{file.name}:{number} {line.strip()}"
+        for file in files
+        for number, line in enumerate(file.lines, 1)
+        if PLACEHOLDER in line
     ]
 
 

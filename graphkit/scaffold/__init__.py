@@ -1,0 +1,1 @@
+"""Stubs of new methods: ``python -m graphkit new``."""
