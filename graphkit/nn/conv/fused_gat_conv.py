@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import GATConv, MessagePassing
+from torch_geometric.nn import GATConv
 from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor, remove_self_loops
 
 from graphkit import ops
 from graphkit.catalog import method
+from graphkit.nn.fast_path import FastPath
 from graphkit.ops.checks import as_edge_index
 from graphkit.ops.layout.memo import remember
 
@@ -29,7 +30,7 @@ from graphkit.ops.layout.memo import remember
     deviations=["self loops, residuals and edge features are those of PyG's GATConv"],
     verified_by="tests/nn/conv/test_fused_gat_conv.py",
 )
-class FusedGATConv(GATConv):
+class FusedGATConv(FastPath, GATConv, fast=True):
     r"""The operator of the `"Graph Attention Networks" <https://arxiv.org/abs/1710.10903>`_
     paper: :class:`torch_geometric.nn.GATConv` in less time and memory.
 
@@ -44,10 +45,9 @@ class FusedGATConv(GATConv):
     other. Attention runs in :func:`graphkit.ops.gat_attention`, so memory beside the features
     grows with :math:`|\mathcal{E}| H`, never :math:`|\mathcal{E}| H F_{out}`. Static batches
     of features on one graph are taken, too. Dropout draws other masks than ``GATConv`` does.
-    Sparse tensors, :obj:`flow="target_to_source"`, a ``size``, and runs of a PyG explainer go
-    through ``GATConv`` itself, which is the definition. ``propagate`` is that of
-    ``MessagePassing``: once a ``GATConv`` exists, PyG puts a version without explanations into
-    its class, and a subclass would inherit it.
+    Sparse tensors, :obj:`flow="target_to_source"`, a ``size``, another aggregation than the
+    sum, and whatever :class:`~graphkit.nn.fast_path.FastPath` lists (explainers, hooks, a
+    subclass's own ``message``) go through ``GATConv`` itself, which is the definition.
 
     Args:
         in_channels (int or tuple): Size of each input, or sizes of sources and targets;
@@ -60,8 +60,16 @@ class FusedGATConv(GATConv):
         dropout (float, optional): Probability to drop a weight. (default: :obj:`0.0`)
         add_self_loops (bool, optional): Adds a loop to every node; kept with the edges, so it
             costs nothing from the second call on. (default: :obj:`True`)
-        **kwargs (optional): Other arguments of :class:`torch_geometric.nn.GATConv`:
-            :obj:`edge_dim`, :obj:`fill_value`, :obj:`bias`, :obj:`residual`.
+        edge_dim (int, optional): Size of the edge features, if there are any.
+            (default: :obj:`None`)
+        fill_value (float or torch.Tensor or str, optional): The edge features of added loops:
+            the value itself, or how to reduce the features of the edges into the node
+            (:obj:`"add"`, :obj:`"mean"`, :obj:`"min"`, :obj:`"max"`, :obj:`"mul"`).
+            (default: :obj:`"mean"`)
+        bias (bool, optional): Adds a learned bias. (default: :obj:`True`)
+        residual (bool, optional): Adds a learned map of the targets' features.
+            (default: :obj:`False`)
+        **kwargs (optional): Arguments of :class:`torch_geometric.nn.MessagePassing`.
 
     Shapes:
         - **input:** features :math:`(N, F_{in})`, a pair of them for bipartite graphs, or a
@@ -82,8 +90,6 @@ class FusedGATConv(GATConv):
         torch.Size([3, 32])
     """
 
-    propagate = MessagePassing.propagate
-
     def __init__(
         self,
         in_channels: int | tuple[int, int],
@@ -93,6 +99,10 @@ class FusedGATConv(GATConv):
         negative_slope: float = 0.2,
         dropout: float = 0.0,
         add_self_loops: bool = True,
+        edge_dim: int | None = None,
+        fill_value: float | Tensor | str = "mean",
+        bias: bool = True,
+        residual: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -103,6 +113,10 @@ class FusedGATConv(GATConv):
             negative_slope,
             dropout,
             add_self_loops,
+            edge_dim,
+            fill_value,
+            bias,
+            residual,
             **kwargs,
         )
 
@@ -148,8 +162,7 @@ class FusedGATConv(GATConv):
         """Whether the kernel serves this call; else ``GATConv`` does."""
         plain = isinstance(edge_index, Tensor) and not is_torch_sparse_tensor(edge_index)
         paired = isinstance(x, Tensor) or x[1] is not None
-        usual = self.flow == "source_to_target" and self.aggr == "add"
-        return plain and paired and usual and not self.explain
+        return plain and paired and self.flow == "source_to_target" and self.may_be_fast()
 
     def project(
         self, x: Tensor | tuple[Tensor, Tensor | None]
