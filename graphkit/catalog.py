@@ -1,13 +1,13 @@
 """One card per method: which paper it comes from, what it takes and gives, where it deviates.
 
-The module stands alone: only :func:`cards` imports the rooms of graphkit, and only when called.
+The list of rooms stands here as well.  Nothing is imported but words: only :func:`cards` imports
+the rooms of graphkit, and only when called.
 """
 
 # fingerprint: not counted
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import re
@@ -16,20 +16,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+from graphkit.words import did_you_mean
+
 __all__ = ["Card", "UnknownMethodError", "card_of", "cards", "cite", "method", "no_method"]
 
-ROOMS = (
-    "nn",
-    "transforms",
-    "datasets",
-    "metrics",
-    "continual",
-    "distill",
-    "transfer",
-    "compress",
-    "vision",
-    "adapters",
-)
+METHOD_ROOMS = ("nn", "continual", "distill", "transfer", "compress", "vision", "adapters")
+"""Rooms of methods: what they export has a card, or says why it has none."""
+
+ROOMS = (*METHOD_ROOMS, "train", "transforms", "datasets", "metrics")
+"""All rooms where methods, and whatever else a recipe names, may live."""
+
 ARXIV = re.compile(r"arxiv:(\d{4}\.\d{4,5}(v\d+)?|[a-z-]+(\.[a-z]{2})?/\d{7})", re.IGNORECASE)
 DOI = re.compile(r"(doi:|https?://(dx\.)?doi\.org/)(?P<doi>10\.\d{4,9}/\S+)", re.IGNORECASE)
 URL = re.compile(r"https?://\S+")
@@ -275,11 +271,9 @@ def find(name: str) -> list[Card]:
     found = [card for card in known if card.name.lower() == name.strip().lower()]
     if found:
         return found
-    by_lower = {card.name.lower(): card.name for card in known}
-    near = difflib.get_close_matches(name.strip().lower(), by_lower, n=3, cutoff=0.4)
-    hint = f"; did you mean {', '.join(by_lower[n] for n in near)}?" if near else "."
+    hint = did_you_mean(name, [card.name for card in known])
     raise UnknownMethodError(
-        f"no method is called {name!r}{hint} `python -m graphkit methods` lists all of them."
+        f"no method is called {name!r}; {hint} `python -m graphkit methods` lists all of them."
     )
 
 

@@ -17,7 +17,6 @@ torch.Size([3, 2])
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -27,6 +26,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
+
+from graphkit.words import did_you_mean
 
 __all__ = ["Attention", "Call", "Record", "attention", "tap"]
 
@@ -310,11 +311,8 @@ def _find(model: nn.Module, names: Iterator[str] | tuple[str, ...] | list[str]) 
     _refuse_compiled(model, [model])
     for name in names:
         if name not in modules:
-            near = difflib.get_close_matches(name, modules, n=5, cutoff=0.3)
-            raise ValueError(
-                f"{type(model).__name__} has no submodule {name!r}; "
-                f"the nearest names are {near or [n for n in modules if n][:5]}"
-            )
+            hint = did_you_mean(name, modules, cutoff=0.3)
+            raise ValueError(f"{type(model).__name__} has no submodule {name!r}; {hint}")
         _refuse_compiled(model, [modules[name[:i]] for i, c in enumerate(name + ".") if c == "."])
     return {name: modules[name] for name in names}
 

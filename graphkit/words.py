@@ -1,5 +1,7 @@
 """Hints for words that nobody knows."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 import difflib
@@ -7,7 +9,7 @@ from collections.abc import Iterable
 
 __all__ = ["did_you_mean"]
 
-SHOWN = 8
+NAMED, SHOWN = 3, 8
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.4) -> str:
@@ -26,25 +28,31 @@ def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.4) -> str:
         >>> did_you_mean("coar", ["Cora", "CiteSeer", "PubMed"])
         "did you mean 'Cora'?"
         >>> did_you_mean("zzz", ["Cora", "CiteSeer"])
-        "there are 'Cora' and 'CiteSeer'"
+        "there are 'Cora' and 'CiteSeer'."
         >>> did_you_mean("zzz", [str(number) for number in range(100)])
-        "there are 100, such as '0', '1', '2', '3', '4', '5', '6' and '7'"
+        "there are 100, such as '0', '1', '2', '3', '4', '5', '6' and '7'."
         >>> did_you_mean("zzz", [])
-        'there are none'
+        'there are none.'
     """
     words = [each for each in dict.fromkeys(known) if each]
     by_lower: dict[str, list[str]] = {}
     for each in words:
         by_lower.setdefault(each.lower(), []).append(each)
-    near = difflib.get_close_matches(word.strip().lower(), by_lower, n=3, cutoff=cutoff)
-    if near:
-        return f"did you mean {listed([by_lower[each][0] for each in near], 'or')}?"
+    matcher = difflib.SequenceMatcher(b=word.strip().lower())
+    likeness: dict[str, float] = {}
+    for each in by_lower:
+        matcher.set_seq1(each)
+        likeness[each] = matcher.ratio()
+    # A stable sort: words that are equally similar keep their order.
+    near = sorted(by_lower, key=lambda each: -likeness[each])[:NAMED]
+    meant = [by_lower[each][0] for each in near if likeness[each] >= cutoff]
+    if meant:
+        return f"did you mean {listed(meant, 'or')}?"
     if not words:
-        return "there are none"
+        return "there are none."
     shown = listed(words[:SHOWN], "and")
-    return (
-        f"there are {shown}" if len(words) <= SHOWN else f"there are {len(words)}, such as {shown}"
-    )
+    count = "" if len(words) <= SHOWN else f"{len(words)}, such as "
+    return f"there are {count}{shown}."
 
 
 def listed(words: list[str], last: str) -> str:

@@ -109,9 +109,9 @@ def test_authors_with_accents_make_ascii_keys(registry):
 def test_unknown_name_suggests_the_nearest(registry):
     make("FactorConv")
     make("Grafting")
-    with pytest.raises(UnknownMethodError, match=r"'FactrConv'; did you mean FactorConv\?"):
+    with pytest.raises(UnknownMethodError, match=r"'FactrConv'; did you mean 'FactorConv'\?"):
         cite("FactrConv")
-    with pytest.raises(UnknownMethodError, match=r"'qqq'\. `python"):
+    with pytest.raises(UnknownMethodError, match=r"'qqq'; there are .* `python"):
         cite("qqq")
 
 
@@ -157,10 +157,10 @@ def test_all_cards_of_graphkit_give_bibtex():
             assert card.title.split()[0].split("-")[0] in text
 
 
-def test_importing_the_catalog_imports_neither_torch_nor_another_room():
+def test_importing_the_catalog_imports_nothing_but_words():
     program = (
         "import sys, graphkit.catalog\n"
         "print([m for m in sys.modules if m == 'torch' or m.startswith('graphkit.')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.strip() == "['graphkit.catalog']", done.stderr
+    assert done.stdout.strip() == "['graphkit.words', 'graphkit.catalog']", done.stderr

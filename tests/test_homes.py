@@ -9,7 +9,7 @@ from tests.meta import homes
 from tests.meta.source import Source, sources
 
 ROOT = Path(__file__).parent.parent
-RULES = (homes.modes_by_hand,)
+RULES = (homes.modes_by_hand, homes.hints_by_hand, homes.rooms_listed_again)
 
 
 @cache
@@ -27,6 +27,9 @@ OFFENCES = [
     (homes.modes_by_hand, "mode = model.training\nmodel.eval()\nmodel.train(mode)\n"),
     (homes.modes_by_hand, "modes = [(m, m.training) for m in model.modules()]\n"),
     (homes.modes_by_hand, "for module in model.modules():\n    module.training = False\n"),
+    (homes.hints_by_hand, "import difflib\n"),
+    (homes.hints_by_hand, "def hint():\n    from difflib import get_close_matches\n"),
+    (homes.rooms_listed_again, "ROOMS = ('continual', 'distill', 'nn')\n"),
 ]
 
 

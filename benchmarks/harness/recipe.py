@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -17,13 +15,12 @@ from typing import Any
 import yaml
 
 from benchmarks.harness import records
+from benchmarks.harness.errors import RecipeError
+from benchmarks.harness.keys import check_keys
+from graphkit.words import did_you_mean
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 FIELDS = ("about", "protocol", "seeds", "group", "reported")
-
-
-class RecipeError(ValueError):
-    """A recipe that cannot be run, with the key that is wrong and the nearest right one."""
 
 
 @dataclass
@@ -114,18 +111,11 @@ def members(group: str) -> list[str]:
     return [name for name in names() if line in (FOLDER / f"{name}.yaml").read_text().splitlines()]
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known words."""
-    known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.4)
-    return f"did you mean {' or '.join(repr(w) for w in close)}?" if close else f"known: {known}"
-
-
 def load(name: str) -> Recipe:
     """Reads and checks the recipe :obj:`name`."""
     path = FOLDER / f"{name}.yaml"
     if not path.exists():
-        raise RecipeError(f"there is no recipe '{name}'; {nearest(name, names())}")
+        raise RecipeError(f"there is no recipe '{name}'; {did_you_mean(name, names())}")
     try:
         content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
@@ -143,42 +133,6 @@ def load(name: str) -> Recipe:
     return recipe
 
 
-def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Named parameters of a function, or of a class with those of its bases behind ``**``."""
-    if not inspect.isclass(function):
-        return dict(inspect.signature(function).parameters)
-    found: dict[str, inspect.Parameter] = {}
-    for cls in function.__mro__:
-        if "__init__" not in vars(cls) or cls is object:
-            continue
-        own = dict(inspect.signature(vars(cls)["__init__"]).parameters)
-        found = {**own, **found}
-        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in own.values()):
-            break
-    return found
-
-
-def check_keys(
-    where: str,
-    given: dict[str, Any],
-    function: Callable[..., Any],
-    provided: Iterable[str] = (),
-) -> None:
-    """Compares the keys of a section with the signature of what they will be passed to."""
-    named = {
-        name: parameter
-        for name, parameter in parameters(function).items()
-        if name not in ("self", *provided)
-        and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-    }
-    for key in given:
-        if key not in named:
-            raise RecipeError(f"{where}: unknown key '{key}'; {nearest(key, named)}")
-    for key, parameter in named.items():
-        if parameter.default is parameter.empty and key not in given:
-            raise RecipeError(f"{where}: the key '{key}' is missing")
-
-
 def validate(recipe: Recipe) -> None:
     """Checks every key of a recipe against the real signatures."""
     from benchmarks.harness.fitting import Fitter
@@ -188,7 +142,7 @@ def validate(recipe: Recipe) -> None:
     known = [path.stem for path in (FOLDER.parent / "protocols").glob("[!_]*.py")]
     if recipe.protocol not in known:
         raise RecipeError(
-            f"{where}: unknown protocol '{recipe.protocol}'; {nearest(recipe.protocol, known)}"
+            f"{where}: unknown protocol '{recipe.protocol}'; {did_you_mean(recipe.protocol, known)}"
         )
     if not isinstance(recipe.seeds, int) or recipe.seeds < 1:
         raise RecipeError(f"{where}: 'seeds' must be a positive integer, got {recipe.seeds!r}")

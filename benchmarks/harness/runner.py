@@ -20,13 +20,12 @@ from benchmarks.harness.fitting import Fitter
 from benchmarks.harness.progress import Display, EpochWatch
 from benchmarks.harness.recipe import Recipe
 from benchmarks.rivals.nodes import BASELINES
+from graphkit.catalog import ROOMS
 from graphkit.datasets import dataset_cards
 from graphkit.files import replacing
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-ROOMS = ("continual", "datasets", "distill", "nn", "transfer", "vision")
 
 
 def write_text(path: Path, text: str) -> None:

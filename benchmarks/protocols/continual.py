@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch_geometric.transforms import NormalizeFeatures
 
 import graphkit.continual
+from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.fitting import Fitter
-from benchmarks.harness.recipe import RecipeError, check_keys, nearest
+from benchmarks.harness.keys import check_keys
 from benchmarks.rivals.nodes import build
 from graphkit.continual import Strategy
 from graphkit.datasets import StreamTask, TaskSequence
@@ -28,6 +29,7 @@ from graphkit.metrics import (
     forward_transfer,
 )
 from graphkit.train import Callback, Run, Task, seed_everything
+from graphkit.words import did_you_mean
 
 MAIN = "average_performance"
 STRATEGIES = ("TWP", "EWC", "MAS", "GEM", "LwF", "FineTune", "JointTrain")
@@ -106,7 +108,7 @@ def make_strategy(settings: dict[str, Any], model: nn.Module) -> Strategy:
     settings = dict(settings)
     name = settings.pop("name", None)
     if name not in STRATEGIES:
-        hint = nearest(str(name), STRATEGIES)
+        hint = did_you_mean(str(name), STRATEGIES)
         raise RecipeError(f"section 'strategy': unknown strategy {name!r}; {hint}")
     cls = getattr(graphkit.continual, name)
     check_keys("section 'strategy'", settings, cls, provided=("model",))

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.fitting import Fitter
-from benchmarks.harness.recipe import RecipeError, nearest
 from benchmarks.protocols.continual import BeforeStep, make_strategy
 from benchmarks.rivals.nodes import build
 from graphkit.continual import Strategy
@@ -31,6 +31,7 @@ from graphkit.metrics import (
     micro_f1,
 )
 from graphkit.train import Task, seed_everything
+from graphkit.words import did_you_mean
 
 MAIN = "average_performance"
 
@@ -128,7 +129,7 @@ def learn(
     A strategy is shown ``remembered`` batches of every finished task, or all of them.
     """
     if metric not in METRICS:
-        raise RecipeError(f"unknown 'metric' {metric!r}; {nearest(metric, METRICS)}")
+        raise RecipeError(f"unknown 'metric' {metric!r}; {did_you_mean(metric, METRICS)}")
     rows = [tasks.evaluate(model, metric=METRICS[metric])]
     for task in tasks:
         fit(model, LearnLabels(task, strategy), [BeforeStep(strategy)], tag=f"task-{task.number}")

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, GINConv, SAGEConv, global_add_pool
 from torch_geometric.nn import models as pyg_models
 
+from benchmarks.harness.errors import RecipeError
 from benchmarks.rivals.graphs import PooledGNN
 from graphkit.nn.head_linear import feature_dropout
+from graphkit.words import did_you_mean
 
 
 class MLP(nn.Module):
@@ -165,14 +167,13 @@ BASELINES: dict[str, type[nn.Module]] = {
 def model_class(name: str, where: str = "recipe") -> type[nn.Module]:
     """The model called :obj:`name`, among the baselines and in ``graphkit.nn``."""
     import graphkit.nn
-    from benchmarks.harness.recipe import RecipeError, nearest
 
     if name in BASELINES:
         return BASELINES[name]
     if name in graphkit.nn.__all__:
         return getattr(graphkit.nn, name)
     known = [*BASELINES, *graphkit.nn.__all__]
-    raise RecipeError(f"{where}: unknown model '{name}'; {nearest(name, known)}")
+    raise RecipeError(f"{where}: unknown model '{name}'; {did_you_mean(name, known)}")
 
 
 def build(settings: dict[str, Any], in_channels: int, out_channels: int) -> nn.Module:

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphkit.catalog import METHOD_ROOMS
 from tests.meta.source import Source, sources
 
-ROOMS = ("nn", "continual", "distill", "transfer", "compress", "vision", "adapters")
 PARTS = {
     "a link to the paper": re.compile(r"<https?://\S+>`_"),
     "a formula": re.compile(r"\.\. math::"),
@@ -74,7 +74,7 @@ class PublicClass:
 def public_classes(root: Path, package: str = "graphkit") -> list[PublicClass]:
     """Every public class of the rooms of methods."""
     found = []
-    for room in ROOMS:
+    for room in METHOD_ROOMS:
         files = sources(root, f"{package}/{room}")
         exports = exported_names(root / package / room / "__init__.py")
         for file in files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from graphkit.catalog import ROOMS
 from tests.meta.source import Source
 
 
@@ -23,3 +24,27 @@ def modes_by_hand(files: list[Source]) -> list[str]:
                 if any(isinstance(s, ast.Attribute) and s.attr == "training" for s in sides):
                     complaints.append(f"{file.at(node)} handles modes by hand; use graphkit.modes")
     return [one for one in complaints if not one.startswith("graphkit/modes.py:")]
+
+
+def hints_by_hand(files: list[Source]) -> list[str]:
+    """Similar words looked for outside ``graphkit.words``."""
+    return [
+        f"{file.at(node)} looks for similar words; use graphkit.words.did_you_mean"
+        for file in files
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and "difflib" in (getattr(node, "module", ""), *(alias.name for alias in node.names))
+        and file.name != "graphkit/words.py"
+    ]
+
+
+def rooms_listed_again(files: list[Source]) -> list[str]:
+    """Lists of rooms beside those of ``graphkit.catalog``."""
+    return [
+        f"{file.at(node)} lists rooms; use graphkit.catalog.ROOMS"
+        for file in files
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.Tuple | ast.List | ast.Set)
+        and len({getattr(each, "value", None) for each in node.elts} & set(ROOMS)) >= 3
+        and file.name != "graphkit/catalog.py"
+    ]

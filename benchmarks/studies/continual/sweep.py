@@ -15,8 +15,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.progress import Display
-from benchmarks.harness.recipe import RecipeError, load
+from benchmarks.harness.recipe import load
 from benchmarks.harness.runner import Options, run_recipe, write_text
 
 SHOWN = ("average_performance", "average_forgetting", "backward_transfer", "forward_transfer")

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
-from graphkit.datasets.scenes.vocabulary import SceneVocabulary, nearest
+from graphkit.datasets.scenes.vocabulary import SceneVocabulary
+from graphkit.words import did_you_mean
 
 __all__ = ["format_scene", "parse_scene"]
 
@@ -178,7 +179,7 @@ def complaint(words: list[str], known: Known) -> str:
         return f"{whole!r} ends with a predicate; a triple needs an object behind it"
     place, kind = furthest
     word = words[place]
-    return f"{whole!r}: no {kind} is called {word!r}; {nearest(word, known[kind])}"
+    return f"{whole!r}: no {kind} is called {word!r}; {did_you_mean(word, known[kind], cutoff=0.5)}"
 
 
 def from_mapping(scene: Mapping[str, Any], vocabulary: SceneVocabulary) -> Data:

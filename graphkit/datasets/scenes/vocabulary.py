@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+
+from graphkit.words import did_you_mean
 
 __all__ = ["SceneVocabulary"]
 
@@ -68,15 +68,5 @@ class SceneVocabulary:
 def find(kind: str, name: str, known: dict[str, int]) -> int:
     """The number of a name, or an error with the nearest ones."""
     if name not in known:
-        raise ValueError(f"no {kind} is called {name!r}; {nearest(name, known)}")
+        raise ValueError(f"no {kind} is called {name!r}; {did_you_mean(name, known, cutoff=0.5)}")
     return known[name]
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint with the most similar known names."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(repr(one) for one in close)}?"
-    shown = ", ".join(repr(one) for one in known[:8])
-    return f"there are {len(known)}, such as {shown}"

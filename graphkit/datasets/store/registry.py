@@ -7,9 +7,8 @@ Importing this module loads neither torch nor PyG.
 
 from __future__ import annotations
 
-import difflib
-
 from graphkit.datasets.store.dataset_card import DatasetCard
+from graphkit.words import did_you_mean
 
 __all__ = ["DatasetCard", "UnknownDatasetError", "dataset_cards", "find_card"]
 
@@ -368,7 +367,8 @@ def find_card(name: str) -> DatasetCard:
     by_lower = {card.name.lower(): card for card in CARDS}
     card = by_lower.get(name.lower())
     if card is None:
-        near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.4)
-        hint = ", ".join(by_lower[found].name for found in near or by_lower)
-        raise UnknownDatasetError(f"no data set is called {name!r}; did you mean: {hint}?")
+        hint = did_you_mean(name, [known.name for known in CARDS])
+        raise UnknownDatasetError(
+            f"no data set is called {name!r}; {hint} `python -m graphkit data` lists all of them."
+        )
     return card

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from benchmarks.harness import recipe as recipes
-from benchmarks.harness.recipe import RecipeError
+from benchmarks.harness.errors import RecipeError
 
 GOOD = {
     "about": "A test.",

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from benchmarks.cli import app
 from benchmarks.harness import recipe as recipes
 from benchmarks.harness import records
-from benchmarks.harness.recipe import RecipeError
+from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.records import ResultError
 from benchmarks.report import report
 

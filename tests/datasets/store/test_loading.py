@@ -221,7 +221,7 @@ def test_datasets_survive_pickling_and_feed_loaders(root, cache):
 
 
 def test_wrong_names_and_options_are_named(root):
-    with pytest.raises(UnknownDatasetError, match="'Coar'; did you mean: Cora"):
+    with pytest.raises(UnknownDatasetError, match="'Coar'; did you mean 'Cora'"):
         load("Coar")
     with pytest.raises(TypeError, match="no option 'splitt'; it has: transform, split"):
         load("Cora", splitt="full")

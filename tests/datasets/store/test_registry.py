@@ -18,9 +18,9 @@ def test_every_loader_exists_and_every_card_is_complete():
 
 def test_cards_are_found_regardless_of_case():
     assert find_card("OGBN-Arxiv").name == "ogbn-arxiv"
-    with pytest.raises(UnknownDatasetError, match="did you mean: PROTEINS"):
+    with pytest.raises(UnknownDatasetError, match="did you mean 'PROTEINS'"):
         find_card("PROTEIN")
-    with pytest.raises(UnknownDatasetError, match="digits, KarateClub, Cora"):
+    with pytest.raises(UnknownDatasetError, match="'digits', 'KarateClub', 'Cora'"):
         find_card("?")
 
 
