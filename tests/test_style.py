@@ -34,6 +34,7 @@ RULES = {
     style.catches_everything: ALL,
     style.unexplained_skips: ("tests", "graphkit"),
     style.private_pyg: ALL,
+    style.clock_reads: ("tests", "graphkit/testing"),
 }
 
 
@@ -78,6 +79,12 @@ OFFENCES = [
     (style.private_pyg, "def f(conv):\n    return conv._edge_mask\n"),
     (style.private_pyg, "def f(data):\n    return data._store\n"),
     (style.private_pyg, "def f(conv):\n    return conv._alpha\n"),
+    (style.clock_reads, "import time\nassert time.perf_counter() < 1\n"),
+    (style.clock_reads, "import time\nclock = time.process_time_ns\n"),
+    (style.clock_reads, "from time import time\nassert time() < 1\n"),
+    (style.clock_reads, "import timeit\n"),
+    (style.clock_reads, "from timeit import default_timer\n"),
+    (style.clock_reads, "import datetime\ndatetime.datetime.now()\n"),
 ]
 
 
@@ -93,6 +100,7 @@ def test_an_offence_is_seen(rule, text, tmp_path):
 INNOCENT = '''"""A module that looks guilty."""
 
 from abc import ABC, abstractmethod
+from time import monotonic
 from typing import Protocol
 
 import pytest
@@ -148,6 +156,8 @@ class Own:
 
 @pytest.mark.skipif(False, reason="never")
 def test_something():
+    deadline = monotonic() + 600
+    assert monotonic() < deadline
     pytest.skip("needs more")
 '''
 

@@ -15,6 +15,7 @@ from graphkit.testing.asserts import (
     jacobian_support,
     reachable,
 )
+from graphkit.testing.cost import Cost, assert_grows_linearly, cost_of
 from graphkit.testing.dataset import DatasetSuite
 from graphkit.testing.decorators import needs_cuda, needs_package
 from graphkit.testing.graphs import (
@@ -28,16 +29,19 @@ from graphkit.testing.suite import Suite, seed_everything
 
 __all__ = [
     "AdapterSuite",
+    "Cost",
     "DatasetSuite",
     "LayerSuite",
     "ObjectiveSuite",
     "Suite",
     "assert_close",
     "assert_edge_order_invariant",
+    "assert_grows_linearly",
     "assert_no_trace",
     "assert_not_mutated",
     "assert_permutation_equivariant",
     "assert_raises_naming",
+    "cost_of",
     "count_hooks",
     "dense_adjacency",
     "disjoint_union",

@@ -15,7 +15,7 @@ def started(ready: Callable[[], bool], *words: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 600
     while not ready():
         assert process.poll() is None, "the command ended before it was killed"
         assert time.monotonic() < deadline

@@ -16,7 +16,7 @@ def values(out: Path, devices: int) -> list[float]:
     words += ["--set", "train.epochs=2", "--set", "model.dropout=0.0"]
     place = dict(os.environ, OMP_NUM_THREADS="1")
     command = [sys.executable, "-m", "benchmarks", *words]
-    subprocess.run(command, env=place, check=True, capture_output=True, timeout=200)
+    subprocess.run(command, env=place, check=True, capture_output=True, timeout=600)
     (result,) = json.loads((out / "results.json").read_text())["results"]
     return result["metrics"]["val_accuracy"]["values"]
 

@@ -22,6 +22,10 @@ HOSTS = ("py" + "pi.org", "python" + "hosted.org", "ana" + "conda.", "download."
 HOSTS += ("data." + "pyg.org", "conda-" + "forge.org", "crates" + ".io", "registry." + "npm")
 MACHINE = re.compile(r"(?<![\w./~:])/(?:work|home|root|Users|mnt)/|\.\./sha" + "red/")
 PLACEHOLDER = "FILL" + " IN"
+CLOCKS = re.compile(
+    r"time\.(time|perf_counter|process_time|thread_time|clock_gettime)(_ns)?|timeit(\.\w+)?"
+    r"|(datetime\.)?datetime\.(now|utcnow)"
+).fullmatch
 UNFINISHED = re.compile(r"\b(?:TO" + "DO|FIX" + "ME|XX" + r"X|HA" + r"CK)\b")
 
 
@@ -148,6 +152,24 @@ def catches_everything(files: list[Source]) -> list[str]:
                 again = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
                 if names & {"", "Exception", "BaseException"} and not again:
                     found.append(f"{file.at(node)} catches everything")
+    return found
+
+
+def clock_reads(files: list[Source]) -> list[str]:
+    """Tests that measure time: what they assert would depend on what else the machine does.
+
+    ``time.monotonic`` is let pass, for giving up on another process that hangs.
+    """
+    found = []
+    for file in files:
+        for node in ast.walk(file.tree):
+            if isinstance(node, ast.ImportFrom) and node.module in ("time", "timeit"):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names if alias.name == "timeit"]
+            else:
+                names = [ast.unparse(node)] if isinstance(node, ast.Attribute) else []
+            found += [f"{file.at(node)} reads a clock: {name}" for name in names if CLOCKS(name)]
     return found
 
 

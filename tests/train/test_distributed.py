@@ -71,7 +71,7 @@ def launch(problem: str, processes: int, folder: Path) -> list[subprocess.Popen[
 @pytest.mark.parametrize("problem", ["nodes", "graphs"])
 def test_two_processes_equal_one(problem: str, tmp_path: Path) -> None:
     processes = launch(problem, 1, tmp_path) + launch(problem, 2, tmp_path)
-    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+    assert [process.wait(timeout=600) for process in processes] == [0, 0, 0]
     one, first, second = (
         torch.load(tmp_path / name, weights_only=True) for name in ("1-0.pt", "2-0.pt", "2-1.pt")
     )

@@ -130,7 +130,7 @@ def test_two_processes_may_load_at_once(root, cache):
         for _ in range(2)
     ]
     for process in both:
-        out, error = process.communicate(timeout=120)
+        out, error = process.communicate(timeout=600)
         assert out.decode().strip() == "[1, 0, 1]", error.decode()
     assert len(processed_folders(cache)) == 1
 

@@ -101,8 +101,8 @@ def test_a_forked_worker_starts_threads_of_its_own():
     queue = context.Queue()
     worker = context.Process(target=_in_a_fork, args=(queue,))
     worker.start()
-    assert queue.get(timeout=60) == expected
-    worker.join(timeout=60)
+    assert queue.get(timeout=600) == expected
+    worker.join(timeout=600)
     assert worker.exitcode == 0
 
 

@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +5,7 @@ from hypothesis import strategies as st
 
 from graphkit.datasets import DamagedDataError
 from graphkit.datasets.skeletons.ntu.raw import parse_skeleton, read_skeleton, walk
+from graphkit.testing import assert_grows_linearly, cost_of
 from tests.datasets.skeletons.ntu_files import FIRST_BODY, random_frames, skeleton_text, write
 
 
@@ -140,10 +139,17 @@ def test_both_ways_of_reading_agree(data):
     assert found.reshape(-1, 3) == pytest.approx(np.array(wanted), rel=1e-6)
 
 
-def test_reading_is_fast():
-    """Far below the 50 MB/s that ``benchmarks`` ask for, so that a busy machine passes."""
-    text = text_of(*[1] * 60)[1].encode()
-    parse_skeleton(text)
-    started = time.perf_counter()
-    parse_skeleton(text)
-    assert len(text) / (time.perf_counter() - started) > 5e6
+def test_lines_are_read_without_a_loop_over_their_numbers():
+    """The walk over lines, which looks for mistakes, takes over fifty lines of Python for each."""
+    text = text_of(*[1] * 40)[1].encode()
+    lines = text.count(b"\n")
+    assert cost_of(lambda: parse_skeleton(text)).lines < 4 * lines
+    assert cost_of(lambda: walk(text, "text")).lines > 50 * lines
+
+
+def test_time_grows_linearly_with_the_text():
+    def reading(frames):
+        text = text_of(*[1] * frames)[1].encode()
+        return lambda: parse_skeleton(text)
+
+    assert_grows_linearly(reading, 20)
