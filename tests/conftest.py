@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from zlib import crc32
 
 import hypothesis
 import pytest
 import torch
+
+from tests.meta.selection import sampled, skip_without_extras
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
@@ -29,26 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keeps a sample, the same in every process and on every day.
-
-    Files begin at different tests, so that suites which many files inherit run as a whole.
-    """
-    every = config.getoption("sample")
-    if every == 1:
-        return
-    files: dict[Path, list[pytest.Item]] = {}
-    for item in items:
-        files.setdefault(item.path, []).append(item)
-    sample = {id(item) for tests in files.values() for item in sampled(tests, every)}
+    skip_without_extras(items)
+    sample = {id(item) for item in sampled(items, config.getoption("sample"))}
     config.hook.pytest_deselected(items=[item for item in items if id(item) not in sample])
     items[:] = [item for item in items if id(item) in sample]
-
-
-def sampled(tests: list[pytest.Item], every: int) -> Iterator[pytest.Item]:
-    """Every ``every``-th test of a file, from one that depends on the file's name."""
-    first = crc32(tests[0].nodeid.partition("::")[0].encode()) % min(every, len(tests))
-    yield from tests[first::every]
 
 
 @pytest.fixture(autouse=True)
