@@ -25,6 +25,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch_geometric.nn import MessagePassing
 
 from graphkit.words import did_you_mean
@@ -43,16 +44,31 @@ class Call:
         args (tuple): Its positional arguments.
         kwargs (dict): Its keyword arguments.
         output (Any): What it returned.
+        versions (dict, optional): How often each of its tensors had been written to in place
+            when it came in or was returned.
     """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     output: Any
+    versions: dict[str, list[int]] = field(default_factory=dict, repr=False)
 
     @property
     def input(self) -> Any:
         """The first argument, positional or not."""
         return next(iter([*self.args, *self.kwargs.values()]))
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if name in ("args", "kwargs", "output"):
+            then = super().__getattribute__("versions").get(name)
+            if then is not None and then != _versions(value):
+                raise RuntimeError(
+                    f"the tapped module's {name} were written to in place since, by a module with "
+                    "inplace=True or a line such as x += y: tap what comes before or after it, or "
+                    "set inplace=False"
+                )
+        return value
 
 
 @dataclass(frozen=True)
@@ -151,6 +167,10 @@ class Record(Mapping[str, T], Generic[T]):
 def tap(model: nn.Module, *names: str) -> Iterator[Record[Call]]:
     """Collects inputs and outputs of submodules while the ``with`` block runs.
 
+    What a submodule gives is kept, and the model goes on with a copy of it: most networks of
+    torchvision write into it in place. So a tap costs one copy of an output. An input that is
+    written to in place is not copied; reading it afterwards is an error.
+
     Args:
         model (torch.nn.Module): Any model.
         *names (str): Names as in :meth:`torch.nn.Module.named_modules`; ``""`` is the model
@@ -174,18 +194,7 @@ def tap(model: nn.Module, *names: str) -> Iterator[Record[Call]]:
     with ExitStack() as stack:
         stack.callback(model.register_forward_pre_hook(lambda *_: record.clear()).remove)
         for name, module in modules.items():
-            calls = _appender(record, name)
-
-            def hook(
-                _: nn.Module,
-                args: tuple[Any, ...],
-                kwargs: dict[str, Any],
-                output: Any,
-                calls: Callable[[Call], None] = calls,
-            ) -> None:
-                calls(Call(args, kwargs, output))
-
-            stack.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
+            _listen(module, _appender(record, name), stack, copies=module is not model)
         yield record
 
 
@@ -231,6 +240,35 @@ def attention(model: nn.Module, *names: str) -> Iterator[Record[Attention]]:
             watch = _ask if _takes(module.forward, FLAG) else _overhear
             watch(module, _appender(record, name), stack)
         yield record
+
+
+def _listen(
+    module: nn.Module, store: Callable[[Call], None], stack: ExitStack, copies: bool
+) -> None:
+    """Stores every call of a module; what comes after it gets a copy of its output."""
+    came_in: list[dict[str, list[int]]] = []
+
+    def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        came_in.append({"args": _versions(args), "kwargs": _versions(kwargs)})
+
+    def after(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        versions = {**came_in.pop(), "output": _versions(output)}
+        store(Call(args, kwargs, output, versions))
+        return tree_map_only(Tensor, _copy, output) if copies else output
+
+    stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+    stack.callback(module.register_forward_hook(after, with_kwargs=True).remove)
+
+
+def _versions(values: Any) -> list[int]:
+    """How often each tensor among some values was written to in place."""
+    tensors = [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+    return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    """A copy with the same gradient; whole numbers, edge indices above all, stay as they are."""
+    return tensor.clone() if tensor.is_floating_point() else tensor
 
 
 def _ask(layer: nn.Module, store: Callable[[Attention], None], stack: ExitStack) -> None:

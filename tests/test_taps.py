@@ -19,6 +19,7 @@ from torch_geometric.nn import (
 
 from graphkit.taps import attention, tap
 from graphkit.testing import assert_close, assert_no_trace, count_hooks, dense_adjacency
+from tests.torchvision_networks import NETWORKS, images, network
 
 EDGES = torch.tensor([[0, 1, 2, 1, 3], [1, 1, 1, 2, 0]])
 LOOP_FREE = torch.tensor([[0, 2, 1, 3], [1, 1, 2, 0]])
@@ -267,3 +268,73 @@ def test_sparse_adjacency_is_refused(x):
     with pytest.raises(TypeError, match="edge_index"), attention(conv):
         conv(x, adj)
     assert count_hooks(conv) == 0
+
+
+class InPlace(nn.Module):
+    """What networks of images do: activations and sums write into what layers gave."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        y = self.act(self.first(x))
+        y = self.second(y)
+        y += x
+        return self.act(y)
+
+
+def test_outputs_that_are_written_to_in_place_are_kept():
+    model, x = InPlace(), torch.randn(3, 4)
+    expected = model.second(model.first(x).relu())
+    out = model(x)
+    with tap(model, "first", "second") as inner:
+        assert torch.equal(model(x), out)
+    assert torch.equal(inner["first"].output, model.first(x))
+    assert torch.equal(inner["second"].output, expected)
+    inner["first"].output.square().sum().backward()
+    assert model.first.weight.grad.abs().sum() > 0
+
+
+def test_an_input_that_was_written_to_in_place_is_refused():
+    model = InPlace()
+    with tap(model, "act") as inner:
+        out = model(torch.randn(3, 4))
+    assert torch.equal(inner["act"].output, out)
+    for read in ("input", "args"):
+        with pytest.raises(RuntimeError, match="args were written to in place"):
+            getattr(inner["act"], read)
+
+
+@pytest.mark.vision
+@pytest.mark.parametrize("name", NETWORKS)
+def test_features_of_torchvision_networks_are_those_of_its_feature_extractor(name):
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    model, x = network(name), images()
+    leaves = [key for key, part in model.named_modules() if not list(part.children())]
+    copies = {}
+    hooks = [
+        part.register_forward_hook(lambda _, args, out, key=key: copies.update({key: copy_of(out)}))
+        for key, part in model.named_modules()
+        if key in leaves
+    ]
+    plain = model(x)
+    for hook in hooks:
+        hook.remove()
+    with tap(model, *leaves) as inner:
+        out = model(x)
+    assert torch.equal(out, plain)
+    assert len(copies) > 10
+    for key, expected in copies.items():
+        assert torch.equal(copy_of(inner[key].output), expected), key
+    top = next(key for key, _ in model.named_children())
+    extracted = create_feature_extractor(model, [top])(x)[top]
+    with tap(model, top) as inner:
+        model(x)
+    assert torch.equal(inner[top].output, extracted)
+
+
+def copy_of(out):
+    return out[0].clone() if isinstance(out, tuple) else out.clone()

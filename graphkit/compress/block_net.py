@@ -43,8 +43,9 @@ class BlockNet(nn.Sequential):
         self.takes = [extra_arguments(block) for block in self]
 
     def step(self, level: int, x: Tensor, context: dict[str, Any]) -> Tensor:
-        """The output of one block."""
+        """The output of one block; it gets a copy, since it may begin by writing into it."""
         names = self.takes[level]
+        x = x.clone()
         return self[level](x, **{n: v for n, v in context.items() if names is None or n in names})
 
     def forward(  # type: ignore[override]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -89,10 +90,14 @@ class ImpressionSpace(nn.Module):
     def forward(self, x: Tensor) -> Maps:
         """The responses of all blocks."""
         maps: Maps = []
-        for block in self.blocks:
-            x = block(x)
+        for level in range(len(self.blocks)):
+            x = self.respond(level, x)
             maps.append(x)
         return maps
+
+    def respond(self, level: int, x: Tensor) -> Tensor:
+        """The response of one block; it gets a copy, since it may begin by writing into it."""
+        return self.blocks[level](x.clone())
 
     def vectors(self, x: Tensor, layers: Sequence[int] | None = None, pool: bool = True) -> Tensor:
         """Impressions as vectors: normalised responses of each block, joined.
@@ -160,10 +165,9 @@ class ImpressionSpace(nn.Module):
         self, level: int, target: Tensor, size: torch.Size, steps: int, low: float, high: float
     ) -> Tensor:
         """The input of one block, from its response."""
-        block = self.blocks[level]
 
         def off(h: Tensor) -> Tensor:
-            return (block(h) - target).flatten(1).square().sum(1)
+            return (self.respond(level, h) - target).flatten(1).square().sum(1)
 
         def slope(h: Tensor) -> Tensor:
             with torch.enable_grad():
@@ -187,7 +191,7 @@ class ImpressionSpace(nn.Module):
 
     def rate(self, level: int, seed: Tensor) -> float:
         """One over the largest squared singular value of a block, by power iteration."""
-        block, h = self.blocks[level], torch.ones_like(seed[:1])
+        block, h = partial(self.respond, level), torch.ones_like(seed[:1])
         back = torch.func.vjp(block, seed[:1])[1]
         norm = torch.ones((), device=seed.device)
         for _ in range(30):

@@ -8,6 +8,8 @@ from torch import nn
 from graphkit.compress import BlockNet, GraftTask, NetGraft, graft_loss
 from graphkit.train import Trainer
 from tests.compress.networks import conv_blocks, graph, graph_blocks, images
+from tests.torchvision_networks import CLASSES, network
+from tests.torchvision_networks import images as torchvision_images
 
 
 def make(norm=False, bias=False, depth=3, **options):
@@ -240,3 +242,29 @@ def test_grafting_learns_what_the_teacher_does():
         task = GraftTask(x, grafted, steps=30)
         Trainer(1, monitor=None, progress=False).fit(net, optimizer, task)
     assert graft_loss(net.merge(x)(x), net.teacher(x)) < 0.2 * wrong
+
+
+@pytest.mark.vision
+def test_a_torchvision_network_takes_the_blocks_of_another():
+    """With what its blocks write in place; a residual block reads its input in two places."""
+    from torchvision.models import resnet
+
+    large, x = network("resnet"), torchvision_images()
+    pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    teacher = [
+        nn.Sequential(large.conv1, large.bn1, large.relu, large.maxpool),
+        nn.Sequential(large.layer1, large.layer2),
+        nn.Sequential(large.layer3, large.layer4, *pooled, large.fc),
+    ]
+    student = [
+        nn.Sequential(resnet.conv1x1(3, 8, 4), nn.BatchNorm2d(8), nn.ReLU(inplace=True)),
+        nn.Sequential(resnet.conv3x3(8, 16, 2), nn.BatchNorm2d(16), nn.ReLU(inplace=True)),
+        nn.Sequential(nn.Conv2d(16, 8, 3), nn.ReLU(inplace=True), *pooled, nn.Linear(8, CLASSES)),
+    ]
+    net = NetGraft(teacher, [block.double() for block in student], x).double().eval()
+    torch.testing.assert_close(net(x, grafted=(False,) * 3), large(x))
+    torch.testing.assert_close(net.merge(x)(x), net(x))
+    shortcut = nn.Sequential(resnet.conv1x1(8, 16, 2), nn.BatchNorm2d(16))
+    student[1] = resnet.BasicBlock(8, 16, 2, shortcut).double()
+    with pytest.raises(ValueError, match="does not take up its adapters"):
+        NetGraft(teacher, student, x).double().eval().merge(x)

@@ -14,9 +14,11 @@ from graphkit.distill import (
     LocalStructureLoss,
     SoftTargetLoss,
 )
+from graphkit.distill.loss import DistillationLoss
 from graphkit.taps import tap
 from graphkit.testing import ObjectiveSuite, assert_no_trace, count_hooks
 from tests.distill.oracles import random_graph
+from tests.torchvision_networks import images, network
 
 N = 12
 
@@ -219,3 +221,28 @@ def test_output_that_is_no_tensor_is_named(graph, models):
     model(*graph)
     with pytest.raises(TypeError, match="list"):
         model.penalty()
+
+
+@pytest.mark.vision
+def test_a_torchvision_network_learns_from_another():
+    """Features that both networks overwrite in place are compared as the layers gave them."""
+    student, teacher, x = network("mobilenet"), network("bottlenecks"), images(4)
+    pairs = [("features.0.1", "bn1"), ("", "")]
+    distilled = Distiller(student, teacher, pairs, [Moments(), SoftTargetLoss()]).train()
+    student.eval()
+    distilled(x)
+    ours = student.features[0][1](student.features[0][0](x))
+    theirs = teacher.bn1(teacher.conv1(x))
+    wanted = Moments()(ours, theirs) + SoftTargetLoss()(student(x), teacher(x))
+    penalty = distilled.penalty()
+    torch.testing.assert_close(penalty, wanted)
+    penalty.backward()
+    assert student.features[0][0].weight.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in teacher.parameters())
+
+
+class Moments(DistillationLoss):
+    """Compares mean and deviation over all cells."""
+
+    def forward(self, student, teacher):
+        return (student.mean() - teacher.mean()).square() + (student.std() - teacher.std()).square()

@@ -1,3 +1,4 @@
+import copy
 import itertools
 
 import pytest
@@ -6,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from graphkit.vision import ImpressionSpace
+from tests.torchvision_networks import images, network
 
 
 def blocks(widths=(1, 6, 8), bias=True):
@@ -125,3 +127,35 @@ def test_wrong_responses_are_named():
         space.decode_joint([None, None], size)
     with pytest.raises(ValueError, match="blocks"):
         ImpressionSpace([])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_blocks_that_write_in_place_leave_images_and_responses_alone(count):
+    parts = [nn.ReLU(inplace=True), nn.Conv2d(1, 3, 3), nn.ReLU(inplace=True)]
+    plain = [nn.ReLU(), parts[1], nn.ReLU()]
+    x = torch.randn(count, 1, 6, 6)
+    given = x.clone()
+    maps, expected = ImpressionSpace(parts)(x), ImpressionSpace(plain)(x)
+    assert torch.equal(x, given)
+    for found, wanted in zip(maps, expected, strict=True):
+        assert torch.equal(found, wanted)
+    decoded = ImpressionSpace(parts).decode_layerwise(maps, x.shape, steps=3)
+    assert torch.equal(decoded, ImpressionSpace(plain).decode_layerwise(maps, x.shape, steps=3))
+    decoded = ImpressionSpace(parts).decode_joint(maps, x.shape, steps=3)
+    assert torch.equal(decoded, ImpressionSpace(plain).decode_joint(maps, x.shape, steps=3))
+
+
+@pytest.mark.vision
+def test_the_blocks_of_a_torchvision_network_respond_as_its_feature_extractor_says():
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    model, x = network("resnet"), images()
+    names = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2"]
+    expected = create_feature_extractor(copy.deepcopy(model), names)(x)
+    expected["bn1"] = model.bn1(model.conv1(x))
+    space = ImpressionSpace([getattr(model, name) for name in names])
+    for name, found in zip(names, space(x), strict=True):
+        assert torch.equal(found, expected[name]), name
+    relation = space.relation(x)
+    assert torch.allclose(relation, relation.T)
+    assert torch.allclose(relation.diagonal(), torch.ones(3).double())

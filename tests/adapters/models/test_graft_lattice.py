@@ -149,3 +149,26 @@ def test_wrong_arguments_are_named():
         adapter(x, visited=torch.zeros(3))
     with pytest.raises(ValueError, match="'labels'"):
         adapter(x, labels=torch.zeros(3).long())
+
+
+def test_blocks_that_write_in_place_change_nothing():
+    """Hybrids of one prefix share its features; a block may not spoil them for the next."""
+
+    def blocks(width, inplace):
+        torch.manual_seed(width)
+        head = nn.Sequential(nn.ReLU(inplace), nn.Flatten(), nn.Linear(width * 64, 3))
+        return [
+            nn.Sequential(nn.Hardtanh(0.2, 0.8, inplace), nn.Conv2d(3, width, 1)),
+            nn.Sequential(nn.ReLU(inplace), nn.Conv2d(width, width, 1)),
+            head,
+        ]
+
+    graphs, x = [], torch.rand(4, 3, 8, 8)
+    given = x.clone()
+    for inplace in (True, False):
+        torch.manual_seed(0)
+        net = NetGraft(blocks(6, inplace), blocks(2, inplace), x)
+        graphs.append(GraftLatticeAdapter(net)(x))
+        assert torch.equal(x, given)
+    for name in ("x", "y", "score", "edge_weight"):
+        assert torch.equal(graphs[0][name], graphs[1][name]), name

@@ -6,6 +6,7 @@ from torch import nn
 from graphkit.adapters import ImpressionGraphAdapter
 from graphkit.testing import AdapterSuite
 from graphkit.vision import ImpressionSpace
+from tests.torchvision_networks import network
 
 
 def make(k=3):
@@ -72,3 +73,25 @@ def test_wrong_arguments_are_named():
         make(k=0)
     with pytest.raises(ValueError, match="'y'"):
         make()(torch.rand(4, 1, 6, 6), torch.zeros(3).long())
+
+
+@pytest.mark.vision
+def test_images_of_torchvision_through_its_transforms_become_a_graph():
+    """A data set of PIL images, loaded in batches, gives what its stacked tensors give."""
+    from torch.utils.data import DataLoader
+    from torchvision import tv_tensors
+    from torchvision.datasets import FakeData
+    from torchvision.transforms import v2
+
+    steps = [v2.ToImage(), v2.Resize(32, antialias=True), v2.ToDtype(torch.float64, scale=True)]
+    data = FakeData(size=10, image_size=(3, 40, 40), num_classes=3, transform=v2.Compose(steps))
+    x, y = next(iter(DataLoader(data, batch_size=10)))
+    model = network("resnet")
+    adapter = ImpressionGraphAdapter(ImpressionSpace([model.conv1, model.bn1, model.layer1]), k=3)
+    graph = adapter(tv_tensors.Image(x), y)
+    assert type(graph.x) is torch.Tensor
+    plain = adapter(x.as_subclass(torch.Tensor), y)
+    for name in ("x", "edge_index", "edge_weight", "y"):
+        assert torch.equal(graph[name], plain[name]), name
+    assert graph.y.tolist() == [int(label) for _, label in data]
+    assert graph.validate()
