@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from graphkit import catalog
 from graphkit.modes import frozen
@@ -134,7 +135,8 @@ class LearnedAttribution:
             raise ValueError(
                 f"'x' must be finite floating images [B, C, H, W], got {x.dtype} {list(x.shape)}"
             )
-        with frozen(self.model), torch.enable_grad():
+        # Gates are learned through a second derivative, which fused attention lacks.
+        with frozen(self.model), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             x = x.detach().clone().requires_grad_()
             self.gates, self.losses = [], []
             with Nonlinearities(self.gate()):

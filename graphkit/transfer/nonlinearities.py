@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -13,18 +14,48 @@ from torch.overrides import TorchFunctionMode
 Function = Callable[[Tensor], Tensor]
 Rule = Callable[[Function, Tensor, int], Tensor]
 
+ELEMENTWISE: tuple[Callable[..., Tensor], ...] = (
+    F.celu,
+    F.elu,
+    F.gelu,
+    F.hardshrink,
+    F.hardswish,
+    F.hardtanh,
+    F.leaky_relu,
+    F.logsigmoid,
+    F.mish,
+    F.prelu,
+    F.relu6,
+    F.rrelu,
+    F.selu,
+    F.silu,
+    F.softplus,
+    F.softshrink,
+    F.softsign,
+    F.tanhshrink,
+    F.threshold,
+)
+
+
+def hardsigmoid(z: Tensor) -> Tensor:
+    """PyTorch's own has no second derivative."""
+    return F.relu6(z + 3) / 6
+
+
 PLAIN: dict[Callable[..., Tensor], Callable[..., Tensor]] = {
+    **{function: function for function in ELEMENTWISE},
+    F.hardsigmoid: hardsigmoid,
     F.relu: torch.relu,
     torch.relu: torch.relu,
     torch.relu_: torch.relu,
     Tensor.relu: torch.relu,
     Tensor.relu_: torch.relu,
-    F.leaky_relu: F.leaky_relu,
-    F.elu: F.elu,
-    F.selu: F.selu,
-    F.gelu: F.gelu,
-    F.silu: F.silu,
-    F.softplus: F.softplus,
+    torch.selu: F.selu,
+    torch.selu_: F.selu,
+    torch.celu: F.celu,
+    torch.celu_: F.celu,
+    torch.prelu: F.prelu,
+    Tensor.prelu: F.prelu,
     F.tanh: torch.tanh,
     torch.tanh: torch.tanh,
     torch.tanh_: torch.tanh,
@@ -35,8 +66,26 @@ PLAIN: dict[Callable[..., Tensor], Callable[..., Tensor]] = {
     torch.sigmoid_: torch.sigmoid,
     Tensor.sigmoid: torch.sigmoid,
     Tensor.sigmoid_: torch.sigmoid,
+    F.leaky_relu_: F.leaky_relu,
+    F.elu_: F.elu,
+    F.selu_: F.selu,
+    F.celu_: F.celu,
+    F.hardtanh_: F.hardtanh,
+    torch.threshold_: F.threshold,
 }
 """Elementwise nonlinearities, and the form of each that changes nothing in place."""
+
+
+def options_before_inplace(function: Callable[..., Tensor]) -> int | None:
+    """How many positional arguments may follow the input; :obj:`None` if all may."""
+    try:
+        names = list(inspect.signature(function).parameters)
+    except ValueError:
+        return None
+    return names.index("inplace") - 1 if "inplace" in names else None
+
+
+OPTIONS = {function: options_before_inplace(function) for function in PLAIN}
 
 
 class Nonlinearities(TorchFunctionMode):
@@ -67,12 +116,7 @@ class Nonlinearities(TorchFunctionMode):
             return func(*args, **kwargs)
         kwargs.pop("inplace", None)
         z, rest = (args[0], args[1:]) if args else (kwargs.pop("input"), ())
-        if PLAIN[func] is torch.relu:
-            rest = ()
-        elif func in (F.leaky_relu, F.elu):
-            rest = rest[:1]
-        elif func in (F.selu, F.silu):
-            rest = ()
+        rest = rest[: OPTIONS[func]]
         call, self.calls = self.calls, self.calls + 1
         return self.rule(lambda value: PLAIN[func](value, *rest, **kwargs), z, call)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from graphkit.continual import EWC
 from graphkit.testing import ObjectiveSuite
+from tests import torchvision_networks
 from tests.continual.problems import backbone, graph, losses_of_task
 
 
@@ -74,3 +75,20 @@ def test_errors_say_what_is_wrong() -> None:
     losses = losses_of_task(graph(), 0)
     with pytest.raises(ValueError, match="reduction='none'"):
         EWC(model).finish_task(lambda model: losses(model).mean())
+
+
+@pytest.mark.vision
+@pytest.mark.parametrize("name", ["resnet", "squeezenet"])
+def test_fisher_information_of_a_torchvision_network(name: str) -> None:
+    model, x = torchvision_networks.network(name), torchvision_networks.images()
+    y = torch.tensor([0, 3, 1])
+
+    def losses(model: nn.Module) -> Tensor:
+        return nn.functional.cross_entropy(model(x), y, reduction="none")
+
+    ewc = EWC(model, weight=2.0)
+    ewc.finish_task(losses)
+    expected = fisher(model, losses(model))
+    for found, one in zip(ewc.quadratic.weight.values(), expected, strict=True):
+        torch.testing.assert_close(found, 2.0 * one)
+    assert ewc.penalty().item() == 0.0

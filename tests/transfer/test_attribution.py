@@ -13,6 +13,7 @@ from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 from graphkit.testing.asserts import assert_no_trace, assert_not_mutated
 from graphkit.transfer import attribute
 from graphkit.transfer.attribution import METHODS
+from tests import torchvision_networks
 
 
 def cnn(bias: bool = True, act: type[nn.Module] = nn.ReLU) -> nn.Sequential:
@@ -218,3 +219,75 @@ def test_faults_are_named(change: dict, message: str) -> None:
     arguments = {"x": torch.rand(3, 4), **change}
     with pytest.raises(ValueError, match=message):
         attribute(nn.Sequential(nn.Linear(4, 2)), **arguments)
+
+
+ACTIVATIONS = [
+    nn.CELU(),
+    nn.ELU(inplace=True),
+    nn.GELU("tanh"),
+    nn.Hardshrink(),
+    nn.Hardsigmoid(inplace=True),
+    nn.Hardswish(inplace=True),
+    nn.Hardtanh(-2, 3, inplace=True),
+    nn.LeakyReLU(0.2, inplace=True),
+    nn.LogSigmoid(),
+    nn.Mish(inplace=True),
+    nn.PReLU(),
+    nn.RReLU(inplace=True),
+    nn.ReLU(inplace=True),
+    nn.ReLU6(inplace=True),
+    nn.SELU(inplace=True),
+    nn.SiLU(inplace=True),
+    nn.Sigmoid(),
+    nn.Softplus(2.0),
+    nn.Softshrink(),
+    nn.Softsign(),
+    nn.Tanh(),
+    nn.Tanhshrink(),
+    nn.Threshold(0.1, 20.0, inplace=True),
+]
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS, ids=lambda act: type(act).__name__)
+def test_each_activation_gives_what_it_adds(act: nn.Module) -> None:
+    """DeepLIFT of one number is exactly f(x) - f(x0), whatever the activation f is."""
+    model = act.double().eval()
+    x = torch.linspace(-8, 8, 41, dtype=torch.double)[:, None]
+    expected = model(x.clone()) - model(torch.full_like(x, 0.3))
+    torch.testing.assert_close(attribute(model, x, "deep_lift", baseline=0.3), expected.detach())
+    if model(torch.zeros(1, dtype=torch.double)).item() == 0.0:
+        found = attribute(model, x, "epsilon_lrp", eps=1e-12)
+        torch.testing.assert_close(found, model(x.clone()).detach(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.vision
+@pytest.mark.parametrize("name", torchvision_networks.NETWORKS)
+def test_torchvision_networks_are_attributed_image_by_image(name: str) -> None:
+    model, x = torchvision_networks.network(name).train(), torchvision_networks.images()
+    for method in ("input_x_gradient", "epsilon_lrp", "deep_lift"):
+        with assert_no_trace(model), assert_not_mutated(x=x):
+            whole = attribute(model, x, method)
+        torch.testing.assert_close(attribute(model, x[1:2], method), whole[1:2])
+        assert bool((whole.flatten(1).abs().sum(1) > 0).all())
+
+
+@pytest.mark.vision
+@pytest.mark.parametrize("name", ["resnet", "bottlenecks"])
+def test_deep_lift_of_a_residual_network_is_complete(name: str) -> None:
+    """All but the pooling by maximum is linear or elementwise."""
+    model, x = torchvision_networks.network(name), torchvision_networks.images()
+    model.maxpool = nn.AvgPool2d(3, 2, 1)
+    gap = model(x)[:, 2] - model(torch.full_like(x, 0.5))[:, 2]
+    found = attribute(model, x, "deep_lift", target=2, baseline=0.5)
+    torch.testing.assert_close(found.flatten(1).sum(1), gap)
+
+
+@pytest.mark.vision
+def test_a_network_that_gives_no_tensor_is_refused() -> None:
+    from torchvision.models.segmentation import lraspp_mobilenet_v3_large
+
+    model = lraspp_mobilenet_v3_large(weights_backbone=None, num_classes=2)
+    with pytest.raises(ValueError, match="the model gave OrderedDict, not a tensor"):
+        attribute(model, torch.rand(1, 3, 32, 32))
+    found = attribute(lambda x: model(x)["out"], torch.rand(1, 3, 32, 32))
+    assert bool((found != 0).any())

@@ -12,6 +12,7 @@ from torch import nn
 from graphkit.testing.asserts import assert_no_trace, assert_not_mutated
 from graphkit.transfer import LearnedAttribution
 from graphkit.transfer.nonlinearities import Nonlinearities
+from tests import torchvision_networks
 
 
 def cnn() -> nn.Sequential:
@@ -198,3 +199,16 @@ def test_inputs_that_cannot_be_are_refused() -> None:
         LearnedAttribution(cnn())(images().flatten(1))
     with pytest.raises(ValueError, match="no nonlinearity"):
         LearnedAttribution(nn.Sequential(nn.Flatten(), nn.Linear(128, 3)).double())(images())
+
+
+@pytest.mark.vision
+@pytest.mark.parametrize("name", ["resnet", "mobilenet", "vit"])
+def test_masks_of_torchvision_networks(name: str) -> None:
+    model, x = torchvision_networks.network(name).train(), torchvision_networks.images()
+    learned = LearnedAttribution(model, steps=6, area=2.0)
+    with assert_no_trace(model):
+        together = learned(x)
+    assert together.shape == (3, 1, 32, 32)
+    assert bool(((together >= 0) & (together <= 1)).all())
+    assert learned.losses[-1] < learned.losses[0]
+    torch.testing.assert_close(LearnedAttribution(model, steps=6, area=2.0)(x[:1]), together[:1])

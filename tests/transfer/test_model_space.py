@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from graphkit.transfer import AttributionGraph, ModelSpace, edge_similarity, node_similarity
+from graphkit.taps import tap
+from graphkit.transfer import (
+    AttributionGraph,
+    ModelSpace,
+    depara_similarity,
+    edge_similarity,
+    node_similarity,
+)
+from tests import torchvision_networks
 
 
 def models(count: int = 5, probes: int = 10) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -120,3 +128,39 @@ def test_faults_are_named() -> None:
     with pytest.warns(UserWarning, match="'dead': 10"):
         space.add("dead", torch.zeros(10, 24), torch.randn(10, 3))
     assert bool((space.node[2] == 0).all())
+
+
+@pytest.mark.vision
+def test_a_space_of_torchvision_networks() -> None:
+    """Two networks of the same weights are one; architectures of all kinds stand beside them."""
+    probes = torchvision_networks.images(6)
+    networks = {name: torchvision_networks.network(name) for name in torchvision_networks.NETWORKS}
+    networks["again"] = torchvision_networks.network("resnet").train()
+    space = ModelSpace()
+    for name, model in networks.items():
+        space.add(name, AttributionGraph.build(model, probes))
+    name, score = space.rank("resnet")[0]
+    assert name == "again"
+    assert score == pytest.approx(1.25, abs=1e-6)
+    assert max(score for _, score in space.rank("resnet")[1:]) < 1
+    assert space.graph(neighbors=2).num_nodes == len(networks)
+
+
+@pytest.mark.vision
+def test_the_layers_of_a_torchvision_network_are_ranked() -> None:
+    probes, model = torchvision_networks.images(6), torchvision_networks.network("resnet")
+    target = AttributionGraph.build(model, probes, layer="layer2", channels="absolute")
+    names = ["layer1", "layer2", "layer3", "bn1"]
+    graphs = {
+        name: AttributionGraph.build(model, probes, layer=name, channels="absolute")
+        for name in names
+    }
+    scores = {name: depara_similarity(graph, target) for name, graph in graphs.items()}
+    assert max(scores, key=scores.get) == "layer2"
+    with tap(model, "bn1") as inner:
+        model(probes)
+    before = model.conv1(probes)
+    feature = model.bn1(before).flatten(1)
+    assert torch.equal(inner["bn1"].output.flatten(1), feature)
+    expected = (feature - feature.mean(0)).float()
+    torch.testing.assert_close(graphs["bn1"].feature, expected.detach())

@@ -71,3 +71,17 @@ def test_grouping_is_final_covers_all_and_has_no_direction(threshold):
 def test_a_single_kernel_is_its_own_group():
     group, centre, half = group_kernels(torch.tensor([[0.5]]), torch.tensor([[0.2]]), 0.5)
     assert (group.item(), centre.item(), half.item()) == (0, 0.5, pytest.approx(0.2))
+
+
+@pytest.mark.vision
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.7, 1.0])
+def test_torchvision_agrees_about_boxes_of_height_one(threshold):
+    from torchvision.ops import box_iou, nms
+
+    segments = torch.rand(60, 2, dtype=torch.double).sort(1).values * 9
+    scores = torch.rand(60, dtype=torch.double)
+    left, right = segments.unbind(1)
+    boxes = torch.stack([left, torch.zeros(60), right, torch.ones(60)], 1)
+    torch.testing.assert_close(segment_iou(segments, segments), box_iou(boxes, boxes))
+    kept = nms(boxes, scores, threshold)
+    assert torch.equal(temporal_nms(segments, scores, threshold), kept)

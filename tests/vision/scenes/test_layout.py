@@ -67,3 +67,20 @@ def test_wrong_shapes_are_named():
         one(torch.ones(1, 1), UNIT.expand(2, 4), torch.ones(1, 2, 2), 3)
     with pytest.raises(ValueError, match="'masks' must have shape"):
         one(torch.ones(1, 1), UNIT, torch.ones(2, 2, 2), 3)
+
+
+@pytest.mark.vision
+def test_torchvision_finds_the_boxes_that_were_painted_and_reads_the_vectors_back():
+    from torchvision.ops import masks_to_boxes, roi_align
+
+    size = 41
+    boxes = torch.tensor([[0.1, 0.2, 0.5, 0.9], [0.0, 0.5, 1.0, 0.75]], dtype=torch.double)
+    vectors = torch.randn(2, 3, dtype=torch.double)
+    painted = boxes_to_layout(vectors, boxes, torch.tensor([0, 1]), 2, size)
+    pixels = boxes * (size - 1)
+    found = masks_to_boxes(painted.abs().sum(1) > 1e-9)
+    assert ((found.double() - pixels).abs() <= 1).all()
+    inner = pixels + torch.tensor([1.0, 1.0, -1.0, -1.0])
+    rows = torch.cat([torch.arange(2.0)[:, None].double(), inner], 1)
+    cells = roi_align(painted, rows, output_size=3)
+    assert torch.allclose(cells, vectors[:, :, None, None].expand_as(cells), atol=1e-5)
