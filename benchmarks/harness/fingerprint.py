@@ -18,13 +18,18 @@ recipe asks of it by name counts, with what that uses of the same file.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
+import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.harness.environment import ROOT
 from benchmarks.harness.plain_code import Function, Key, Plain, Source, bound
+from graphkit.datasets.store.folders import cache_root
+from graphkit.files import replacing
 
 __all__ = ["Checkout", "code_fingerprint"]
 
@@ -123,12 +128,53 @@ def checkout(root: Path) -> Checkout:
 def code_fingerprint(roots: Iterable[Key], root: Path = ROOT) -> str:
     """Hash of the code behind a result.
 
+    Taking a checkout apart costs half a second, so hashes are kept in the cache folder, by what
+    every file of the checkout holds: nothing is looked up for code that has changed since.
+
     Args:
         roots (iterable of tuple): Module and name of the definitions to start from; an empty name
             stands for everything the module defines.
         root (Path, optional): The checkout. (default: this one)
     """
-    return checkout(root).fingerprint(roots)
+    starts = sorted(set(roots))
+    file = cache_root() / "fingerprints" / f"{tree_digest(root)}.json"
+    known, key = read_known(file), json.dumps(starts)
+    if key not in known:
+        known[key] = checkout(root).fingerprint(starts)
+        write_known(file, known)
+    return known[key]
+
+
+@functools.cache
+def tree_digest(root: Path) -> str:
+    """Hash of all Python files of a checkout, as they were at the first call."""
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        for folder, folders, files in os.walk(root / package):
+            folders.sort()
+            for name in sorted(name for name in files if name.endswith(".py")):
+                # Length and name go in as well: else text could move from file to file unseen.
+                with open(os.path.join(folder, name), "rb") as file:
+                    text = file.read()
+                digest.update(f"{os.path.relpath(folder, root)}/{name} {len(text)}\n".encode())
+                digest.update(text)
+    return digest.hexdigest()
+
+
+def read_known(file: Path) -> dict[str, str]:
+    """Hashes kept before; none if the file is missing or not what was written."""
+    try:
+        seal, _, text = file.read_text().partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return json.loads(text) if seal == hashlib.sha256(text.encode()).hexdigest() else {}
+
+
+def write_known(file: Path, known: dict[str, str]) -> None:
+    """Keeps hashes for the next process; a folder that cannot be written costs time only."""
+    text = json.dumps(known)
+    with contextlib.suppress(OSError), replacing(file) as target:
+        target.write(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}".encode())
 
 
 def read(path: Path, module: str) -> Source:

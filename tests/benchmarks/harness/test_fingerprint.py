@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from benchmarks.harness import fingerprint, runner
 from benchmarks.harness import recipe as recipes
-from benchmarks.harness import runner
 from benchmarks.harness.environment import ROOT
 from benchmarks.harness.fingerprint import NOT_COUNTED, Checkout
 from graphkit.catalog import cards
@@ -316,3 +317,37 @@ def test_a_recipe_depends_on_the_strategy_and_the_model_it_names() -> None:
         for backbone in ("gcn", "gat")
     }
     assert len(found) == 4
+
+
+def test_hashes_are_kept_by_what_the_files_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second process takes nothing apart; a changed file, or a damaged table, is seen."""
+    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
+    roots = [("graphkit.a", "f")]
+
+    def hashed(text: str, taken_apart: int) -> str:
+        (tmp_path / "graphkit").mkdir(exist_ok=True)
+        (tmp_path / "graphkit/a.py").write_text(text)
+        for cache in (fingerprint.tree_digest, fingerprint.checkout):
+            cache.cache_clear()
+        calls = []
+        whole = fingerprint.Checkout.fingerprint
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                fingerprint.Checkout,
+                "fingerprint",
+                lambda self, roots: calls.append(1) or whole(self, roots),
+            )
+            result = fingerprint.code_fingerprint(roots, tmp_path)
+        assert len(calls) == taken_apart
+        return result
+
+    first, second = "def f():\n    return 1\n", "def f():\n    return 2\n"
+    assert hashed(first, 1) == hashed(first, 0) != hashed(second, 1)
+    (table,) = (tmp_path / "cache/fingerprints").glob(f"{fingerprint.tree_digest(tmp_path)}.json")
+    good = table.read_text()
+    table.write_text(good.replace(hashed(second, 0), "0" * 16))
+    assert hashed(second, 1) == json.loads(good.split("\n")[1])[json.dumps(roots)]
+    table.write_bytes(b"\xff\xfe")
+    hashed(second, 1)
