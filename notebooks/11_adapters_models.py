@@ -19,8 +19,7 @@ from graphkit.adapters import CommonSpaceGraphAdapter, GraftLatticeAdapter, graf
 from graphkit.compress import GraftTask, NetGraft, cut_gnn
 from graphkit.datasets import load
 from graphkit.distill import CommonFeatureLearning
-from graphkit.train import Trainer, seed_everything
-from graphkit.vision import TensorTask
+from graphkit.train import TensorTask, Trainer, seed_everything
 
 fast = bool(os.environ.get("GRAPHKIT_FAST"))
 seed_everything(0)

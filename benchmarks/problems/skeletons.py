@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from graphkit.datasets import SkeletonDataset
 from graphkit.modes import evaluating
-from graphkit.train import Callback, Run, Task
+from graphkit.train import Callback, Run, ShardedTask
 from graphkit.transforms import (
     RandomSkeletonRotation,
     SkeletonNormalize,
@@ -125,7 +124,7 @@ class SkeletonBatch(NamedTuple):
     size: int
 
 
-class SkeletonTask(Task):
+class SkeletonTask(ShardedTask):
     """Classification of clips; the test part is not looked at while training.
 
     Args:
@@ -142,7 +141,7 @@ class SkeletonTask(Task):
             raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
         self.clips, self.view, self.batch_size = clips, view, batch_size
         self.label_smoothing = label_smoothing
-        self.rank, self.world_size, self.device = 0, 1, torch.device("cpu")
+        self.device = torch.device("cpu")
 
     @property
     def steps(self) -> int:
@@ -154,9 +153,8 @@ class SkeletonTask(Task):
         order = torch.randperm(self.clips.lengths.numel(), generator=generator)
         for whole in order.split(self.batch_size):
             index = self.view.frames(self.clips.lengths[whole], generator, 0)
-            mine = torch.arange(len(whole))[self.rank :: self.world_size]
-            count = mine.numel()
-            mine = mine if count else torch.zeros(1, dtype=torch.long)
+            mine, idle = self.mine(torch.arange(len(whole)))
+            count = 0 if idle else len(mine)
             x = self.clips.take(whole[mine], index[mine])
             x = self.view.augment(x, generator)
             yield SkeletonBatch(x.to(self.device), self.clips.y[whole[mine]].to(self.device), count)
@@ -170,11 +168,6 @@ class SkeletonTask(Task):
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         return {}
-
-    def shard(self, rank: int, world_size: int) -> SkeletonTask:
-        part = copy.copy(self)
-        part.rank, part.world_size = rank, world_size
-        return part
 
     def to(self, device: torch.device) -> SkeletonTask:
         self.device = device

@@ -46,8 +46,7 @@ from graphkit.distill import CommonFeatureLearning
 from graphkit.distill.amalgamation.common_features import Teachers
 from graphkit.distill.losses.multi_kernel import MultiKernelMMDLoss
 from graphkit.metrics import accuracy, hits_at_k
-from graphkit.train import seed_everything
-from graphkit.vision import TensorTask
+from graphkit.train import TensorTask, seed_everything
 
 MAIN = "mmd_fall"
 

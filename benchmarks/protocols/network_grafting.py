@@ -26,8 +26,7 @@ from benchmarks.harness.fitting import Fitter
 from benchmarks.problems.canvas import digits
 from benchmarks.protocols import node_classification
 from graphkit.compress import BlockNet, GraftTask, NetGraft, cut_gnn
-from graphkit.train import NodeTask, Task, Trainer, seed_everything
-from graphkit.vision import TensorTask
+from graphkit.train import NodeTask, Task, TensorTask, Trainer, seed_everything
 
 MAIN = "gain"
 GNNS = {"GCN": GCN, "GAT": GAT, "GraphSAGE": GraphSAGE}

@@ -9,7 +9,6 @@ is the share of the enricher's new triples that obey the grammar of the scenes (
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ from graphkit.data.scene_batch import spans
 from graphkit.datasets import DigitScenes, SceneBatch, format_scene, parse_scene
 from graphkit.datasets.scenes.digit_scenes import crops, digits
 from graphkit.nn import EnrichmentTask, SceneGraphEncoder, SceneGraphEnricher
-from graphkit.train import Task, seed_everything
+from graphkit.train import ShardedTask, seed_everything
 from graphkit.vision import LayoutToImage, SceneToImage, scene_image_loss
 from graphkit.vision.scenes.scene_to_image import PaintedScene
 
@@ -86,34 +85,32 @@ class Painter(nn.Module):
         return self.paint(encoded.objects, scenes.batch, scenes.num_graphs, boxes)
 
 
-class PaintingTask(Task):
+class PaintingTask(ShardedTask):
     """Pixels and boxes of pictures, true boxes given to the painter while training."""
 
     def __init__(self, train: Pictures, val: Pictures, batch_size: int) -> None:
         self.parts, self.batch_size = (train, val), batch_size
-        self.rank, self.world_size = 0, 1
 
-    def batches(self, seed: int) -> Iterator[Pictures]:
+    def batches(self, seed: int) -> Iterator[tuple[Pictures, int]]:
+        """Pictures, and how many of them count."""
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(self.parts[0].scenes.num_graphs, generator=generator)
-        for chosen in order.split(self.batch_size):
-            yield self.parts[0].select(chosen[self.rank :: self.world_size])
+        for numbers in order.split(self.batch_size):
+            mine, idle = self.mine(numbers)
+            yield self.parts[0].select(mine), 0 if idle else len(mine)
 
-    def loss(self, model: nn.Module, batch: Pictures) -> Tensor:
-        return scene_image_loss(model(batch.scenes, batch.boxes), batch.images, batch.boxes)
+    def loss(self, model: nn.Module, batch: tuple[Pictures, int]) -> Tensor:
+        seen, count = batch
+        loss = scene_image_loss(model(seen.scenes, seen.boxes), seen.images, seen.boxes)
+        return loss if count else loss * 0.0
 
-    def size(self, batch: Pictures) -> int:
-        return batch.scenes.num_graphs
+    def size(self, batch: tuple[Pictures, int]) -> int:
+        return batch[1]
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         val = self.parts[1]
         loss = scene_image_loss(model(val.scenes, val.boxes), val.images, val.boxes)
         return {"val_loss": float(loss)}
-
-    def shard(self, rank: int, world_size: int) -> PaintingTask:
-        part = copy.copy(self)
-        part.rank, part.world_size = rank, world_size
-        return part
 
 
 def run(

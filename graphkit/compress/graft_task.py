@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,13 +10,13 @@ from torch import Tensor, nn
 
 from graphkit.catalog import no_method
 from graphkit.compress.netgraft import graft_loss
-from graphkit.train import Task
+from graphkit.train.task import ShardedTask, Share, is_idle
 
 __all__ = ["GraftTask"]
 
 
 @no_method("trains a hybrid of NetGraft for a Trainer, no method of its own")
-class GraftTask(Task):
+class GraftTask(ShardedTask):
     """The logits of a hybrid towards the teacher's, on a few samples without labels.
 
     Args:
@@ -67,40 +66,35 @@ class GraftTask(Task):
         self.x, self.grafted, self.steps, self.batch_size = x, grafted, steps, batch_size
         self.whole = rows is not None or bool(context)
         self.augment, self.normalize, self.metrics = augment, normalize, metrics
-        self.context, self.rank, self.world_size = context, 0, 1
+        self.context = context
 
-    def batches(self, seed: int) -> Iterator[tuple[Tensor]]:
+    def batches(self, seed: int) -> Iterator[Share]:
         generator = torch.Generator().manual_seed(seed)
         left: list[Tensor] = []
         for _ in range(self.steps):
             if not left:
                 order = torch.randperm(len(self.samples), generator=generator)
                 left = list(order.split(self.batch_size))[::-1]
-            chosen = left.pop().to(self.samples.device)
-            mine = chosen[self.rank :: self.world_size]
-            yield (self.samples[mine if len(mine) else chosen[:1]],)
+            places, idle = self.mine(left.pop())
+            yield Share.of([self.samples[places.to(self.samples.device)]], idle)
 
-    def loss(self, model: nn.Module, batch: tuple[Tensor]) -> Tensor:
+    def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
         (rows,) = batch
         x = self.x if self.whole else self.x[rows]
         x = x if self.augment is None else self.augment(x)
         with torch.no_grad():
             target = model(x, grafted=[False] * len(self.grafted), **self.context)
-        found = model(x, grafted=self.grafted, **self.context)
+        logits = model(x, grafted=self.grafted, **self.context)
         if self.whole:
-            found, target = found[rows], target[rows]
-        return graft_loss(found, target, self.normalize)
+            logits, target = logits[rows], target[rows]
+        loss = graft_loss(logits, target, self.normalize)
+        return loss * 0.0 if is_idle(batch) else loss
 
-    def size(self, batch: tuple[Tensor]) -> int:
-        return len(batch[0])
+    def size(self, batch: tuple[Tensor, ...]) -> int:
+        return 0 if is_idle(batch) else len(batch[0])
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         return {} if self.metrics is None else self.metrics(model)
-
-    def shard(self, rank: int, world_size: int) -> GraftTask:
-        part = copy.copy(self)
-        part.rank, part.world_size = rank, world_size
-        return part
 
     def to(self, device: torch.device) -> GraftTask:
         self.x, self.samples = self.x.to(device), self.samples.to(device)

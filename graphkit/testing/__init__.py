@@ -1,4 +1,4 @@
-"""Public contract suites for graph layers, adapters, objectives and datasets, and their tools.
+"""Public contract suites for graph layers, adapters, objectives, datasets and tasks, and tools.
 
 pytest and hypothesis (``pip install "graphkit[test]"``) are needed here and nowhere else.
 """
@@ -26,6 +26,7 @@ from graphkit.testing.graphs import (
 from graphkit.testing.layer import LayerSuite
 from graphkit.testing.objective import ObjectiveSuite
 from graphkit.testing.suite import Suite, seed_everything
+from graphkit.testing.task import TaskSuite
 
 __all__ = [
     "AdapterSuite",
@@ -34,6 +35,7 @@ __all__ = [
     "LayerSuite",
     "ObjectiveSuite",
     "Suite",
+    "TaskSuite",
     "assert_close",
     "assert_edge_order_invariant",
     "assert_grows_linearly",

@@ -5,7 +5,8 @@ from graphkit.train.checkpoint import load_checkpoint, save_checkpoint
 from graphkit.train.path_rounds import PathRounds
 from graphkit.train.progress import ProgressBar
 from graphkit.train.run import Result, Run
-from graphkit.train.task import GraphTask, NodeTask, Task, accuracy
+from graphkit.train.task import GraphTask, NodeTask, ShardedTask, Task, accuracy
+from graphkit.train.tensor_task import TensorTask
 from graphkit.train.trainer import Trainer, make_fabric, seed_everything
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "ProgressBar",
     "Result",
     "Run",
+    "ShardedTask",
     "Task",
+    "TensorTask",
     "Trainer",
     "accuracy",
     "load_checkpoint",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 Metric = Callable[[Tensor, Tensor], Tensor]
+Samples = TypeVar("Samples", Tensor, list[int])
+Sharded = TypeVar("Sharded", bound="ShardedTask")
 
 
 def accuracy(out: Tensor, y: Tensor) -> Tensor:
@@ -54,6 +56,58 @@ class Task:
     def to(self, device: torch.device) -> Task:
         """Moves the task's tensors to a device."""
         return self
+
+
+class ShardedTask(Task):
+    r"""A task of which several processes share each batch.
+
+    All processes draw the same batches; of each, process :math:`r` of :math:`n` takes the samples
+    :math:`r, r + n, \ldots`, so that every process takes as many steps as the others.  A
+    subclass draws its batches without regard to processes and takes :meth:`mine` of each.
+
+    Example:
+        >>> import torch
+        >>> from graphkit.train import ShardedTask
+        >>> part = ShardedTask().shard(rank=1, world_size=2)
+        >>> part.mine(torch.arange(5))
+        (tensor([1, 3]), False)
+        >>> part.mine(torch.arange(1))
+        (tensor([0]), True)
+    """
+
+    rank, world_size = 0, 1
+
+    def shard(self: Sharded, rank: int, world_size: int) -> Sharded:
+        part = copy.copy(self)
+        part.rank, part.world_size = rank, world_size
+        return part
+
+    def mine(self, samples: Samples) -> tuple[Samples, bool]:
+        """This process's share of a batch, and whether it is left without one.
+
+        A process must not skip a step that others take.  Left without a share, it gets another's
+        first sample, whose loss must be 0 and whose :meth:`~Task.size` must be 0.
+        """
+        share = samples[self.rank :: self.world_size]
+        return (share, False) if len(share) else (samples[:1], True)
+
+
+class Share(tuple):
+    """The tensors of one process's share of a batch; :obj:`idle` where none was left for it."""
+
+    idle = False
+
+    @classmethod
+    def of(cls, tensors: Iterable[Tensor], idle: bool) -> Share:
+        """A share of some tensors."""
+        share = cls(tensors)
+        share.idle = idle
+        return share
+
+
+def is_idle(batch: tuple[Tensor, ...]) -> bool:
+    """Whether a batch stands in for none; any tuple but a :class:`Share` is taken for one."""
+    return isinstance(batch, Share) and batch.idle
 
 
 def check_mask(data: Data, name: str) -> Tensor:
@@ -140,7 +194,7 @@ class NodeTask(Task):
         return self
 
 
-class GraphTask(Task):
+class GraphTask(ShardedTask):
     r"""Mini-batch classification of whole graphs.
 
     Args:
@@ -174,7 +228,7 @@ class GraphTask(Task):
         self.parts = {"train": list(train), "val": list(val), "test": list(test)}
         self.batch_size, self.criterion, self.metric = batch_size, criterion, metric
         self.metric_name, self.forward = metric_name, forward
-        self.rank, self.world_size, self.device = 0, 1, torch.device("cpu")
+        self.device = torch.device("cpu")
         self.collated: dict[str, list[Any]] = {}
 
     def out(self, model: nn.Module, batch: Any) -> Tensor:
@@ -189,10 +243,9 @@ class GraphTask(Task):
         graphs = self.parts["train"]
         order = torch.randperm(len(graphs), generator=torch.Generator().manual_seed(seed)).tolist()
         for start in range(0, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            mine = chosen[self.rank :: self.world_size] or chosen[:1]
+            mine, idle = self.mine(order[start : start + self.batch_size])
             batch = Batch.from_data_list([graphs[i] for i in mine])
-            batch.empty_share = len(chosen) <= self.rank
+            batch.empty_share = idle
             yield batch.to(self.device)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
@@ -226,12 +279,6 @@ class GraphTask(Task):
                 metrics["val_loss"] = float(self.criterion(out, y))
             metrics[f"{split}_{self.metric_name}"] = float(self.metric(out, y))
         return metrics
-
-    def shard(self, rank: int, world_size: int) -> GraphTask:
-        part = copy.copy(self)
-        part.collated = {}
-        part.rank, part.world_size = rank, world_size
-        return part
 
     def to(self, device: torch.device) -> GraphTask:
         self.device, self.collated = device, {}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from graphkit.train import Task
+from graphkit.train.task import ShardedTask, Share, is_idle
 
 __all__ = ["TensorTask"]
 
 
-class TensorTask(Task):
+class TensorTask(ShardedTask):
     """Mini-batches of rows of some tensors, under any loss.
 
     Args:
@@ -29,8 +28,7 @@ class TensorTask(Task):
 
     Example:
         >>> import torch
-        >>> from graphkit.train import Trainer
-        >>> from graphkit.vision import TensorTask
+        >>> from graphkit.train import TensorTask, Trainer
         >>> x = torch.rand(32, 3)
         >>> task = TensorTask((x, x.sum(1)), lambda m, x, y: (m(x)[:, 0] - y).square().mean())
         >>> model = torch.nn.Linear(3, 1)
@@ -53,28 +51,25 @@ class TensorTask(Task):
         if batch_size < 1:
             raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
         self.tensors, self.criterion, self.metrics = tensors, loss, metrics
-        self.batch_size, self.rank, self.world_size = batch_size, 0, 1
+        self.batch_size = batch_size
 
-    def batches(self, seed: int) -> Iterator[tuple[Tensor, ...]]:
+    def batches(self, seed: int) -> Iterator[Share]:
         count = len(self.tensors[0])
         order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-        for chosen in order.split(self.batch_size):
-            rows = chosen[self.rank :: self.world_size].to(self.tensors[0].device)
-            yield tuple(tensor[rows if len(rows) else chosen[:1]] for tensor in self.tensors)
+        for batch in order.split(self.batch_size):
+            rows, idle = self.mine(batch)
+            rows = rows.to(self.tensors[0].device)
+            yield Share.of((tensor[rows] for tensor in self.tensors), idle)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
-        return self.criterion(model, *batch)
+        loss = self.criterion(model, *batch)
+        return loss * 0.0 if is_idle(batch) else loss
 
     def size(self, batch: tuple[Tensor, ...]) -> int:
-        return len(batch[0])
+        return 0 if is_idle(batch) else len(batch[0])
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         return {} if self.metrics is None else self.metrics(model)
-
-    def shard(self, rank: int, world_size: int) -> TensorTask:
-        part = copy.copy(self)
-        part.rank, part.world_size = rank, world_size
-        return part
 
     def to(self, device: torch.device) -> TensorTask:
         self.tensors = tuple(tensor.to(device) for tensor in self.tensors)

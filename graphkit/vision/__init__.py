@@ -1,6 +1,6 @@
 """Image, video and audio methods themselves; torch only, no PyG."""
 
-from graphkit.train.tensor_task import TensorTask
+from graphkit.train import TensorTask
 from graphkit.vision.actions.gtan import GTAN
 from graphkit.vision.actions.gtan_loss import GTANLoss
 from graphkit.vision.actions.segments import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method, no_method
-from graphkit.train import Task
+from graphkit.train import ShardedTask
 
 __all__ = ["ClassRegularization", "EpisodeTask", "draw_episode", "meta_shift"]
 
@@ -206,13 +206,14 @@ def meta_shift(descriptors: Tensor) -> Tensor:
 
 
 @no_method("draws few-shot tasks for a Trainer, no method of its own")
-class EpisodeTask(Task):
+class EpisodeTask(ShardedTask):
     """Training on tasks drawn from the training classes, with the global loss beside.
 
     Args:
         x, y (torch.Tensor): Images and classes from 0.
         ways, shots, queries (int, optional): Of a task. (default: 5, 1 and 5)
-        episodes (int, optional): Tasks per epoch. (default: :obj:`50`)
+        episodes (int, optional): Tasks per epoch, over all processes, which take a few more
+            if they do not divide. (default: :obj:`50`)
         weight (float, optional): Of the global loss, which is taken on images drawn evenly from
             all classes. (default: :obj:`0.5`)
         anchors (int, optional): Images in the global loss. (default: :obj:`64`)
@@ -245,13 +246,15 @@ class EpisodeTask(Task):
             raise ValueError(f"'x' has {len(x)} rows and 'y' {len(y)}")
         self.x, self.y, self.ways, self.shots, self.queries = x, y, ways, shots, queries
         self.episodes, self.weight, self.anchors = episodes, weight, anchors
-        self.metrics, self.rank, self.world_size = metrics, 0, 1
+        self.metrics = metrics
 
     def batches(self, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(seed)
         labels = self.y.cpu()
         even = labels.bincount()[labels].reciprocal()
-        for number in range(self.episodes):
+        # As many for every process: a process that stops earlier would leave the others waiting.
+        rounds = math.ceil(self.episodes / self.world_size)
+        for number in range(rounds * self.world_size):
             task = draw_episode(labels, self.ways, self.shots, self.queries, generator)
             others = even.multinomial(self.anchors, replacement=True, generator=generator)
             if number % self.world_size == self.rank:
@@ -273,11 +276,6 @@ class EpisodeTask(Task):
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         return {} if self.metrics is None else self.metrics(model)
-
-    def shard(self, rank: int, world_size: int) -> EpisodeTask:
-        part = copy.copy(self)
-        part.rank, part.world_size = rank, world_size
-        return part
 
     def to(self, device: torch.device) -> EpisodeTask:
         self.x, self.y = self.x.to(device), self.y.to(device)

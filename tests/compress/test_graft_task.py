@@ -2,7 +2,29 @@ import pytest
 import torch
 
 from graphkit.compress import GraftTask, NetGraft, graft_loss
+from graphkit.testing import TaskSuite
 from tests.compress.networks import conv_blocks, graph, graph_blocks, images
+
+
+class TestGraftTask(TaskSuite):
+    def make(self):
+        x = images(7).double()
+        return GraftTask(x, (False, True, False), steps=4, batch_size=3, normalize=False)
+
+    def make_model(self):
+        return NetGraft(conv_blocks(6), conv_blocks(2), images(7)).double()
+
+
+class TestGraftTaskOnAGraph(TaskSuite):
+    def make(self):
+        x, edge_index = graph()
+        rows = torch.arange(7)
+        options = {"steps": 4, "batch_size": 3, "normalize": False}
+        return GraftTask(x, (False, True, True), rows=rows, edge_index=edge_index, **options)
+
+    def make_model(self):
+        x, edge_index = graph()
+        return NetGraft(graph_blocks(8), graph_blocks(3), x, edge_index)
 
 
 def test_every_sample_comes_before_any_comes_again():
@@ -40,15 +62,6 @@ def test_on_a_graph_all_nodes_are_seen_and_few_count():
     assert sorted(rows.tolist()) == [0, 4, 8]
     out, target = net(x, edge_index), net(x, edge_index, grafted=(False,) * 3)
     assert torch.allclose(task.loss(net, (rows,)), graft_loss(out[mask], target[mask]))
-
-
-def test_processes_share_the_samples():
-    task = GraftTask(images(6), (True,), steps=2)
-    whole = [rows for (rows,) in task.batches(0)]
-    parts = [[rows for (rows,) in task.shard(rank, 2).batches(0)] for rank in (0, 1)]
-    for step in range(2):
-        assert torch.equal(torch.stack([p[step] for p in parts], 1).flatten(), whole[step])
-    assert task.size((whole[0],)) == 6
 
 
 def test_no_sample_is_refused_and_one_class_is_enough():

@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from graphkit.testing import TaskSuite
 from graphkit.vision import ClassRegularization, EpisodeTask, draw_episode, meta_shift
 
 
@@ -77,6 +78,17 @@ def test_the_meta_shift_is_a_ratio_of_variances():
     assert torch.allclose(meta_shift(3 * c), within / between)
 
 
+class TestEpisodeTask(TaskSuite):
+    not_claimed = {"shares_make_up_the_whole": "each process learns from a task of its own"}
+
+    def make(self):
+        x, y = torch.randn(40, 6), torch.arange(4).repeat(10)
+        return EpisodeTask(x, y, ways=3, shots=2, queries=4, episodes=7, anchors=16)
+
+    def make_model(self):
+        return make()
+
+
 def test_the_task_adds_episode_and_global_loss():
     model = make()
     x, y = torch.randn(40, 6), torch.arange(4).repeat(10)
@@ -94,6 +106,12 @@ def test_the_task_adds_episode_and_global_loss():
     halves = [list(task.shard(r, 2).batches(0)) for r in (0, 1)]
     assert torch.equal(halves[0][0][0], support)
     assert not torch.equal(halves[1][0][0], support)
+
+
+def test_as_many_tasks_for_every_process():
+    task = EpisodeTask(torch.randn(40, 6), torch.arange(4).repeat(10), 3, 2, 4, episodes=7)
+    assert [len(list(task.shard(rank, 3).batches(0))) for rank in range(3)] == [3, 3, 3]
+    assert len(list(task.batches(0))) == 7
 
 
 def test_wrong_options_are_named():

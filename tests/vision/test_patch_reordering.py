@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from graphkit.vision import PatchReorder, PatchReorderCNN, TensorTask
+from graphkit.vision import PatchReorder, PatchReorderCNN
 
 
 def recursive(x, n, levels):
@@ -108,18 +108,3 @@ def test_the_network_reorders_behind_its_convolutions():
     hidden = F.relu(model.lin1(model.reorder(maps).flatten(1)))
     assert torch.equal(model(x), model.lin2(hidden))
     assert not torch.equal(model(x), plain(x))
-
-
-def test_rows_are_shared_out_and_each_comes_once():
-    x = torch.arange(10.0).view(10, 1)
-    task = TensorTask((x, x[:, 0]), lambda model, a, b: (a[:, 0] - b).sum(), batch_size=4)
-    whole = [torch.cat(rows) for rows in zip(*task.batches(3), strict=True)]
-    assert sorted(whole[1].tolist()) == list(range(10))
-    assert torch.equal(whole[0][:, 0], whole[1])
-    assert not torch.equal(whole[1], torch.cat([rows[1] for rows in task.batches(4)]))
-    halves = [torch.cat([b[1] for b in task.shard(r, 2).batches(3)]) for r in (0, 1)]
-    assert sorted(torch.cat(halves).tolist()) == list(range(10))
-    with pytest.raises(ValueError, match="rows"):
-        TensorTask((x, x[:3]), lambda *_: x.sum())
-    with pytest.raises(ValueError, match="batch_size"):
-        TensorTask((x,), lambda *_: x.sum(), batch_size=0)

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from graphkit.train import Trainer
-from graphkit.vision import UDOR, TensorTask, fuzzy_loss, udor_loss
+from graphkit.train import TensorTask, Trainer
+from graphkit.vision import UDOR, fuzzy_loss, udor_loss
 
 
 def test_the_fuzzy_loss_is_that_of_the_formula():

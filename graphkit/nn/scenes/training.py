@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,14 @@ from graphkit.modes import call_fixed
 from graphkit.nn.models.scene_graph_enricher import Proposal
 from graphkit.nn.straight_through import straight_through
 from graphkit.train.callback import Callback
-from graphkit.train.task import Task
+from graphkit.train.task import ShardedTask
 
 if TYPE_CHECKING:
     from graphkit.train.run import Run
 
 
 @no_method("knocks objects out of scene graphs for a Trainer, no method of its own")
-class EnrichmentTask(Task):
+class EnrichmentTask(ShardedTask):
     r"""Finding objects that were knocked out of real scene graphs, with their relations.
 
     .. math::
@@ -81,7 +80,6 @@ class EnrichmentTask(Task):
         self.relation_weight, self.none_weight = relation_weight, none_weight
         self.stop_share, self.drop_orphans = stop_share, drop_orphans
         self.judged = val.leave_one_out(drop_orphans).split()
-        self.rank, self.world_size = 0, 1
         self.last: tuple[KnockOut, Proposal] | None = None
 
     def batches(self, seed: int) -> Iterator[KnockOut]:
@@ -92,8 +90,8 @@ class EnrichmentTask(Task):
         place = (torch.rand(sizes.numel(), generator=generator) * sizes).long()
         stay = torch.rand(sizes.numel(), generator=generator) < self.stop_share
         for start in range(0, order.numel(), self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            mine = chosen[self.rank :: self.world_size]
+            # An empty share is a batch of no graph, which the model takes as well.
+            mine = order[start : start + self.batch_size][self.rank :: self.world_size]
             part = self.train.select(mine.to(self.train.x.device))
             node = part.node_ptr[:-1] + place[mine].to(part.x.device)
             node = node.masked_fill(stay[mine].to(part.x.device), -1)
@@ -134,11 +132,6 @@ class EnrichmentTask(Task):
             "val_relation_loss": relations,
             "val_recall@5": recall,
         }
-
-    def shard(self, rank: int, world_size: int) -> EnrichmentTask:
-        part = copy.copy(self)
-        part.rank, part.world_size = rank, world_size
-        return part
 
     def to(self, device: torch.device) -> EnrichmentTask:
         self.train = self.train.to(device)

@@ -13,8 +13,7 @@ from graphkit.distill import CommonFeatureLearning, Distillation, SoftTargetLoss
 from graphkit.distill.amalgamation.common_space import CommonSpace
 from graphkit.distill.losses.multi_kernel import MultiKernelMMDLoss
 from graphkit.testing import assert_no_trace
-from graphkit.train import Trainer
-from graphkit.vision import TensorTask
+from graphkit.train import TensorTask, Trainer
 
 LAYER = "2"
 

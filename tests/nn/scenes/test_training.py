@@ -12,6 +12,7 @@ from graphkit.nn import (
     SceneGraphEnricher,
 )
 from graphkit.nn.scenes.training import relation_loss
+from graphkit.testing import TaskSuite
 from graphkit.train import Trainer
 from tests.nn.scenes.problems import OBJECTS, PREDICATES, SMALL, enricher, some_scenes, union
 
@@ -47,6 +48,14 @@ def fit(epochs, callbacks=(), path=None, resume=False, **options):
         progress=False,
     )
     return model, trainer.fit(model, optimizer, EnrichmentTask(*parts(), 16, **options))
+
+
+class TestEnrichmentTask(TaskSuite):
+    def make(self):
+        return EnrichmentTask(*parts(30), 8, relation_weight=0.0)
+
+    def make_model(self):
+        return enricher()
 
 
 def test_every_graph_loses_one_object_per_epoch_or_none():
