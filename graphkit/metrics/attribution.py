@@ -35,6 +35,8 @@ def curve(
 ) -> Tensor:
     """The target's probability while pixels come or go, the strongest first: ``[steps + 1, B]``."""
     maps = checked(x, maps).flatten(1)
+    if target.shape != x.shape[:1]:
+        raise ValueError(f"'target' must have shape [{x.size(0)}], got {list(target.shape)}")
     pixels = maps.size(1)
     if not 1 <= steps <= pixels:
         raise ValueError(f"'steps' must lie between 1 and {pixels}, got {steps}")
@@ -136,7 +138,7 @@ def energy_in_region(maps: Tensor, region: Tensor) -> Tensor:
         - **output:** shares :math:`(B)`; 0 for a map that is zero
 
     Raises:
-        ValueError: If shapes differ.
+        ValueError: If shapes differ or a map is not finite.
 
     Example:
         >>> import torch
@@ -161,7 +163,7 @@ def pointing_game(maps: Tensor, region: Tensor) -> Tensor:
         - **output:** hits :math:`(B)`
 
     Raises:
-        ValueError: If shapes differ.
+        ValueError: If shapes differ or a map is not finite.
 
     Example:
         >>> import torch
@@ -175,8 +177,10 @@ def pointing_game(maps: Tensor, region: Tensor) -> Tensor:
 
 
 def same_shape(maps: Tensor, region: Tensor) -> None:
-    """Refuses a region of another shape."""
+    """Refuses a region of another shape, and maps with NaN."""
     if maps.shape != region.shape:
         raise ValueError(
             f"'region' must have the maps' shape {list(maps.shape)}, got {list(region.shape)}"
         )
+    if not bool(maps.isfinite().all()):
+        raise ValueError("'maps' holds values that are not finite")

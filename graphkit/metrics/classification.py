@@ -23,7 +23,8 @@ def accuracy(out: Tensor, y: Tensor) -> Tensor:
         - **output:** scalar
 
     Raises:
-        ValueError: If the shapes do not match, or there is no row.
+        ValueError: If the shapes do not match (labels :math:`(n, 1)` would broadcast against
+            :math:`(n)`, so they are refused), there is no row, or a score is NaN.
 
     Example:
         >>> import torch
@@ -34,7 +35,10 @@ def accuracy(out: Tensor, y: Tensor) -> Tensor:
     if out.dim() != 2 or y.shape != out.shape[:1] or len(y) == 0:
         raise ValueError(
             f"'out' must be [n, C] and 'y' [n] with n > 0, got {list(out.shape)}, {list(y.shape)}"
+            + ("; use y.view(-1)" if y.dim() == 2 and y.size(1) == 1 else "")
         )
+    if torch.isnan(out).any():
+        raise ValueError("'out' holds NaN")
     return (out.argmax(dim=-1) == y).float().mean()
 
 

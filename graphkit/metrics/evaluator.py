@@ -44,8 +44,8 @@ class Evaluator:
         - **output:** ``{metric: float}``
 
     Raises:
-        ValueError: If the name is unknown, a key is missing, a shape is wrong, or no task can be
-            judged.
+        ValueError: If the name is unknown, a key is missing, a shape is wrong, a prediction is
+            NaN, or no task can be judged.
 
     Example:
         >>> import torch
@@ -87,6 +87,8 @@ class Evaluator:
         y_true, y_pred = (self.matrix(input_dict, key) for key in ("y_true", "y_pred"))
         if y_true.shape != y_pred.shape:
             raise ValueError(f"'y_true' is {y_true.shape}, 'y_pred' is {y_pred.shape}")
+        if not labelled(y_pred)[labelled(y_true)].all():
+            raise ValueError("'y_pred' holds NaN where there is a label")
         score = {"acc": mean_accuracy, "rocauc": mean_rocauc, "f1": pooled_f1}[self.eval_metric]
         return {self.eval_metric: score(y_true, y_pred)}
 

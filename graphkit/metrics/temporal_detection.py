@@ -34,7 +34,8 @@ def temporal_map(
         thresholds (sequence of float): Least overlaps.
 
     Raises:
-        ValueError: If the numbers of videos differ, or there is no action at all.
+        ValueError: If the numbers of videos differ, there is no action at all, or the tensors of
+            a video do not fit each other.
 
     Example:
         >>> import torch
@@ -45,6 +46,9 @@ def temporal_map(
     """
     if len(found) != len(truth):
         raise ValueError(f"'found' has {len(found)} videos, 'truth' {len(truth)}")
+    for name, videos in (("found", found), ("truth", truth)):
+        for place, video in enumerate(videos):
+            check_video(f"{name}[{place}]", *video)
     actions = torch.cat([classes for _, classes in truth]).unique().tolist() if truth else []
     if not actions:
         raise ValueError("'truth' holds no action")
@@ -53,6 +57,16 @@ def temporal_map(
         / len(actions)
         for threshold in thresholds
     }
+
+
+def check_video(name: str, segments: Tensor, *columns: Tensor) -> None:
+    """Refuses a video whose actions or scores are not one number per segment."""
+    shapes = [list(column.shape) for column in columns]
+    if segments.dim() != 2 or segments.size(1) != 2 or any(s != [len(segments)] for s in shapes):
+        raise ValueError(
+            f"'{name}' must hold segments [N, 2] and [N] of everything else, "
+            f"got {list(segments.shape)} and {shapes}"
+        )
 
 
 def average_precision(

@@ -72,9 +72,9 @@ def clear_mot(
 
 def _arrays(points: tuple[Tensor, Tensor, Tensor], name: str) -> list[np.ndarray]:
     frame, identity, position = (part.detach().cpu().numpy() for part in points)
-    if len(frame) != len(identity) or position.shape != (len(frame), 2):
+    if frame.ndim != 1 or identity.shape != frame.shape or position.shape != (len(frame), 2):
         raise ValueError(
-            f"'{name}' has {len(frame)} frames, {len(identity)} identities and positions of "
-            f"shape {position.shape}"
+            f"'{name}' must hold frames [N], identities [N] and positions [N, 2], got "
+            f"{frame.shape}, {identity.shape} and {position.shape}"
         )
     return [frame, identity, position]

@@ -1,11 +1,12 @@
 """One training loop on Lightning Fabric, for every method and any scale."""
 
+from graphkit.metrics import accuracy
 from graphkit.train.callback import Callback
 from graphkit.train.checkpoint import load_checkpoint, save_checkpoint
 from graphkit.train.path_rounds import PathRounds
 from graphkit.train.progress import ProgressBar
 from graphkit.train.run import Result, Run
-from graphkit.train.task import GraphTask, NodeTask, ShardedTask, Task, accuracy
+from graphkit.train.task import GraphTask, NodeTask, ShardedTask, Task
 from graphkit.train.tensor_task import TensorTask
 from graphkit.train.trainer import Trainer, make_fabric, seed_everything
 

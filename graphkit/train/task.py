@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphkit.metrics import accuracy
+
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
@@ -17,11 +19,6 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 Metric = Callable[[Tensor, Tensor], Tensor]
 Samples = TypeVar("Samples", Tensor, list[int])
 Sharded = TypeVar("Sharded", bound="ShardedTask")
-
-
-def accuracy(out: Tensor, y: Tensor) -> Tensor:
-    """Share of rows of :obj:`out` ``[N, C]`` whose largest entry is at ``y`` ``[N]``."""
-    return (out.argmax(dim=-1) == y).float().mean()
 
 
 class Task:

@@ -54,7 +54,9 @@ def test_where_maps_point() -> None:
         (lambda x, m, t: insertion_area(model, x, m[:, :, :3], t), "'maps' must have shape"),
         (lambda x, m, t: deletion_area(model, x, m / 0, t), "'maps' holds values"),
         (lambda x, m, t: insertion_area(model, x, m, t, steps=17), "'steps' must lie between"),
+        (lambda x, m, t: deletion_area(model, x, m, t[:1]), r"'target' must have shape \[2\]"),
         (lambda x, m, t: energy_in_region(m, m[:, 0] > 0), "'region' must have the maps' shape"),
+        (lambda x, m, t: pointing_game(m / 0, m > 0), "'maps' holds values"),
     ],
 )
 def test_faults_are_named(call, message: str) -> None:

@@ -2,7 +2,12 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
+import graphkit.train
 from graphkit.metrics import accuracy, micro_f1
+
+
+def test_there_is_one_accuracy():
+    assert graphkit.train.accuracy is accuracy
 
 
 def test_accuracy_equals_scikit_learn():
@@ -14,6 +19,19 @@ def test_accuracy_equals_scikit_learn():
 def test_accuracy_refuses_wrong_shapes(shapes):
     with pytest.raises(ValueError, match="'out' must be"):
         accuracy(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
+
+
+def test_accuracy_does_not_broadcast_labels_of_one_column():
+    """A perfect prediction scored 1/3 while [3] was compared with [3, 1]."""
+    y = torch.arange(3)
+    assert accuracy(torch.eye(3), y) == 1.0
+    with pytest.raises(ValueError, match=r"\[3, 3\], \[3, 1\]; use y.view\(-1\)"):
+        accuracy(torch.eye(3), y[:, None])
+
+
+def test_accuracy_refuses_nan():
+    with pytest.raises(ValueError, match="'out' holds NaN"):
+        accuracy(torch.tensor([[1.0, torch.nan]]), torch.tensor([1]))
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.5])

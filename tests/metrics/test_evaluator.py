@@ -46,6 +46,7 @@ def test_formats_name_keys_shape_and_metric():
         ({"y_true": np.zeros(2), "y_pred": np.zeros(2)}, r"'y_true' is \(2,\)"),
         ({"y_true": np.zeros((2, 1)), "y_pred": np.zeros((3, 1))}, "'y_pred' is"),
         ({"y_true": np.zeros((0, 1)), "y_pred": np.zeros((0, 1))}, r"'y_true' is \(0, 1\)"),
+        ({"y_true": np.zeros((2, 1)), "y_pred": np.full((2, 1), np.nan)}, "'y_pred' holds NaN"),
         ({"y_true": np.full((2, 1), np.nan), "y_pred": np.zeros((2, 1))}, "no label"),
     ],
 )

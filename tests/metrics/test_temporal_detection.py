@@ -43,3 +43,12 @@ def test_wrong_arguments_are_named():
         temporal_map(PERFECT[:1], REAL, [0.5])
     with pytest.raises(ValueError, match="truth"):
         temporal_map([], [], [0.5])
+
+
+def test_scores_of_one_column_are_refused():
+    """Sorting [N, 1] along its last axis takes the first detection N times."""
+    segments, actions, scores = PERFECT[0]
+    with pytest.raises(ValueError, match=r"'found\[0\]' must hold segments"):
+        temporal_map([(segments, actions, scores[:, None]), PERFECT[1]], REAL, [0.5])
+    with pytest.raises(ValueError, match=r"'truth\[1\]' must hold segments"):
+        temporal_map(PERFECT, [REAL[0], (REAL[1][0][0], REAL[1][1])], [0.5])

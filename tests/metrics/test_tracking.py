@@ -52,6 +52,8 @@ def test_wrong_arguments_are_named():
         clear_mot(none, TRUTH, 1.0)
     with pytest.raises(ValueError, match="found"):
         clear_mot(TRUTH, (TRUTH[0], TRUTH[1], TRUTH[2][:, :1]), 1.0)
+    with pytest.raises(ValueError, match=r"'truth' must hold frames \[N\]"):
+        clear_mot((TRUTH[0][:, None], *TRUTH[1:]), TRUTH, 1.0)
 
 
 def test_without_motmetrics_the_extra_is_named(monkeypatch):
