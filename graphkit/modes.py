@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call
 
-__all__ = ["call_fixed", "evaluating", "frozen", "modes_kept"]
+__all__ = ["call_fixed", "copied_buffers", "evaluating", "frozen", "modes_kept"]
 
 
 @contextmanager
@@ -117,3 +117,39 @@ def call_fixed(model: nn.Module, *inputs: Any, **named: Any) -> Any:
     """
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     return functional_call(model, parameters, inputs, named)
+
+
+@contextmanager
+def copied_buffers(model: nn.Module) -> Iterator[None]:
+    """The model works on copies of its buffers inside the block; its own are back afterwards.
+
+    A forward pass in training mode beside the one that trains then leaves the statistics of
+    batch norms alone.  The buffers are exchanged, not overwritten: a write would spoil the graph
+    of a forward pass whose backward pass is still to come.
+
+    Args:
+        model (torch.nn.Module): The model.
+
+    Example:
+        >>> import torch
+        >>> from graphkit.modes import copied_buffers
+        >>> model = torch.nn.BatchNorm1d(2)
+        >>> with copied_buffers(model):
+        ...     out = model(torch.rand(4, 2))
+        >>> model.num_batches_tracked
+        tensor(0)
+    """
+    buffers = [
+        (module, name, buffer)
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    # A buffer that two modules share stays shared.
+    copies: dict[int, Tensor] = {id(buffer): buffer.clone() for _, _, buffer in buffers}
+    try:
+        for module, name, buffer in buffers:
+            setattr(module, name, copies[id(buffer)])
+        yield
+    finally:
+        for module, name, buffer in buffers:
+            setattr(module, name, buffer)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import method
-from graphkit.continual.gradients import Gradients, draw, mean_gradient, sample_gradients
+from graphkit.continual.gradients import Gradients, draw, mean_gradient, sample_gradients, zeros
 from graphkit.continual.quadratic import QuadraticPenalty
 from graphkit.continual.strategy import (
     LossFn,
@@ -18,6 +17,7 @@ from graphkit.continual.strategy import (
     nonnegative,
 )
 from graphkit.modes import evaluating
+from graphkit.precision import wide
 
 
 @method(
@@ -101,7 +101,7 @@ class EWC(Strategy):
         self.quadratic = QuadraticPenalty()
 
     def penalty(self, loss: Tensor | None = None, output_fn: OutputFn | None = None) -> Tensor:
-        return self.quadratic(self.parameters())
+        return self.quadratic(self.all_parameters())
 
     def remember(
         self, loss_fns: list[LossFn], output_fns: list[OutputFn], columns: Tensor | None
@@ -119,7 +119,7 @@ class EWC(Strategy):
     def fisher_information(self, loss_fns: list[LossFn]) -> Gradients:
         """The mean square of the samples' gradients."""
         parameters = self.parameters()
-        total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        total = zeros(parameters)
         count = 0
         for loss_fn in loss_fns:
             losses = losses_of(loss_fn, self.model)
@@ -129,9 +129,9 @@ class EWC(Strategy):
                     "(reduction='none'), or use fisher='batch'"
                 )
             losses = losses[draw(losses.numel(), self.samples, self.seed + self.tasks)]
-            for found in sample_gradients(losses, parameters, self.chunk):
-                for name, value in found.items():
-                    total[name] += value.square().sum(dim=0)
+            for gradients in sample_gradients(losses, parameters, self.chunk):
+                for name, value in gradients.items():
+                    total[name] += wide(value).square().sum(dim=0)
             count += losses.numel()
         return {name: value / count for name, value in total.items()}
 

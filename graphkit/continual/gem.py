@@ -9,8 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import method
-from graphkit.continual.gradients import draw, gradient
-from graphkit.continual.strategy import LossFn, OutputFn, Strategy, losses_of, nonnegative
+from graphkit.continual.gradients import draw, gradient, zeros
+from graphkit.continual.strategy import (
+    LossFn,
+    OutputFn,
+    Strategy,
+    losses_of,
+    nonnegative,
+)
+from graphkit.modes import copied_buffers, evaluating
 
 
 @method(
@@ -45,6 +52,7 @@ class GEM(Strategy):
     unless :math:`\langle g, g_k \rangle \ge 0` for all :math:`k`, which leaves :math:`g` as it
     is.  Every step costs a forward and backward pass per earlier task: time grows with their
     number, and so does memory, because the loss functions are kept with the data behind them.
+    These passes run in the model's own mode and leave the statistics of batch norms alone.
 
     Args:
         model (torch.nn.Module): Any model.
@@ -58,8 +66,8 @@ class GEM(Strategy):
         - **output:** the gradients of the model's parameters, in their shapes
 
     Raises:
-        ValueError: If an argument is out of range, or ``loss_fn`` gives a mean although
-            ``memories`` is a number.
+        ValueError: If an argument is out of range, ``loss_fn`` gives a mean although
+            ``memories`` is a number, or a gradient is not finite.
 
     Example:
         >>> import torch
@@ -92,7 +100,8 @@ class GEM(Strategy):
         """A loss function over some of the samples of another."""
         if self.memories is None:
             return loss_fn
-        with torch.no_grad():
+        # Only the number of samples is wanted: no statistics may move, no dropout be drawn.
+        with evaluating(self.model), torch.no_grad():
             losses = loss_fn(self.model)
         if losses.dim() == 0:
             raise ValueError(
@@ -108,12 +117,17 @@ class GEM(Strategy):
         used = {name: p for name, p in self.parameters().items() if p.grad is not None}
         if not used:
             raise ValueError("no parameter has a gradient; call before_step() after backward()")
-        present = flat({name: p.grad for name, p in used.items() if p.grad is not None})
-        rows = [flat(self.memory_gradient(task, used)) for task in self.kept]
-        past = torch.stack(rows)
-        if bool((past @ present >= 0).all()):
+        present = {name: p.grad for name, p in used.items() if p.grad is not None}
+        finite(present, "the present loss")
+        rows = []
+        for number, task in enumerate(self.kept):
+            row = self.memory_gradient(task, used)
+            finite(row, f"the memories of task {number}")
+            rows.append(flat(row))
+        step, past = flat(present), torch.stack(rows)
+        if bool((past @ step >= 0).all()):
             return
-        projected = project(present, past, self.margin)
+        projected = project(step, past, self.margin)
         start = 0
         for parameter in used.values():
             size, grad = parameter.numel(), parameter.grad
@@ -125,33 +139,58 @@ class GEM(Strategy):
         self, task: list[LossFn], parameters: dict[str, nn.Parameter]
     ) -> dict[str, Tensor]:
         """The gradient of the mean loss over a task's memories."""
-        losses = torch.cat([losses_of(loss_fn, self.model).view(-1) for loss_fn in task])
-        return gradient(losses.mean(), parameters)
+        with copied_buffers(self.model):
+            losses = [losses_of(loss_fn, self.model, constant=True).view(-1) for loss_fn in task]
+            mean = torch.cat(losses).mean()
+            # A task whose parameters are all frozen by now cannot be harmed.
+            return gradient(mean, parameters) if mean.requires_grad else zeros(parameters)
 
     def state_dict(self) -> dict[str, Any]:
         raise TypeError("GEM keeps loss functions, which cannot be saved; finish the tasks anew")
 
 
 def flat(tensors: dict[str, Tensor]) -> Tensor:
-    """All tensors as one vector."""
-    return torch.cat([tensor.reshape(-1) for tensor in tensors.values()])
+    """All tensors as one vector, in double precision."""
+    return torch.cat([tensor.reshape(-1).double() for tensor in tensors.values()])
 
 
-def project(present: Tensor, past: Tensor, margin: float, ridge: float = 1e-8) -> Tensor:
+def finite(gradients: dict[str, Tensor], source: str) -> None:
+    """Refuses a gradient that is not finite, and names the parameter."""
+    for name, value in gradients.items():
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"the gradient of {source} is not finite at parameter '{name}'")
+
+
+def project(present: Tensor, past: Tensor, margin: float, ridge: float = 1e-12) -> Tensor:
     r"""The vector nearest to ``present`` whose products with the rows of ``past`` are not negative.
 
-    With :math:`v = u + \gamma` and :math:`\mathbf{G} \mathbf{G}^{\top} + \epsilon = \mathbf{L}
-    \mathbf{L}^{\top}` the dual is :math:`\min_{u \ge 0} \| \mathbf{L}^{\top} u + \mathbf{L}^{-1}
-    c \|`.
+    The sign of a product does not depend on the lengths of its factors, so every gradient is
+    first divided by its own: tasks whose losses differ by any factor count alike.  With
+    :math:`\hat{g} = g / \|g\|`, rows :math:`\hat{g}_k` of :math:`\mathbf{R}`, :math:`\gamma_k =
+    \gamma \|g_k\| / \|g\|`, :math:`v = u + \gamma` and :math:`\mathbf{R} \mathbf{R}^{\top} +
+    \epsilon = \mathbf{L} \mathbf{L}^{\top}` the dual is :math:`\min_{u \ge 0} \| \mathbf{L}^{\top}
+    u + \mathbf{L}^{-1} (\mathbf{R} \mathbf{R}^{\top} \gamma + \mathbf{R} \hat{g}) \|`.
     """
     from scipy.linalg import solve_triangular
     from scipy.optimize import nnls
 
-    rows = past.double()
+    rows, step = past.double(), present.double()
+    # Dividing by the largest entry first keeps the squares in the norm from overflowing.
+    sizes, size = length(rows), length(step[None])
+    rows, step = rows / sizes, step / size[0]
     gram = (rows @ rows.T).cpu().numpy()
-    gram += ridge * max(float(np.trace(gram)) / len(gram), 1e-12) * np.eye(len(gram))
-    lower = np.linalg.cholesky(gram)
-    linear = gram.sum(axis=1) * margin + (rows @ present.double()).cpu().numpy()
+    least = (margin * sizes / size)[:, 0].cpu().numpy()
+    linear = gram @ least + (rows @ step).cpu().numpy()
+    # The ridge keeps the factor regular where two tasks have the same gradient.
+    lower = np.linalg.cholesky(gram + ridge * np.eye(len(gram)))
     u, _ = nnls(lower.T, -solve_triangular(lower, linear, lower=True))
-    v = torch.from_numpy(u + margin).to(present)
-    return present + past.T @ v
+    v = torch.from_numpy(u + least).to(rows)
+    return ((step + rows.T @ v) * size[0]).to(present)
+
+
+def length(rows: Tensor) -> Tensor:
+    """The norm of every row as a column; 1 for a row of zeros."""
+    top = rows.abs().amax(dim=1, keepdim=True)
+    top = torch.where(top > 0, top, 1.0)
+    norm = (rows / top).norm(dim=1, keepdim=True) * top
+    return torch.where(norm > 0, norm, 1.0)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.continual.strategy import LossFn, losses_of
+from graphkit.precision import wide
 
 Gradients = dict[str, Tensor]
 
@@ -18,7 +19,7 @@ def gradient(
     """The gradient of a scalar; zeros for parameters that it does not depend on."""
     found = torch.autograd.grad(
         value,
-        list(parameters.values()),
+        trainable(parameters),
         retain_graph=retain_graph,
         allow_unused=True,
         materialize_grads=True,
@@ -26,11 +27,23 @@ def gradient(
     return dict(zip(parameters, found, strict=True))
 
 
+def trainable(parameters: Mapping[str, Tensor]) -> list[Tensor]:
+    """The parameters as a list, of which there must be one."""
+    if not parameters:
+        raise ValueError("the model has no trainable parameter left: all of them are frozen")
+    return list(parameters.values())
+
+
+def zeros(parameters: Mapping[str, Tensor]) -> Gradients:
+    """Where gradients add up: one tensor per parameter, in float32 at least."""
+    return {name: torch.zeros_like(wide(p.detach())) for name, p in parameters.items()}
+
+
 def mean_gradient(
     model: nn.Module, loss_fns: Iterable[LossFn], parameters: Mapping[str, Tensor]
 ) -> Gradients:
     """The gradient of the mean loss over all samples of all batches."""
-    total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    total = zeros(parameters)
     count = 0
     for loss_fn in loss_fns:
         losses = losses_of(loss_fn, model)
@@ -64,7 +77,7 @@ def sample_gradients(
         pick[torch.arange(rows.numel()), rows] = 1.0
         found = torch.autograd.grad(
             values,
-            list(parameters.values()),
+            trainable(parameters),
             pick,
             retain_graph=True,
             allow_unused=True,

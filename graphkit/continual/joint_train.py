@@ -32,7 +32,8 @@ class JointTrain(Strategy):
         \mathcal{L}' = \mathcal{L}_{k+1} + \sum_{n \le k} \mathcal{L}_n
 
     Time and memory of a step grow with the number of tasks: their loss functions are kept, with
-    the data behind them.
+    the data behind them.  Earlier tasks are trained on like the present one, so statistics of
+    batch norms follow them, too.
 
     Args:
         model (torch.nn.Module): Any model.
@@ -62,7 +63,7 @@ class JointTrain(Strategy):
 
     def task_loss(self, task: list[LossFn]) -> Tensor:
         """The mean loss over all samples of one task."""
-        losses = [losses_of(loss_fn, self.model).view(-1) for loss_fn in task]
+        losses = [losses_of(loss_fn, self.model, constant=True).view(-1) for loss_fn in task]
         return torch.cat(losses).mean()
 
     def remember(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from graphkit.ops import edge_softmax, sddmm, segment_reduce
-from graphkit.taps import Record, attention, tap
+from graphkit.taps import Attention, Call, Record, attention, tap
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,58 @@ class EdgeScores:
         return segment_reduce(per_edge, self.target, self.num_nodes).square().sum()
 
 
-class Structure:
-    """What :func:`structure` collects: the calls of the layers in the last run of the model."""
+@dataclass
+class LayerCall:
+    """One call of one layer: what came in and out, and what its edges carried.
 
-    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
-        modules = dict(model.named_modules())
-        self.attending = [name for name in names if attends(modules[name])]
-        self.names = list(names)
-        self.weights: Record[Any] | None = None
-        self.calls: Record[Any] | None = None
-        self.sent: dict[str, tuple[Tensor, Any]] = {}
+    Args:
+        name (str): The layer.
+        call (Call): Arguments and output.
+        weights (Attention, optional): The attention of a layer that has its own.
+        sent (tuple, optional): The edges and the features of the first messages of one that has
+            none.
+    """
+
+    name: str
+    call: Call
+    weights: Attention | None = None
+    sent: tuple[Tensor, Any] | None = None
+
+
+class Structure:
+    """What :func:`structure` collects: every call of the layers, in all runs of the model."""
+
+    def __init__(
+        self, names: Sequence[str], calls: Record[Call], weights: Record[Attention] | None
+    ) -> None:
+        self.names, self.tapped, self.weights = list(names), calls, weights
+        self.sent: dict[str, list[tuple[Tensor, Any] | None]] = {name: [] for name in names}
+        self.calls: dict[str, list[LayerCall]] = {name: [] for name in names}
+
+    def take(self) -> None:
+        """Takes over what the taps hold, which they forget when the model runs again."""
+        for name in self.names:
+            calls = self.tapped.calls[name]
+            if self.weights is not None and name in self.weights.names:
+                self.calls[name] += [
+                    LayerCall(name, call, weights=one)
+                    for call, one in zip(calls, self.weights.calls[name], strict=True)
+                ]
+            else:
+                self.calls[name] += [
+                    LayerCall(name, call, sent=one)
+                    for call, one in zip(calls, self.sent[name], strict=True)
+                ]
+            self.sent[name].clear()
+        self.tapped.clear()
+        if self.weights is not None:
+            self.weights.clear()
 
     def scores(self, softmax: bool = False) -> list[EdgeScores]:
         r"""The scores of every layer, in the order the model holds them.
+
+        A layer that was called several times, within a run of the model or because the model ran
+        several times, has one entry per call.
 
         Args:
             softmax (bool, optional): Normalise the scores of layers without attention over the
@@ -56,23 +95,27 @@ class Structure:
                 (default: :obj:`False`)
 
         Raises:
-            ValueError: If a layer has not run.
+            ValueError: If a layer has not run, or sent no messages.
         """
-        return [self.score(name, softmax) for name in self.names]
+        self.take()
+        for name, calls in self.calls.items():
+            if not calls:
+                raise ValueError(f"layer '{name}' did not run; leave it out of 'layers'")
+        return [self.score(one, softmax) for calls in self.calls.values() for one in calls]
 
-    def score(self, name: str, softmax: bool) -> EdgeScores:
-        """The scores of one layer: its own attention, or the paper's form without parameters."""
-        assert self.calls is not None
-        if not self.calls.calls[name]:
-            raise ValueError(f"layer '{name}' did not run; leave it out of 'layers'")
-        if name in self.attending:
-            assert self.weights is not None
-            found = self.weights[name]
-            alpha = found.layer_alpha.reshape(found.layer_alpha.size(0), -1)
-            target = plain(found.layer_edge_index)[1]
-            return EdgeScores(target, alpha, rows_of(self.calls[name].output))
-        edge_index, x = self.sent[name]
-        source, centre = self.transformed(name, x)
+    def score(self, one: LayerCall, softmax: bool) -> EdgeScores:
+        """The scores of one call: the layer's attention, or the paper's form without parameters."""
+        if one.weights is not None:
+            alpha = one.weights.layer_alpha
+            target = plain(one.weights.layer_edge_index)[1]
+            rows = rows_of(one.call.output)
+            return EdgeScores(target, alpha.reshape(alpha.size(0), -1), rows)
+        if one.sent is None:
+            raise ValueError(
+                f"layer '{one.name}' sent nothing through propagate; leave it out of 'layers'"
+            )
+        edge_index, x = one.sent
+        source, centre = self.transformed(one.call, x)
         score = sddmm(edge_index, source.tanh(), centre)
         if softmax:
             score = edge_softmax(
@@ -80,14 +123,12 @@ class Structure:
             )
         return EdgeScores(edge_index[1], score.view(-1, 1), centre.size(0))
 
-    def transformed(self, name: str, x: Any) -> tuple[Tensor, Tensor]:
+    def transformed(self, call: Call, x: Any) -> tuple[Tensor, Tensor]:
         """What the layer made of sources and centres before it sends messages.
 
         A layer that sends its raw input on has its parameters after the sum; then its output
         stands for both.
         """
-        assert self.calls is not None
-        call = self.calls[name]
         source, centre = x if isinstance(x, tuple) else (x, x)
         centre = source if centre is None else centre
         given = call.input if isinstance(call.input, tuple) else (call.input,)
@@ -103,7 +144,9 @@ def structure(model: nn.Module, layers: Sequence[str] | None = None) -> Iterator
 
     Layers with attention give their own weights.  Every other
     :class:`~torch_geometric.nn.MessagePassing` layer gives
-    :math:`e_{ij} = (\mathbf{W} \mathbf{h}_i)^{\top} \tanh(\mathbf{W} \mathbf{h}_j)`.
+    :math:`e_{ij} = (\mathbf{W} \mathbf{h}_i)^{\top} \tanh(\mathbf{W} \mathbf{h}_j)`.  Every call
+    inside the block counts: layers that share their weights by running several times, and models
+    that run several times for one loss.
 
     Args:
         model (torch.nn.Module): Any model with message passing.
@@ -114,35 +157,43 @@ def structure(model: nn.Module, layers: Sequence[str] | None = None) -> Iterator
         ValueError: If there is no such layer.
     """
     names = layer_names(model) if layers is None else list(layers)
+    modules = dict(model.named_modules())
     with ExitStack() as stack:
         calls = stack.enter_context(tap(model, *names))
-        found = Structure(model, names)
-        found.calls = calls
-        if found.attending:
-            found.weights = stack.enter_context(attention(model, *found.attending))
-        for name, module in model.named_modules():
-            if name in names and name not in found.attending:
-                stack.callback(listen(module, name, found.sent))
+        attending = [name for name in names if attends(modules[name])]
+        weights = stack.enter_context(attention(model, *attending)) if attending else None
+        found = Structure(names, calls, weights)
+        for name in names:
+            if name not in attending:
+                stack.callback(listen(modules[name], name, found.sent[name]))
+        # In front of the taps' own hooks, which forget the run before.
+        before = model.register_forward_pre_hook(lambda *_: found.take(), prepend=True)
+        stack.callback(before.remove)
         yield found
 
 
-def listen(module: nn.Module, name: str, sent: dict[str, tuple[Tensor, Any]]) -> Any:
-    """Keeps what a layer sends along its edges first; returns how to stop listening."""
+def listen(module: nn.Module, name: str, sent: list[tuple[Tensor, Any] | None]) -> Any:
+    """Keeps what each call of a layer sends along its edges first; returns how to stop."""
     if not isinstance(module, MessagePassing):
         raise ValueError(f"layer '{name}' is a {type(module).__name__}, not a MessagePassing layer")
+    first: list[tuple[Tensor, Any]] = []
 
     def start(*_: Any) -> None:
-        sent.pop(name, None)
+        first.clear()
 
     def hook(_: nn.Module, inputs: tuple[Any, ...]) -> None:
         edge_index, _, given = inputs
         if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
             raise TypeError(f"layer '{name}' must get edge_index as a [2, E] tensor")
-        sent.setdefault(name, (plain(edge_index), given.get("x")))
+        first.append((plain(edge_index), given.get("x")))
+
+    def end(*_: Any) -> None:
+        sent.append(first[0] if first else None)
 
     handles = [
         module.register_forward_pre_hook(start),
         module.register_propagate_forward_pre_hook(hook),
+        module.register_forward_hook(end),
     ]
     return lambda: [handle.remove() for handle in handles]
 

@@ -10,7 +10,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method
-from graphkit.continual.strategy import LossFn, OutputFn, Strategy, nonnegative
+from graphkit.continual.strategy import (
+    LossFn,
+    OutputFn,
+    Strategy,
+    columns_of,
+    nonnegative,
+    outputs_of,
+)
+from graphkit.modes import copied_buffers, evaluating
+from graphkit.precision import wide
+
+Group = Tensor | int | None
+"""The columns of a task: these, the first so many, or all that the teacher has."""
 
 
 @method(
@@ -46,7 +58,11 @@ class LwF(Strategy):
     (``multi_label``), the divergence is that of one Bernoulli variable per column, and their mean
     over the columns takes the softmax's place.  Unlike in the program that TWP
     was published with, the gradient does reach the model.  One copy of the model is kept for any
-    number of tasks; a step costs two more forward passes.
+    number of tasks; a step costs two more forward passes, which leave the statistics of batch
+    norms alone.
+
+    The model may get more output columns with every task, new ones behind the old: a task that
+    was finished without ``columns`` stands for all that there were then.
 
     Args:
         model (torch.nn.Module): Any classifier.
@@ -61,8 +77,8 @@ class LwF(Strategy):
         - **output:** the penalty, a scalar
 
     Raises:
-        ValueError: If an argument is out of range, or :meth:`penalty` gets no ``output_fn`` after
-            a task was finished.
+        ValueError: If an argument is out of range, :meth:`penalty` gets no ``output_fn`` after a
+            task was finished, outputs are not finite, or the model has fewer columns than before.
 
     Example:
         >>> import torch
@@ -89,7 +105,9 @@ class LwF(Strategy):
             raise ValueError(f"'temperature' must be positive and finite, got {temperature}")
         self.weight, self.temperature, self.multi_label = weight, temperature, multi_label
         self.teacher: nn.Module | None = None
-        self.groups: list[Tensor | None] = []
+        self.width: int | None = None
+        self.resized = False
+        self.groups: list[Group] = []
 
     def penalty(self, loss: Tensor | None = None, output_fn: OutputFn | None = None) -> Tensor:
         if self.teacher is None:
@@ -97,38 +115,111 @@ class LwF(Strategy):
         if output_fn is None:
             raise ValueError("LwF needs the outputs: call penalty(loss, output_fn)")
         with torch.no_grad():
-            old = output_fn(self.teacher) / self.temperature
-        new = output_fn(self.model) / self.temperature
+            old = wide(self.old_outputs(output_fn)) / self.temperature
+        with copied_buffers(self.model):
+            new = wide(outputs_of(output_fn, self.model)) / self.temperature
+        if len(new) != len(old) or new.size(1) < old.size(1):
+            raise ValueError(
+                f"'output_fn' gave {list(new.shape)} where the model before the present task gave "
+                f"{list(old.shape)}: the rows must be the same, and columns may only be added"
+            )
         compare = label_divergence if self.multi_label else divergence
         terms = [compare(pick(new, group), pick(old, group)) for group in self.groups]
         return self.weight * torch.stack(terms).sum()
+
+    def old_outputs(self, output_fn: OutputFn) -> Tensor:
+        """What the teacher says, in as many columns as it had when its task was finished."""
+        assert self.teacher is not None
+        try:
+            old = outputs_of(output_fn, self.teacher)
+        except RuntimeError as error:
+            if not self.resized:
+                raise
+            raise ValueError(
+                "the teacher, a copy of the grown model with the smaller weights it had before, "
+                f"does not run ({error}); give load_state_dict(state, teacher=…) a model of the "
+                "old size"
+            ) from error
+        self.settle(old.size(1))
+        return old[:, : self.width]
+
+    def settle(self, width: int) -> None:
+        """Notes how many columns the teacher has, and the tasks that stand for all of them."""
+        if self.width is None:
+            self.width = width
+        self.groups = [self.width if group is None else group for group in self.groups]
 
     def remember(
         self, loss_fns: list[LossFn], output_fns: list[OutputFn], columns: Tensor | None
     ) -> None:
         self.teach()
         self.groups.append(columns)
+        self.width = None
+        if output_fns:
+            with evaluating(self.model), torch.no_grad():
+                self.settle(outputs_of(output_fns[0], self.model).size(1))
 
     def teach(self) -> None:
         """Makes the model as it is now the teacher."""
         self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.resized = False
 
     def state_dict(self) -> dict[str, Any]:
         weights = None if self.teacher is None else self.teacher.state_dict()
-        return {**super().state_dict(), "teacher": weights, "groups": self.groups}
+        state = {"teacher": weights, "groups": self.groups, "width": self.width}
+        return {**super().state_dict(), **copy.deepcopy(state)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], teacher: nn.Module | None = None) -> None:
+        r"""Takes a copy of what :meth:`state_dict` gave.
+
+        Args:
+            state (dict): The state.
+            teacher (torch.nn.Module, optional): A model of the size that the model had when its
+                last task was finished.  The model itself serves as long as its layers take their
+                size from their weights, also after its outputs have grown. (default: the model)
+
+        Raises:
+            ValueError: If the state does not fit the model.
+        """
         super().load_state_dict(state)
-        self.groups, self.teacher = list(state["groups"]), None
+        self.groups, self.width = copy.deepcopy(list(state["groups"])), state.get("width")
+        self.teacher = None
         if state["teacher"] is not None:
-            self.teach()
-            assert self.teacher is not None
-            self.teacher.load_state_dict(state["teacher"])
+            self.teacher = copy.deepcopy(self.model if teacher is None else teacher)
+            self.resized = restore(self.teacher, state["teacher"], self.width is not None)
+            self.teacher.eval().requires_grad_(False)
 
 
-def pick(out: Tensor, columns: Tensor | None) -> Tensor:
-    """The given columns."""
-    return out if columns is None else out[:, columns]
+def restore(model: nn.Module, weights: dict[str, Any], width_known: bool) -> bool:
+    """Puts weights into a model, in their own size; tells whether any has another than before."""
+    present = model.state_dict()
+    gone = sorted(set(weights) - set(present))
+    new = sorted(set(present) - set(weights))
+    if gone:
+        raise ValueError(f"the model has no {gone} any more, which 'state' has weights for")
+    if new and not width_known:
+        raise ValueError(
+            f"the model has {new}, which 'state' has no weights for, and how many columns it had "
+            "before is not known: give 'output_fn' to finish_task, or load_state_dict a 'teacher'"
+        )
+    others = [
+        name
+        for name, value in weights.items()
+        if isinstance(value, Tensor) and value.shape != present[name].shape
+    ]
+    for name in others:
+        owner, _, leaf = name.rpartition(".")
+        module = model.get_submodule(owner)
+        value = weights[name].to(present[name])
+        parameter = isinstance(getattr(module, leaf), nn.Parameter)
+        setattr(module, leaf, nn.Parameter(value) if parameter else value)
+    model.load_state_dict(weights, strict=False)
+    return bool(others)
+
+
+def pick(out: Tensor, group: Group) -> Tensor:
+    """The columns of a task."""
+    return columns_of(out, group) if isinstance(group, Tensor) else out[:, :group]
 
 
 def divergence(new: Tensor, old: Tensor) -> Tensor:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import method
 from graphkit.continual.ewc import check_sampling
-from graphkit.continual.gradients import draw, sample_gradients
+from graphkit.continual.gradients import draw, sample_gradients, zeros
 from graphkit.continual.quadratic import QuadraticPenalty
-from graphkit.continual.strategy import LossFn, OutputFn, Strategy, nonnegative
+from graphkit.continual.strategy import LossFn, OutputFn, Strategy, nonnegative, outputs_of
 from graphkit.modes import evaluating
+from graphkit.precision import wide
 
 
 @method(
@@ -59,7 +59,8 @@ class MAS(Strategy):
         - **output:** the penalty, a scalar
 
     Raises:
-        ValueError: If an argument is out of range, or :meth:`finish_task` gets no ``output_fn``.
+        ValueError: If an argument is out of range, or :meth:`finish_task` gets no ``output_fn``
+            or outputs that are not finite.
 
     Example:
         >>> import torch
@@ -87,7 +88,7 @@ class MAS(Strategy):
         self.quadratic = QuadraticPenalty()
 
     def penalty(self, loss: Tensor | None = None, output_fn: OutputFn | None = None) -> Tensor:
-        return self.quadratic(self.parameters())
+        return self.quadratic(self.all_parameters())
 
     def remember(
         self, loss_fns: list[LossFn], output_fns: list[OutputFn], columns: Tensor | None
@@ -95,21 +96,25 @@ class MAS(Strategy):
         if not output_fns:
             raise ValueError("MAS needs the model's outputs: give 'output_fn' to finish_task")
         parameters = self.parameters()
-        total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        total = zeros(parameters)
         count = 0
         with evaluating(self.model):
             for output_fn in output_fns:
-                out = output_fn(self.model)
-                out = out if columns is None else out[:, columns]
+                out = wide(outputs_of(output_fn, self.model, columns))
+                if not out.requires_grad:
+                    raise ValueError(
+                        "the outputs of 'output_fn' do not depend on the model's parameters, "
+                        "or only on frozen ones"
+                    )
                 norms = out.square().sum(dim=1)
                 norms = norms[draw(norms.numel(), self.samples, self.seed + self.tasks)]
-                for found in sample_gradients(norms, parameters, self.chunk):
-                    for name, value in found.items():
-                        total[name] += value.abs().sum(dim=0)
+                for gradients in sample_gradients(norms, parameters, self.chunk):
+                    for name, value in gradients.items():
+                        total[name] += wide(value).abs().sum(dim=0)
                 count += norms.numel()
         importance = {name: self.weight * value / count for name, value in total.items()}
         self.quadratic.add(importance, parameters)
-        self.quadratic.move(parameters)
+        self.quadratic.move(self.all_parameters())
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "quadratic": self.quadratic.state_dict()}

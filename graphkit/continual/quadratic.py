@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphkit.catalog import no_method
+from graphkit.precision import wide
 
 
 @no_method("what EWC, MAS and TWP share")
@@ -21,7 +23,8 @@ class QuadraticPenalty:
         A = \sum_n I_n, \quad \mu = \frac{\sum_n I_n w^*_n}{A}
 
     Equal in value and gradient to the sum over tasks; time and memory are those of two
-    tensors per parameter, :math:`O(|W|)`, for any number of tasks.
+    tensors per parameter, :math:`O(|W|)`, for any number of tasks. Parameters of half precision
+    are compared in float32, and the value is float32, too.
 
     Shapes:
         - **input:** importance and parameter of the same shape, per name
@@ -50,7 +53,7 @@ class QuadraticPenalty:
             ValueError: If an importance is negative, not finite or of the wrong shape.
         """
         for name, new in importance.items():
-            place = parameters[name].detach()
+            place = wide(parameters[name].detach())
             if new.shape != place.shape:
                 raise ValueError(
                     f"the importance of '{name}' has shape {list(new.shape)}, "
@@ -59,10 +62,11 @@ class QuadraticPenalty:
             if not bool(torch.isfinite(new).all()) or bool((new < 0).any()):
                 raise ValueError(f"the importance of '{name}' must be finite and at least 0")
             if name not in self.weight:
-                self.weight[name], self.anchor[name] = new.detach().clone(), place.clone()
+                self.weight[name] = wide(new.detach()).clone()
+                self.anchor[name] = place.clone()
                 continue
             old, away = self.weight[name], place - self.anchor[name]
-            total = old + new
+            total = old + wide(new.detach())
             share = torch.where(total > 0, new / total, 1.0)
             self.constant += float((old * share * away.square()).sum())
             self.anchor[name] += share * away
@@ -70,8 +74,13 @@ class QuadraticPenalty:
 
     def move(self, parameters: Mapping[str, Tensor]) -> None:
         """Centres the whole penalty at the parameters as they are now."""
-        self.anchor = {name: parameters[name].detach().clone() for name in self.anchor}
+        self.anchor = {name: wide(parameters[name].detach()).clone() for name in self.anchor}
         self.constant = 0.0
+
+    def move_to(self, device: torch.device) -> None:
+        """Follows the model to another device."""
+        for tensors in (self.weight, self.anchor):
+            tensors |= {name: tensor.to(device) for name, tensor in tensors.items()}
 
     def __call__(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The penalty at these parameters, as a differentiable scalar.
@@ -80,15 +89,18 @@ class QuadraticPenalty:
             ValueError: If a parameter is gone or has another shape than before.
         """
         total: Tensor | None = None
-        for name, weight in self.weight.items():
+        for name, weight in list(self.weight.items()):
             parameter = parameters.get(name)
             if parameter is None or parameter.shape != weight.shape:
                 raise ValueError(
                     f"parameter '{name}' of shape {list(weight.shape)} is gone or was resized "
                     "after a task was finished"
                 )
+            if weight.device != parameter.device:
+                self.move_to(parameter.device)
+                weight = self.weight[name]
             term = torch.dot(
-                (weight * (away := parameter - self.anchor[name])).view(-1), away.view(-1)
+                (weight * (away := wide(parameter) - self.anchor[name])).view(-1), away.view(-1)
             )
             total = term if total is None else total + term
         if total is None:
@@ -96,10 +108,12 @@ class QuadraticPenalty:
         return total + self.constant
 
     def state_dict(self) -> dict[str, Any]:
-        """Both tensors of every parameter, and the constant."""
-        return {"weight": self.weight, "anchor": self.anchor, "constant": self.constant}
+        """Both tensors of every parameter, and the constant, as copies."""
+        return copy.deepcopy(
+            {"weight": self.weight, "anchor": self.anchor, "constant": self.constant}
+        )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes back what :meth:`state_dict` gave."""
-        self.weight, self.anchor = dict(state["weight"]), dict(state["anchor"])
+        """Takes a copy of what :meth:`state_dict` gave: later tasks write into it."""
+        self.weight, self.anchor = copy.deepcopy((dict(state["weight"]), dict(state["anchor"])))
         self.constant = float(state["constant"])

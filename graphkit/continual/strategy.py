@@ -77,6 +77,10 @@ class Strategy:
         """The model's trainable parameters by name."""
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
+    def all_parameters(self) -> dict[str, nn.Parameter]:
+        """Those that were frozen meanwhile, too: a penalty on them is a constant."""
+        return dict(self.model.named_parameters())
+
     def penalty(self, loss: Tensor | None = None, output_fn: OutputFn | None = None) -> Tensor:
         r"""The scalar to add to the loss of the present task.
 
@@ -90,7 +94,7 @@ class Strategy:
         Raises:
             ValueError: If the strategy needs an argument that is missing.
         """
-        return next(iter(self.parameters().values())).new_zeros(())
+        return next(self.model.parameters()).new_zeros(())
 
     def before_step(self) -> None:
         """Called when the gradients are there and before the optimizer uses them."""
@@ -146,17 +150,51 @@ def as_list(given: Callable | Sequence[Callable] | None) -> list[Callable]:
     return [given] if callable(given) else list(given)
 
 
-def losses_of(loss_fn: LossFn, model: nn.Module) -> Tensor:
-    """The losses ``[n]`` or their mean ``[]`` that a loss function gives, checked."""
+def losses_of(loss_fn: LossFn, model: nn.Module, constant: bool = False) -> Tensor:
+    """The losses ``[n]`` or their mean ``[]`` that a loss function gives, checked.
+
+    Args:
+        loss_fn (callable): The loss function.
+        model (torch.nn.Module): Its argument.
+        constant (bool, optional): Whether losses may depend on frozen parameters only.
+            (default: :obj:`False`)
+    """
     losses = loss_fn(model)
     if not isinstance(losses, Tensor) or losses.dim() > 1 or losses.numel() == 0:
         shape = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
         raise ValueError(f"'loss_fn' must give losses [n] or a scalar, got {shape}")
-    if not losses.requires_grad:
-        raise ValueError("the losses of 'loss_fn' do not depend on the model's parameters")
+    if not losses.requires_grad and not constant:
+        raise ValueError(
+            "the losses of 'loss_fn' do not depend on the model's parameters, "
+            "or only on frozen ones"
+        )
     if not bool(torch.isfinite(losses).all()):
         raise ValueError(f"'loss_fn' gave a loss that is not finite: {losses.sum().item()}")
     return losses
+
+
+def outputs_of(output_fn: OutputFn, model: nn.Module, columns: Tensor | None = None) -> Tensor:
+    """The outputs ``[n, C]`` that an output function gives, or some columns of them, checked."""
+    out = output_fn(model)
+    if not isinstance(out, Tensor) or out.dim() != 2 or out.numel() == 0:
+        shape = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(f"'output_fn' must give outputs [n, C], got {shape}")
+    if not bool(torch.isfinite(out).all()):
+        raise ValueError("'output_fn' gave outputs that are not finite")
+    return out if columns is None else columns_of(out, columns)
+
+
+def columns_of(out: Tensor, columns: Tensor) -> Tensor:
+    """Some columns, which must be there."""
+    if columns.dtype == torch.bool:
+        fits = columns.shape == out.shape[1:]
+    else:
+        fits = not columns.numel() or -out.size(1) <= int(columns.min()) <= int(
+            columns.max()
+        ) < out.size(1)
+    if not fits:
+        raise ValueError(f"'columns' is {columns.tolist()}, the outputs have {out.size(1)} columns")
+    return out[:, columns]
 
 
 def nonnegative(**values: float) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import method
-from graphkit.continual.gradients import Gradients, add_to, gradient
+from graphkit.continual.gradients import Gradients, add_to, gradient, trainable, zeros
 from graphkit.continual.loss_structure import Structure, structure
 from graphkit.continual.quadratic import QuadraticPenalty
 from graphkit.continual.strategy import (
@@ -21,7 +21,8 @@ from graphkit.continual.strategy import (
     losses_of,
     nonnegative,
 )
-from graphkit.modes import evaluating
+from graphkit.modes import copied_buffers, evaluating
+from graphkit.precision import wide
 
 
 @method(
@@ -37,7 +38,7 @@ from graphkit.modes import evaluating
     deviations=[
         "beta weighs the l1 norm of the loss gradient of the task at hand; the topology half of "
         "the importance is left out of that term, and so are the two weights",
-        "all message passing layers count, not one chosen layer",
+        "all message passing layers count, each as often as it is called, not one chosen layer",
         "attention coefficients are taken after the softmax and without dropout",
         "relative=True (not the default) takes the gradient of the norm's logarithm",
         "layers that transform after the sum (GIN, GraphSAGE) give their output in place of WH",
@@ -127,18 +128,16 @@ class TWP(Strategy):
         self.quadratic = QuadraticPenalty()
 
     def penalty(self, loss: Tensor | None = None, output_fn: OutputFn | None = None) -> Tensor:
-        parameters = self.parameters()
-        total = self.quadratic(parameters)
+        total = self.quadratic(self.all_parameters())
         if self.variant == "released":
             return total + self.checked(loss)
         if self.beta == 0:
             return total
-        found = torch.autograd.grad(
-            self.checked(loss), list(parameters.values()), create_graph=True, allow_unused=True
+        gradients = torch.autograd.grad(
+            self.checked(loss), trainable(self.parameters()), create_graph=True, allow_unused=True
         )
-        return (
-            total + self.beta * torch.stack([g.abs().sum() for g in found if g is not None]).sum()
-        )
+        norms = [wide(g).abs().sum() for g in gradients if g is not None]
+        return total + self.beta * torch.stack(norms).sum() if norms else total
 
     def checked(self, loss: Tensor | None) -> Tensor:
         """The loss, which must be there and still have its graph."""
@@ -151,7 +150,8 @@ class TWP(Strategy):
         self, loss_fns: list[LossFn], output_fns: list[OutputFn], columns: Tensor | None
     ) -> None:
         released = self.variant == "released"
-        with nullcontext() if released else evaluating(self.model):
+        # The released program consolidates in training mode; statistics stay where they are.
+        with copied_buffers(self.model) if released else evaluating(self.model):
             loss, topology = self.sensitivities(loss_fns[-1:] if released else loss_fns)
         self.quadratic.add(self.importance(loss, topology), self.parameters())
 
@@ -174,34 +174,37 @@ class TWP(Strategy):
         Norms of batches add up; gradients of their logarithms are weighed by the norms.
         """
         parameters = self.parameters()
-        loss = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        topology = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        loss, topology = zeros(parameters), zeros(parameters)
         count, total = 0, torch.tensor(-torch.inf, dtype=torch.float64)
         for loss_fn in loss_fns:
-            with self.watch() as found:
+            with self.watch() as edges:
                 losses = losses_of(loss_fn, self.model)
             add_to(loss, gradient(losses.sum(), parameters, retain_graph=True))
             count += losses.numel()
-            if found is not None and (norm := self.norm(found)).requires_grad:
-                new = gradient(norm, parameters)
-                if self.relative and self.variant == "paper":
-                    total = torch.logaddexp(total, norm.detach().cpu())
-                    share = math.exp(norm.item() - total.item())
-                    topology = {name: (1 - share) * g for name, g in topology.items()}
-                    new = {name: share * g for name, g in new.items()}
-                add_to(topology, new)
+            if edges is None or not (norm := self.norm(edges)).requires_grad:
+                continue
+            new = gradient(norm, parameters)
+            if self.variant == "paper" and self.relative:
+                total = torch.logaddexp(total, norm.detach().cpu())
+                share = math.exp(norm.item() - total.item())
+                topology = {name: (1 - share) * g for name, g in topology.items()}
+                new = {name: share * g for name, g in new.items()}
+            elif self.variant == "paper":
+                # The norm is a fourth power, whose own gradient half precision cannot hold.
+                new = {name: math.exp(norm.item()) * wide(g) for name, g in new.items()}
+            add_to(topology, new)
         return {name: value / count for name, value in loss.items()}, topology
 
     def watch(self) -> Any:
         """Collects the topology, where it has a weight."""
         return nullcontext() if self.topology_weight == 0 else structure(self.model, self.layers)
 
-    def norm(self, found: Structure) -> Tensor:
-        """The norm of the topology whose gradient is the topological importance."""
+    def norm(self, edges: Structure) -> Tensor:
+        """The logarithm of the topology's norm; the released program's norm itself."""
         if self.variant == "released":
-            return found.scores(softmax=True)[0].score.norm()
-        energy = torch.stack([scores.energy() for scores in found.scores()]).sum()
-        return energy.clamp(min=1e-300).log() if self.relative else energy
+            return edges.scores(softmax=True)[0].score.norm()
+        energy = torch.stack([scores.energy() for scores in edges.scores()]).sum()
+        return energy.clamp(min=1e-300).log()
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "quadratic": self.quadratic.state_dict()}

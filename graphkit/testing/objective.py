@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -34,7 +36,7 @@ class ObjectiveSuite(Suite, ABC):
         ...         return sum((p - self.old[n]).square().sum()
         ...                    for n, p in model.named_parameters())
         >>> class TestStayNear(ObjectiveSuite):
-        ...     not_claimed = {"state_dict": "keeps nothing across processes"}
+        ...     not_claimed = {"state": "keeps nothing across processes"}
         ...     def make(self, model):
         ...         return StayNear(model)
         ...     def value(self, objective, model, x, edge_index):
@@ -45,6 +47,10 @@ class ObjectiveSuite(Suite, ABC):
 
     in_channels: int = 8
     """Width of the node features."""
+
+    runs_training_step: bool = False
+    """Whether :meth:`value` includes the forward pass that trains the model, as for a wrapper
+    that is called in the model's place; its batch norms then move once."""
 
     @abstractmethod
     def make(self, model: nn.Module) -> Any:
@@ -58,6 +64,14 @@ class ObjectiveSuite(Suite, ABC):
         """The model the objective is attached to; by default PyG's two-layer GCN."""
         return GCN(self.in_channels, 6, num_layers=2, out_channels=4)
 
+    def make_normed_model(self) -> nn.Module:
+        """A model with batch norms, whose statistics the objective must not move."""
+        return GCN(self.in_channels, 6, num_layers=2, out_channels=4, norm="batch_norm")
+
+    def learn(self, objective: Any, model: nn.Module) -> None:
+        """What writes into the objective's state, such as finishing another task; by default
+        nothing."""
+
     def inputs(self, name: str = "plain", dtype: torch.dtype = torch.float64) -> tuple:
         """Node features and edge indices of an example graph."""
         edge_index, num_nodes = example_graph(name)
@@ -68,6 +82,16 @@ class ObjectiveSuite(Suite, ABC):
         seed_everything()
         model = self.make_model().to(dtype).train()
         return model, self.make(model)
+
+    def build_twins(self, dtype: torch.dtype) -> list[tuple[nn.Module, Any]]:
+        """A model of some type and its copy in float32, each with its objective."""
+        seed_everything()
+        model = self.make_model().to(dtype).train()
+        pairs = []
+        for one in (model, copy.deepcopy(model).float()):
+            seed_everything(1)
+            pairs.append((one, self.make(one)))
+        return pairs
 
     def test_scalar(self) -> None:
         """The value is a finite scalar tensor of the model's type, in float32 and float64."""
@@ -211,6 +235,95 @@ class ObjectiveSuite(Suite, ABC):
         expected = self.value(objective, model, *inputs)
         assert_close(self.value(fresh, other_model, *inputs), expected, "values")
 
+    def test_state_not_shared(self) -> None:
+        """A state that was loaded stays the caller's, and what he does with it has no effect."""
+        model, objective = self.build()
+        saved = copy.deepcopy(objective.state_dict())
+        branches = [self.make(copy.deepcopy(model)) for _ in range(2)]
+        for branch in branches:
+            branch.load_state_dict(saved)
+        _move(model)
+        inputs = self.inputs()
+        expected = self.value(branches[1], model, *inputs).detach().clone()
+        before = copy.deepcopy(list(_tensors(saved)))
+        self.learn(branches[0], model)
+        for tensor, old in zip(_tensors(saved), before, strict=True):
+            assert torch.equal(tensor, old), "the objective wrote into the state it was given"
+        for tensor in _tensors(saved):
+            tensor.zero_()
+        value = self.value(branches[1], model, *inputs)
+        assert_close(value, expected, "values before and after the caller wrote into the state")
+
+    def test_statistics_untouched(self) -> None:
+        """Batch norms stay as they are, or move once if the value is the training step itself."""
+        seed_everything()
+        model = self.make_normed_model().double().train()
+        with assert_no_trace(model):
+            objective = self.make(model)
+        _move(model)
+        inputs = self.inputs()
+        once = copy.deepcopy(model)
+        if self.runs_training_step:
+            once(*inputs)
+        value = self.value(objective, model, *inputs)
+        if value.requires_grad:
+            value.backward()
+        for (name, buffer), expected in zip(model.named_buffers(), once.buffers(), strict=True):
+            assert_close(buffer, expected, f"{name} and what one training step leaves in it")
+
+    def test_half_precision(self) -> None:
+        """In float16 and bfloat16: finite, with a finite gradient, and the float32 value nearly.
+
+        At identity with features of zero, too, which a division by their norm makes NaN.
+        """
+        for dtype in (torch.float16, torch.bfloat16):
+            (model, objective), (twin, wide) = self.build_twins(dtype)
+            x, edge_index = self.inputs(dtype=dtype)
+            for features, moved in ((torch.zeros_like(x), False), (x, True)):
+                if moved:
+                    _move(model)
+                    twin.load_state_dict(model.state_dict())
+                value = self.value(objective, model, features, edge_index)
+                expected = self.value(wide, twin, features.float(), edge_index)
+                where = f"{dtype}, {'moved' if moved else 'features of zero'}"
+                assert value.isfinite(), f"{where}: value {value.item()}"
+                assert_close(value, expected, f"values in {where} and in float32", 0.25, 2e-2)
+                for name, grad in _gradients(value, model).items() if value.requires_grad else ():
+                    assert grad.isfinite().all(), f"{where}: gradient of {name} is not finite"
+
+    def test_nan_is_named(self) -> None:
+        """Features with NaN are refused by an error that says so, or not looked at."""
+        model, objective = self.build()
+        _move(model)
+        x, edge_index = self.inputs()
+        expected = self.value(objective, model, x, edge_index)
+        x[0, 0] = torch.nan
+        try:
+            value = self.value(objective, model, x, edge_index)
+        except (ValueError, FloatingPointError) as error:
+            if re.search("nan|finite", str(error), re.IGNORECASE):
+                return
+            raise AssertionError(f"the error does not speak of NaN: {error}") from error
+        assert torch.equal(value, expected), f"NaN in the features, and the value is {value}"
+
+    def test_frozen_parameters(self) -> None:
+        """Parameters that are frozen later change neither the value nor the others' gradients."""
+        model, objective = self.build()
+        _move(model)
+        inputs = self.inputs()
+        expected = self.value(objective, model, *inputs)
+        grads = _gradients(expected, model)
+        parameters = dict(model.named_parameters())
+        half = len(parameters) // 2
+        for frozen in (list(parameters)[:half], list(parameters)[half:], list(parameters)):
+            for name, parameter in parameters.items():
+                parameter.requires_grad_(name not in frozen)
+            value = self.value(objective, model, *inputs)
+            assert_close(value, expected, f"values with and without {frozen} frozen")
+            if value.requires_grad and len(frozen) < len(parameters):
+                for name, grad in _gradients(value, model).items():
+                    assert_close(grad, grads[name], f"gradients of {name} with {frozen} frozen")
+
 
 def _move(model: nn.Module, seed: int = 1) -> None:
     """Moves every parameter a little, always in the same way."""
@@ -228,3 +341,15 @@ def _gradients(value: Tensor, model: nn.Module) -> dict[str, Tensor]:
         value, list(named.values()), allow_unused=True, materialize_grads=True
     )
     return dict(zip(named, found, strict=True))
+
+
+def _tensors(state: Any) -> Iterator[Tensor]:
+    """All tensors in nested dictionaries and lists."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, Mapping):
+        for value in state.values():
+            yield from _tensors(value)
+    elif isinstance(state, list | tuple):
+        for value in state:
+            yield from _tensors(value)

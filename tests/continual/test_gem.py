@@ -91,3 +91,59 @@ def test_errors_say_what_is_wrong() -> None:
         gem.before_step()
     with pytest.raises(TypeError, match="cannot be saved"):
         gem.state_dict()
+
+
+class Weights(torch.nn.Module):
+    """Three numbers, so that gradients can be written down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.zeros(3))
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4, 1e6])
+def test_memories_of_any_scale_keep_their_constraints(scale: float) -> None:
+    """At 10⁴ the second constraint was lost: the step kept -1/3 of the harmful direction."""
+    model = Weights()
+    gem = GEM(model, margin=0.0)
+    gem.finish_task(lambda model: scale * model.w[0:1])
+    gem.finish_task(lambda model: model.w[1:2])
+    model.w.grad = torch.tensor([-1.0, -1.0, 1.0])
+    gem.before_step()
+    torch.testing.assert_close(model.w.grad, torch.tensor([0.0, 0.0, 1.0]), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_the_projection_scales_with_the_gradient(scale: float) -> None:
+    generator = torch.Generator().manual_seed(2)
+    past = torch.randn(3, 7, generator=generator, dtype=torch.float64)
+    present = -past.sum(0)
+    plain, scaled = project(present, past, 0.0), project(scale * present, past, 0.0)
+    torch.testing.assert_close(scaled / scale, plain)
+    rows = project(present, past * torch.tensor([[scale], [1.0], [1 / scale]]), 0.0)
+    torch.testing.assert_close(rows, plain, rtol=1e-6, atol=1e-8)
+
+
+def test_nan_gradients_are_named_with_their_task_and_parameter() -> None:
+    x = torch.ones(1, 2)
+    model = torch.nn.Linear(2, 1)
+    gem = GEM(model)
+    gem.finish_task(lambda model: (model(x) - model(x)).abs().sqrt().view(-1))
+    model(x).sum().backward()
+    with pytest.raises(ValueError, match="memories of task 0 is not finite at parameter 'weight'"):
+        gem.before_step()
+    model.weight.grad.fill_(torch.nan)
+    with pytest.raises(ValueError, match="present loss is not finite at parameter 'weight'"):
+        gem.before_step()
+
+
+def test_a_task_whose_parameters_are_frozen_is_no_constraint() -> None:
+    model = torch.nn.ModuleList([torch.nn.Linear(2, 1) for _ in range(2)])
+    x = torch.ones(3, 2)
+    gem = GEM(model)
+    gem.finish_task(lambda model: model[0](x).view(-1))
+    model[0].requires_grad_(False)
+    (-model[1](x).sum()).backward()
+    before = model[1].weight.grad.clone()
+    gem.before_step()
+    assert torch.equal(model[1].weight.grad, before)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
-from torch_geometric.nn import GCN, GATConv, TransformerConv
+from torch_geometric.nn import GCN, GATConv, GCNConv, MessagePassing, TransformerConv
 
 from graphkit.continual import structure
 from graphkit.testing import assert_no_trace, count_hooks
@@ -112,3 +114,83 @@ def test_one_attention_head_per_edge_is_a_column() -> None:
     with structure(conv) as found:
         conv(data.x, data.edge_index)
     assert found.scores()[0].score.dim() == 2
+
+
+class Twice(nn.Module):
+    """One layer that runs twice."""
+
+    def __init__(self, conv: nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        return self.conv(self.conv(x, edge_index).tanh(), edge_index)
+
+
+class Chain(nn.Module):
+    """Two layers, one after the other."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x, edge_index).tanh(), edge_index)
+
+
+@pytest.mark.parametrize("kind", [GATConv, GCNConv])
+def test_a_layer_that_runs_twice_counts_twice(kind: type[nn.Module]) -> None:
+    data, conv = graph(), kind(5, 5).double().eval()
+    energies = []
+    for model in (Twice(conv), Chain(conv, copy.deepcopy(conv))):
+        with structure(model) as layers:
+            model(data.x, data.edge_index)
+        assert len(layers.scores()) == 2
+        energies.append([scores.energy() for scores in layers.scores()])
+    torch.testing.assert_close(energies[0], energies[1])
+
+
+def test_a_model_that_runs_twice_counts_twice() -> None:
+    data, model = graph(), backbone("GCN").eval()
+    with structure(model) as layers:
+        model(data.x, data.edge_index)
+    once = [scores.energy() for scores in layers.scores()]
+    with structure(model) as layers:
+        model(data.x, data.edge_index)
+        model(2 * data.x, data.edge_index)
+    both = [scores.energy() for scores in layers.scores()]
+    assert len(both) == 4
+    torch.testing.assert_close(both[0::2], once)
+
+
+def test_layers_may_run_without_their_model() -> None:
+    data, model = graph(), backbone("GCN").eval()
+    with structure(model, ["convs.0"]) as layers:
+        model.convs[0](data.x, data.edge_index)
+        model.convs[0](data.x, data.edge_index)
+    first, second = layers.scores()
+    assert torch.equal(first.score, second.score)
+
+
+def test_a_run_that_failed_leaves_nothing_behind() -> None:
+    data, model = graph(), backbone("GCN").eval()
+    with structure(model, ["convs.1"]) as layers:
+        with pytest.raises(RuntimeError):
+            model(data.x[:, :2], data.edge_index)
+        model(data.x, data.edge_index)
+    assert len(layers.scores()) == 1
+
+
+class Silent(MessagePassing):
+    """Sends nothing along its edges."""
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_a_layer_that_sends_nothing_is_named() -> None:
+    data, model = graph(), Twice(Silent())
+    with structure(model) as layers:
+        model(data.x, data.edge_index)
+    with pytest.raises(ValueError, match="'conv' sent nothing"):
+        layers.scores()

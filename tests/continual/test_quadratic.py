@@ -87,6 +87,36 @@ def test_state_round_trip() -> None:
     assert torch.equal(collapsed(here), other(here))
 
 
+def test_two_branches_from_one_state_do_not_share_it() -> None:
+    start = QuadraticPenalty()
+    first, second, third = history(3)
+    start.add(*first)
+    state = start.state_dict()
+    branches = [QuadraticPenalty() for _ in range(2)]
+    for branch in branches:
+        branch.load_state_dict(state)
+    here = history(1, seed=4)[0][1]
+    expected = start(here)
+    branches[0].add(*second)
+    start.add(*third)
+    assert torch.equal(branches[1](here), expected)
+    fresh = QuadraticPenalty()
+    fresh.load_state_dict(state)
+    assert torch.equal(fresh(here), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_adds_up_in_float32(dtype: torch.dtype) -> None:
+    """70,000 and its products are beyond float16, and 1e-9 is below it."""
+    place = torch.tensor([1.0, 2.0], dtype=dtype)
+    collapsed = QuadraticPenalty()
+    for _ in range(3):
+        collapsed.add({"w": torch.tensor([7e4, 1e-9])}, {"w": place})
+    value = collapsed({"w": place + 0.5})
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(3 * 7e4 * 0.25, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("importance", "message"),
     [

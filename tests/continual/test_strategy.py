@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
 
 from graphkit.continual import EWC, GEM, MAS, TWP, FineTune, JointTrain, LwF, Strategy
-from tests.continual.problems import backbone, graph, losses_of_task, output_of_task
+from graphkit.testing import assert_no_trace
+from tests.continual.problems import backbone, graph, losses_of_task, output_of_task, wander
 
 ALL = (TWP, EWC, MAS, GEM, LwF, FineTune, JointTrain)
 
@@ -54,6 +58,91 @@ def test_frozen_parameters_are_left_out(make: type[Strategy]) -> None:
     assert names
     assert all(name.startswith("convs.1") for name in names)
     assert strategy.penalty(output_fn=output_of_task(graph(), 1)).isfinite()
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_batch_norms_move_with_training_only(make: type[Strategy]) -> None:
+    """GEM's counting pass and LwF's and GEM's passes in every step moved them."""
+    data, model = graph(), backbone("GCN", norm="batch_norm")
+    strategy = make(model)
+    losses, output = losses_of_task(data, 0), output_of_task(data, 0)
+    with assert_no_trace(model):
+        strategy.finish_task(losses, output)
+    loss = losses(model).mean()
+    with assert_no_trace(model) if make is not JointTrain else nullcontext():
+        penalty = strategy.penalty(loss, output)
+    (loss + penalty).backward()
+    with assert_no_trace(model):
+        strategy.before_step()
+
+
+def test_finding_memories_draws_nothing_and_moves_nothing() -> None:
+    data, model = graph(), backbone("GCN", norm="batch_norm", dropout=0.5)
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    with assert_no_trace(model):
+        GEM(model, memories=2).finish_task(losses_of_task(data, 0))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_consolidating_the_released_way_moves_no_batch_norm() -> None:
+    model = backbone("GCN", norm="batch_norm")
+    with assert_no_trace(model):
+        TWP(model, variant="released").finish_task(losses_of_task(graph(), 0))
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_a_later_freeze_changes_the_gradient_and_not_the_value(make: type[Strategy]) -> None:
+    """EWC, MAS and TWP raised that the parameter was gone."""
+    data, model = graph(), backbone("GCN")
+    strategy = make(model)
+    strategy.finish_task(losses_of_task(data, 0), output_of_task(data, 0))
+    wander(model)
+    losses, output = losses_of_task(data, 1), output_of_task(data, 1)
+    expected = strategy.penalty(losses(model).mean(), output)
+    model.convs[0].requires_grad_(False)
+    loss = losses(model).mean()
+    value = strategy.penalty(loss, output)
+    torch.testing.assert_close(value, expected)
+    (loss + value).backward()
+    strategy.before_step()
+    assert model.convs[0].lin.weight.grad is None
+    strategy.finish_task(losses, output)
+    assert strategy.penalty(losses(model).mean(), output).isfinite()
+
+
+@pytest.mark.parametrize("make", [EWC, MAS, TWP])
+def test_with_everything_frozen_there_is_nothing_left_to_learn_and_that_is_said(make) -> None:
+    data, model = graph(), backbone("GCN")
+    strategy = make(model)
+    model.requires_grad_(False)
+    assert strategy.penalty().item() == 0.0
+    with pytest.raises(ValueError, match="frozen"):
+        strategy.finish_task(losses_of_task(data, 0), output_of_task(data, 0))
+
+
+@pytest.mark.parametrize("make", [EWC, MAS, TWP, LwF])
+def test_a_saved_state_does_not_follow_later_tasks(make: type[Strategy]) -> None:
+    data, model = graph(), backbone("GCN")
+    strategy = make(model)
+    strategy.finish_task(losses_of_task(data, 0), output_of_task(data, 0))
+    state = strategy.state_dict()
+    before = copy.deepcopy(state)
+    other = make(model)
+    other.load_state_dict(state)
+    wander(model)
+    for one in (strategy, other):
+        one.finish_task(losses_of_task(data, 1), output_of_task(data, 1))
+    torch.testing.assert_close(state, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("make", [MAS, LwF])
+def test_outputs_that_are_not_finite_are_named(make: type[Strategy]) -> None:
+    data, model = graph(), backbone("GCN")
+    strategy, output = make(model), output_of_task(data, 0)
+    with pytest.raises(ValueError, match="'output_fn' gave outputs that are not finite"):
+        strategy.finish_task(losses_of_task(data, 0), lambda model: output(model) / 0)
 
 
 def test_wrong_models_and_losses_are_refused() -> None:

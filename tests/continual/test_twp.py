@@ -18,6 +18,11 @@ class TestContract(ObjectiveSuite):
         twp.finish_task(lambda model: model(x, edge_index).square().mean(dim=1))
         return twp
 
+    def learn(self, objective: TWP, model: nn.Module) -> None:
+        x, edge_index = self.inputs(dtype=torch.float64)
+        objective.model = model
+        objective.finish_task(lambda model: model(x, edge_index).square().mean(dim=1))
+
     def value(self, objective: TWP, model: nn.Module, x: Tensor, edge_index: Tensor) -> Tensor:
         objective.model = model
         return objective.penalty()
@@ -232,6 +237,17 @@ def test_errors_say_what_is_wrong() -> None:
         TWP(model, variant="released").penalty(torch.tensor(1.0))
     with pytest.raises(ValueError, match="topology_weight=0"):
         TWP(nn.Linear(2, 2)).finish_task(lambda model: model(torch.ones(3, 2)).sum(dim=1))
+
+
+def test_every_run_of_a_shared_layer_counts() -> None:
+    """One forward pass over two graphs in one loss: the sum of both topologies, not the last."""
+    model = backbone("GCN")
+    first, second = losses_of_task(graph(), 0), losses_of_task(graph(8, seed=2), 0)
+    together, apart = (TWP(model, 0.0, topology_weight=1.0) for _ in range(2))
+    together.finish_task(lambda model: torch.cat([first(model), second(model)]))
+    apart.finish_task([first, second])
+    for name, value in apart.quadratic.weight.items():
+        torch.testing.assert_close(together.quadratic.weight[name], value)
 
 
 @pytest.mark.parametrize("name", list(BACKBONES))

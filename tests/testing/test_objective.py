@@ -31,6 +31,9 @@ class StrategySuite(ObjectiveSuite):
     def value(self, objective, model, x, edge_index):
         return objective.penalty(model, x, edge_index)
 
+    def learn(self, objective, model):
+        getattr(objective, "learn", lambda model: None)(model)
+
 
 class TestStayNear(StrategySuite):
     """A sound strategy passes."""
@@ -47,11 +50,16 @@ class Imitate(nn.Module):
         with tap(model, "convs.0") as student, tap(self.teacher, "convs.0") as teacher:
             model(x, edge_index)
             self.teacher(x, edge_index)
-        return (student["convs.0"].output - teacher["convs.0"].output).square().mean()
+        apart = student["convs.0"].output - teacher["convs.0"].output
+        if apart.isnan().any():
+            raise ValueError("the features hold NaN")
+        return apart.square().mean()
 
 
 class TestImitate(StrategySuite):
     """A sound distillation loss on taps passes."""
+
+    runs_training_step = True
 
     def make(self, model):
         return Imitate(model)
@@ -65,14 +73,21 @@ class AttendAlike(Imitate):
             model(x, edge_index)
             self.teacher(x, edge_index)
         terms = [student[name].alpha - teacher[name].alpha for name in student]
+        if any(term.isnan().any() for term in terms):
+            raise ValueError("the attention holds NaN")
         return sum(term.square().sum() for term in terms)
 
 
 class TestAttendAlike(StrategySuite):
     """A sound loss on attention, differentiable in the weights behind it, passes."""
 
-    def make_model(self):
-        return GAT(self.in_channels, 6, num_layers=2, out_channels=4, heads=2)
+    runs_training_step = True
+
+    def make_model(self, **kwargs):
+        return GAT(self.in_channels, 6, num_layers=2, out_channels=4, heads=2, **kwargs)
+
+    def make_normed_model(self):
+        return self.make_model(norm="batch_norm")
 
     def make(self, model):
         return AttendAlike(model)
@@ -238,6 +253,127 @@ class ForgetsItsState(StayNear):
 
     def penalty(self, model, x, edge_index):
         terms = zip(model.parameters(), self.secret, strict=True)
+        return sum((parameter - old).square().sum() for parameter, old in terms)
+
+
+class KeepsAList(StayNear):
+    """A sound strategy without buffers, whose state is copied both ways."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.secret = [parameter.detach().clone() for parameter in model.parameters()]
+
+    def penalty(self, model, x, edge_index):
+        terms = zip(model.parameters(), self.secret, strict=True)
+        return sum((parameter - old).square().sum() for parameter, old in terms)
+
+    def state_dict(self):
+        return {"secret": copy.deepcopy(self.secret)}
+
+    def load_state_dict(self, state):
+        self.secret = copy.deepcopy(state["secret"])
+
+    def learn(self, model):
+        for old, parameter in zip(self.secret, model.parameters(), strict=True):
+            old += 0.5 * (parameter.detach() - old)
+
+
+class TestKeepsAList(StrategySuite):
+    """A sound strategy that learns more passes."""
+
+    def make(self, model):
+        return KeepsAList(model)
+
+
+@FAULTS.caught_by("state_not_shared")
+class KeepsTheCallersTensors(KeepsAList):
+    def load_state_dict(self, state):
+        self.secret = list(state["secret"])
+
+    def learn(self, model):
+        """Writes into nothing, so that only the caller's own writing shows."""
+
+
+@FAULTS.caught_by("state_not_shared")
+class WritesIntoTheCallersTensors(KeepsAList):
+    def load_state_dict(self, state):
+        self.secret = list(state["secret"])
+
+
+@FAULTS.caught_by("statistics_untouched")
+class LooksInTrainingMode(Changed):
+    """Counts the outputs by a forward pass that moves batch norms."""
+
+    def spoil(self, value, model, x, edge_index):
+        with torch.no_grad():
+            count = len(model(x, edge_index))
+        return value * (count / len(x))
+
+
+@FAULTS.caught_by("statistics_untouched")
+class LearnsInTrainingMode(StayNear):
+    def __init__(self, model):
+        super().__init__(model)
+        edge_index, num_nodes = example_graph("plain")
+        model(torch.zeros(num_nodes, 8).to(next(model.parameters())), edge_index)
+
+
+@FAULTS.caught_by("half_precision")
+class NormalizesWithAnEpsThatVanishes(Changed):
+    """1e-12 is 0 in float16."""
+
+    def spoil(self, value, model, x, edge_index):
+        return value + 0 * torch.nn.functional.normalize(model(x, edge_index)).sum()
+
+
+@FAULTS.caught_by("half_precision")
+class Overflows(Changed):
+    def spoil(self, value, model, *_):
+        factor = torch.tensor(1e5).to(next(model.parameters()))
+        return value * factor / factor
+
+
+@FAULTS.caught_by("half_precision")
+class LosesSmallNumbers(Changed):
+    """The squares of what is small are 0 in float16."""
+
+    def spoil(self, value, model, *_):
+        pairs = zip(model.parameters(), self.buffers(), strict=True)
+        return sum(((p - old) * 1e-4).square().sum() for p, old in pairs) * 1e8
+
+
+@FAULTS.caught_by("nan_is_named")
+class ReturnsNaN(Changed):
+    def spoil(self, value, model, x, edge_index):
+        return value + 0 * x.sum()
+
+
+@FAULTS.caught_by("nan_is_named")
+class HidesNaN(Changed):
+    def spoil(self, value, model, x, edge_index):
+        return value + x.nan_to_num().square().mean() * value.detach()
+
+
+@FAULTS.caught_by("nan_is_named")
+class FailsObscurely(Changed):
+    def spoil(self, value, model, x, edge_index):
+        if x.isnan().any():
+            raise ValueError("array must be clean")
+        return value
+
+
+@FAULTS.caught_by("frozen_parameters")
+class SeesTrainableParametersOnly(StayNear):
+    def penalty(self, model, x, edge_index):
+        pairs = list(zip(model.parameters(), self.buffers(), strict=True))
+        return sum((p - old).square().sum() for p, old in pairs if p.requires_grad) + 0 * x.sum()
+
+
+@FAULTS.caught_by("frozen_parameters")
+class LosesFrozenParameters(StayNear):
+    def penalty(self, model, x, edge_index):
+        trainable = [p for p in model.parameters() if p.requires_grad]
+        terms = zip(trainable, self.buffers(), strict=True)
         return sum((parameter - old).square().sum() for parameter, old in terms)
 
 

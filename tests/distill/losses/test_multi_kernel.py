@@ -14,7 +14,8 @@ from graphkit.testing import ObjectiveSuite
 class TestMultiKernelMMDLoss(ObjectiveSuite):
     """Against the model as it was; wide kernels, whose slope a finite difference can see."""
 
-    not_claimed = {"state_dict": "the model to compare with is the caller's, no state of the loss"}
+    runs_training_step = True
+    not_claimed = {"state": "the model to compare with is the caller's, no state of the loss"}
 
     def make(self, model):
         old = copy.deepcopy(model).requires_grad_(False)
