@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graphkit.modes import call_fixed, evaluating, frozen, modes_kept
+from graphkit.modes import call_fixed, copied_buffers, evaluating, frozen, modes_kept
 
 
 class Stubborn(nn.Module):
@@ -130,3 +130,33 @@ def test_a_fixed_call_compiles() -> None:
     torch.compile(lambda t: call_fixed(judge, t), fullgraph=True, backend="aot_eager")(x).backward()
     assert x.grad is not None
     assert judge.first.weight.grad is None
+
+
+class Shared(nn.Module):
+    """Two modules with one batch norm between them, and a buffer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.BatchNorm1d(2)
+        self.second = nn.Sequential(self.first)
+        self.register_buffer("steps", torch.zeros(()))
+        self.register_buffer("absent", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.steps += 1
+        return self.second(self.first(x))
+
+
+def test_a_pass_on_copied_buffers_moves_none_and_spoils_no_graph() -> None:
+    model, x = Shared(), torch.randn(6, 2)
+    before = model(x).square().sum()
+    kept = {name: (buffer, buffer.clone()) for name, buffer in model.named_buffers()}
+    with copied_buffers(model):
+        inside = model(2 * x).square().sum()
+        assert model.steps == 2
+    with pytest.raises(RuntimeError, match="planted"), copied_buffers(model):
+        raise RuntimeError("planted")
+    for name, buffer in model.named_buffers():
+        assert buffer is kept[name][0]
+        assert torch.equal(buffer, kept[name][1])
+    (before + inside).backward()

@@ -188,7 +188,9 @@ def judge(
     per_target, lost = spearman(score, truth).numpy(), regret(score, truth).numpy()
     precision = {k: float(precision_at_k(score, truth, k, relevant).mean()) for k in ks}
     tau, mrr = float(kendall(score, truth).mean()), float(mean_reciprocal_rank(score, truth))
+    # The order at hand is one of the permutations, so both counts get one more and p is never 0.
     p_random = float((1 + (chance >= per_target.mean() - 1e-12).sum()) / (1 + len(chance)))
+    # One random order would be luck; its row holds what all of them have on average.
     if name == "random":
         count = (~(score.isnan() | truth.isnan())).sum(1).double()
         precision = {k: float((relevant / count).mean()) for k in ks}

@@ -1,0 +1,47 @@
+"""What half precision cannot do by itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from graphkit.precision import normalize, positive, wide
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_unit_vectors_are_those_of_torch(dtype: torch.dtype) -> None:
+    x = torch.randn(4, 3, 5, dtype=dtype)
+    x[1], x[2, 0] = 0, 1e-20
+    for dim in (0, 1, -1):
+        assert torch.equal(normalize(x, dim), F.normalize(x, dim=dim))
+
+
+@pytest.mark.parametrize("dtype", [*HALF, torch.float32])
+def test_a_vector_of_zeros_stays_zero_with_a_finite_gradient(dtype: torch.dtype) -> None:
+    x = torch.tensor([[0.0, 0.0], [300.0, 400.0]], dtype=dtype, requires_grad=True)
+    unit = normalize(x)
+    torch.testing.assert_close(unit, torch.tensor([[0, 0], [0.6, 0.8]], dtype=dtype))
+    unit.sum().backward()
+    assert unit.dtype == x.grad.dtype == dtype
+    assert torch.equal(x.grad[0], torch.ones(2, dtype=dtype))
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_long_vectors_do_not_overflow(dtype: torch.dtype) -> None:
+    x = torch.full((1, 4), 6e4, dtype=dtype)
+    torch.testing.assert_close(normalize(x), torch.full((1, 4), 0.5, dtype=dtype))
+
+
+def test_small_constants_do_not_vanish() -> None:
+    for dtype in (*HALF, torch.float32, torch.float64):
+        x = torch.zeros(2, dtype=dtype, requires_grad=True)
+        (positive(x).log() + 1 / positive(x)).sum().backward()
+        assert positive(x).log().isfinite().all()
+        assert x.grad.isfinite().all()
+    assert positive(torch.zeros((), dtype=torch.float64)).item() == 1e-12
+    assert wide(torch.ones((), dtype=torch.float16)).dtype == torch.float32
+    assert wide(torch.ones((), dtype=torch.float64)).dtype == torch.float64
