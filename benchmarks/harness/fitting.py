@@ -16,6 +16,26 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The keys of a recipe's ``train`` section and their defaults.
+
+    ``lr_step`` multiplies the learning rate by ``lr_gamma`` every so many epochs.
+    """
+
+    epochs: int
+    lr: float
+    weight_decay: float = 0.0
+    optimizer: str = "Adam"
+    patience: int | None = None
+    min_epochs: int = 0
+    monitor: str | None = "val_loss"
+    clip_norm: float | None = None
+    lr_step: int | None = None
+    lr_gamma: float = 0.5
+    checkpoint_seconds: float = 10.0
+
+
 @dataclass
 class Fitter:
     """Passed to protocols as ``fit``: trains one model as the recipe and the command say.
@@ -37,25 +57,14 @@ class Fitter:
     watch: tuple[Callback, ...] = ()
     parameters: int = 0
 
-    @staticmethod
-    def settings(
-        epochs: int,
-        lr: float,
-        weight_decay: float = 0.0,
-        optimizer: str = "Adam",
-        patience: int | None = None,
-        min_epochs: int = 0,
-        monitor: str | None = "val_loss",
-        clip_norm: float | None = None,
-        lr_step: int | None = None,
-        lr_gamma: float = 0.5,
-        checkpoint_seconds: float = 10.0,
-    ) -> dict[str, Any]:
-        """The keys of a recipe's ``train`` section and their defaults.
+    @property
+    def settings(self) -> Settings:
+        """The ``train`` section with its defaults."""
+        return Settings(**self.train)
 
-        ``lr_step`` multiplies the learning rate by ``lr_gamma`` every so many epochs.
-        """
-        return dict(locals())
+    def note_size(self, model: nn.Module) -> None:
+        """Notes the number of parameters of a model, of which the largest is reported."""
+        self.parameters = max(self.parameters, sum(p.numel() for p in model.parameters()))
 
     def __call__(
         self,
@@ -65,28 +74,28 @@ class Fitter:
         tag: str = "fit",
     ) -> Result:
         """Trains :obj:`model` on :obj:`task`; :obj:`tag` tells apart several fits of one seed."""
-        chosen = self.settings(**self.train)
-        optimizer = getattr(torch.optim, chosen["optimizer"])(
-            model.parameters(), lr=chosen["lr"], weight_decay=chosen["weight_decay"]
+        settings = self.settings
+        optimizer = getattr(torch.optim, settings.optimizer)(
+            model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
         )
         scheduler = None
-        if chosen["lr_step"] is not None:
+        if settings.lr_step is not None:
             scheduler = torch.optim.lr_scheduler.StepLR(
-                optimizer, chosen["lr_step"], chosen["lr_gamma"]
+                optimizer, settings.lr_step, settings.lr_gamma
             )
         trainer = Trainer(
-            chosen["epochs"],
-            chosen["patience"],
-            chosen["min_epochs"],
-            chosen["monitor"],
+            settings.epochs,
+            settings.patience,
+            settings.min_epochs,
+            settings.monitor,
             seed=self.seed,
-            clip_norm=chosen["clip_norm"],
+            clip_norm=settings.clip_norm,
             callbacks=[*callbacks, *self.watch],
             checkpoint=None if self.folder is None else self.folder / f"{tag}.pt",
-            checkpoint_seconds=chosen["checkpoint_seconds"],
+            checkpoint_seconds=settings.checkpoint_seconds,
             resume=self.resume and self.folder is not None,
             fabric=self.fabric,
             progress=False,
         )
-        self.parameters = max(self.parameters, sum(p.numel() for p in model.parameters()))
+        self.note_size(model)
         return trainer.fit(model, optimizer, task, scheduler)

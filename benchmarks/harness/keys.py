@@ -11,7 +11,10 @@ from typing import Any
 from benchmarks.harness.errors import RecipeError
 from graphkit.words import did_you_mean
 
-__all__ = ["check_keys", "parameters"]
+__all__ = ["OFFERED", "check_keys", "parameters"]
+
+OFFERED = ("seed", "fit", "note_size")
+"""What a protocol's ``run`` may take from the runner; the rest are sections of the recipe."""
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -16,7 +16,7 @@ import yaml
 
 from benchmarks.harness import records
 from benchmarks.harness.errors import RecipeError
-from benchmarks.harness.keys import check_keys
+from benchmarks.harness.keys import OFFERED, check_keys, parameters
 from graphkit.words import did_you_mean
 
 FOLDER = Path(__file__).parent.parent / "recipes"
@@ -135,7 +135,7 @@ def load(name: str) -> Recipe:
 
 def validate(recipe: Recipe) -> None:
     """Checks every key of a recipe against the real signatures."""
-    from benchmarks.harness.fitting import Fitter
+    from benchmarks.harness.fitting import Settings
     from benchmarks.rivals.nodes import model_class
 
     where = f"recipe '{recipe.name}'"
@@ -147,7 +147,11 @@ def validate(recipe: Recipe) -> None:
     if not isinstance(recipe.seeds, int) or recipe.seeds < 1:
         raise RecipeError(f"{where}: 'seeds' must be a positive integer, got {recipe.seeds!r}")
     module = recipe.module
-    check_keys(where, recipe.sections, module.run, provided=("seed", "fit"))
+    sections = dict(recipe.sections)
+    # The fitter holds the section "train": who takes the one needs the other.
+    if "fit" in parameters(module.run) and sections.pop("train", None) is None:
+        raise RecipeError(f"{where}: the key 'train' is missing")
+    check_keys(where, sections, module.run, provided=OFFERED)
     for section, value in recipe.sections.items():
         place = f"{where}, section '{section}'"
         if section not in ("dataset", "model", "train"):
@@ -157,7 +161,7 @@ def validate(recipe: Recipe) -> None:
         if section == "dataset":
             check_keys(place, value, module.load)
         elif section == "train":
-            check_keys(place, value, Fitter.settings)
+            check_keys(place, value, Settings)
         else:
             if "name" not in value:
                 raise RecipeError(f"{place}: the key 'name' is missing")

@@ -17,6 +17,7 @@ from benchmarks.harness import records
 from benchmarks.harness.environment import environment, peak_memory_mb, reset_peak_memory
 from benchmarks.harness.fingerprint import code_fingerprint
 from benchmarks.harness.fitting import Fitter
+from benchmarks.harness.keys import OFFERED, parameters
 from benchmarks.harness.progress import Display, EpochWatch
 from benchmarks.harness.recipe import Recipe
 from benchmarks.rivals.nodes import BASELINES
@@ -126,7 +127,10 @@ def run_seed(
         options.resume,
         (EpochWatch(display),),
     )
-    metrics = recipe.module.run(**recipe.sections, seed=seed, fit=fit)
+    sections = {name: value for name, value in recipe.sections.items() if name != "train"}
+    offered = {"seed": seed, "fit": fit, "note_size": fit.note_size}
+    taken = {name: offered[name] for name in OFFERED if name in parameters(recipe.module.run)}
+    metrics = recipe.module.run(**sections, **taken)
     outcome = {
         "metrics": metrics,
         "seconds": time.perf_counter() - started,

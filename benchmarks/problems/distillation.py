@@ -13,12 +13,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 from torch_geometric.nn import GAT, GCN, GraphSAGE
 
-from benchmarks.protocols import (
-    graph_classification,
-    inductive_multilabel,
-    node_classification,
-)
-from benchmarks.protocols.graph_classification import inner_split, pick
+from benchmarks.problems import graphs as sets
+from benchmarks.problems import nodes as single
+from benchmarks.problems import protein_graphs
+from benchmarks.problems.graphs import inner_split, pick
 from benchmarks.rivals import nodes
 from graphkit.datasets import load as load_dataset
 from graphkit.metrics import micro_f1
@@ -86,7 +84,7 @@ def load(
         return graphs(name, batch_size, seed)
     if name == "ModelNet10Points":
         return point_sets(num_points, shapes, batch_size, seed)
-    data = node_classification.load(
+    data = single.load(
         name, split, normalize_features, train_per_class, val_per_class, sparse_features, seed
     )
     return Problem(
@@ -99,14 +97,14 @@ def load(
 
 def proteins(batch_size: int) -> Problem:
     """PPI: nodes with 121 labels each, 20 graphs to train on, 2 and 2 unseen ones."""
-    parts = inductive_multilabel.load("PPI")
+    parts = protein_graphs.load("PPI")
     task = GraphTask(
         **parts,
         batch_size=batch_size,
         criterion=F.binary_cross_entropy_with_logits,
         metric=micro_f1,
         metric_name="micro_f1",
-        forward=inductive_multilabel.node_scores,
+        forward=protein_graphs.node_scores,
     )
     first = parts["train"][0]
     return Problem(
@@ -121,7 +119,7 @@ def proteins(batch_size: int) -> Problem:
 
 def graphs(name: str, batch_size: int, seed: int) -> Problem:
     """Classification of whole graphs."""
-    everything, folds = graph_classification.load(name)
+    everything, folds = sets.load(name)
     y = np.array([int(graph.y) for graph in everything])
     train, test = folds[seed % len(folds)]
     kept, held = inner_split(y, train, seed)

@@ -38,9 +38,9 @@ from torch_geometric.data import HeteroData
 from torch_geometric.nn import APPNP, GAT, GCN
 
 from benchmarks.harness.fitting import Fitter
+from benchmarks.problems import nodes
 from benchmarks.problems.canvas import classifier
 from benchmarks.problems.images import handwritten
-from benchmarks.protocols import node_classification
 from graphkit.adapters import CommonSpaceGraphAdapter, knn_edges
 from graphkit.distill import CommonFeatureLearning
 from graphkit.distill.amalgamation.common_features import Teachers
@@ -101,7 +101,7 @@ def load(name: str = "digits", images: int = 200, seed: int = 0) -> Problem:
     A graph's nodes are all there without labels; its teachers see the public training nodes.
     """
     if name != "digits":
-        data = node_classification.load(name, normalize_features=False, sparse_features=True)
+        data = nodes.load(name, normalize_features=False, sparse_features=True)
         classes = int(data.y.max()) + 1
         known, size = (classes + 1) // 2, data.num_features
 
@@ -131,7 +131,6 @@ def load(name: str = "digits", images: int = 200, seed: int = 0) -> Problem:
 
 def run(
     dataset: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

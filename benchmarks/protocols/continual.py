@@ -14,25 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.transforms import NormalizeFeatures
 
-import graphkit.continual
-from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.fitting import Fitter
-from benchmarks.harness.keys import check_keys
+from benchmarks.problems.streams import BeforeStep, make_strategy, stream_metrics
 from benchmarks.rivals.nodes import build
 from graphkit.continual import Strategy
 from graphkit.datasets import StreamTask, TaskSequence
 from graphkit.datasets import load as load_dataset
-from graphkit.metrics import (
-    average_forgetting,
-    average_performance,
-    backward_transfer,
-    forward_transfer,
-)
-from graphkit.train import Callback, Run, Task, seed_everything
-from graphkit.words import did_you_mean
+from graphkit.train import Task, seed_everything
 
 MAIN = "average_performance"
-STRATEGIES = ("TWP", "EWC", "MAS", "GEM", "LwF", "FineTune", "JointTrain")
 
 
 def load(
@@ -93,28 +83,6 @@ class LearnTask(Task):
         return LearnTask(dataclasses.replace(self.task, rows=mine, y=labels), self.strategy)
 
 
-class BeforeStep(Callback):
-    """Lets a strategy change the gradient."""
-
-    def __init__(self, strategy: Strategy) -> None:
-        self.strategy = strategy
-
-    def on_backward_end(self, run: Run) -> None:
-        self.strategy.before_step()
-
-
-def make_strategy(settings: dict[str, Any], model: nn.Module) -> Strategy:
-    """The strategy of a recipe's ``strategy`` section, its keys checked."""
-    settings = dict(settings)
-    name = settings.pop("name", None)
-    if name not in STRATEGIES:
-        hint = did_you_mean(str(name), STRATEGIES)
-        raise RecipeError(f"section 'strategy': unknown strategy {name!r}; {hint}")
-    cls = getattr(graphkit.continual, name)
-    check_keys("section 'strategy'", settings, cls, provided=("model",))
-    return cls(model, **settings)
-
-
 def learn(tasks: TaskSequence, model: nn.Module, strategy: Strategy, fit: Fitter) -> Tensor:
     """Learns all tasks and returns scores before and after each: ``[K + 1, K]``."""
     rows = [tasks.evaluate(model, -1)]
@@ -129,7 +97,6 @@ def run(
     dataset: dict[str, Any],
     model: dict[str, Any],
     strategy: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,
@@ -139,12 +106,4 @@ def run(
     seed_everything(seed)
     network = build(model, tasks[0].data.num_features, tasks.num_classes)
     scores = learn(tasks, network, make_strategy(strategy, network), fit)
-    matrix = scores[1:]
-    return {
-        "average_performance": average_performance(matrix),
-        "average_forgetting": average_forgetting(matrix),
-        "forgetting_from_best": average_forgetting(matrix, best=True),
-        "backward_transfer": backward_transfer(matrix),
-        "forward_transfer": forward_transfer(matrix, scores[0]),
-        "new_task_accuracy": float(matrix.diagonal().mean()),
-    }
+    return stream_metrics(scores, "new_task_accuracy")

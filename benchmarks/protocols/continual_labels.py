@@ -17,17 +17,13 @@ from torch_geometric.data import Data
 
 from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.fitting import Fitter
-from benchmarks.protocols.continual import BeforeStep, make_strategy
+from benchmarks.problems.streams import BeforeStep, make_strategy, stream_metrics
 from benchmarks.rivals.nodes import build
 from graphkit.continual import Strategy
 from graphkit.datasets import LabelBatch, LabelSequence, LabelTask, find_card, random_parts
 from graphkit.datasets import load as load_dataset
 from graphkit.metrics import (
     Evaluator,
-    average_forgetting,
-    average_performance,
-    backward_transfer,
-    forward_transfer,
     micro_f1,
 )
 from graphkit.train import Task, seed_everything
@@ -143,7 +139,6 @@ def run(
     dataset: dict[str, Any],
     model: dict[str, Any],
     strategy: dict[str, Any],
-    train: dict[str, Any],
     metric: str,
     remembered: int | None = None,
     *,
@@ -158,12 +153,4 @@ def run(
     width = tasks[0].batches["train"][0].graph.num_features
     network = build(model, width, tasks.num_labels)
     scores = learn(tasks, network, make_strategy(strategy, network), fit, metric, remembered)
-    matrix = scores[1:]
-    return {
-        "average_performance": average_performance(matrix),
-        "average_forgetting": average_forgetting(matrix),
-        "forgetting_from_best": average_forgetting(matrix, best=True),
-        "backward_transfer": backward_transfer(matrix),
-        "forward_transfer": forward_transfer(matrix, scores[0]),
-        "new_task_performance": float(matrix.diagonal().mean()),
-    }
+    return stream_metrics(scores, "new_task_performance")

@@ -60,7 +60,6 @@ def load(
 
 def run(
     dataset: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

@@ -55,7 +55,6 @@ def run(
     dataset: dict[str, Any],
     teacher: dict[str, Any],
     students: dict[str, dict[str, Any]],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

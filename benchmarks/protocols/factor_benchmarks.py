@@ -16,7 +16,7 @@ from torch_geometric import datasets as pyg
 from torch_geometric.data import Data
 
 from benchmarks.harness.fitting import Fitter
-from benchmarks.protocols.factor_graphs import FactorTask
+from benchmarks.problems.factors import FactorTask
 from benchmarks.rivals.nodes import build
 from graphkit.datasets import DatasetCard
 from graphkit.datasets import load as load_dataset
@@ -96,7 +96,6 @@ def balanced_accuracy(out: Tensor, y: Tensor) -> Tensor:
 def run(
     dataset: dict[str, Any],
     model: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

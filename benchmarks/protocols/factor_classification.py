@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
+from torch_geometric.data import Data
 
 from benchmarks.harness.fitting import Fitter
-from benchmarks.protocols import graph_classification
-from benchmarks.protocols.factor_graphs import FactorTask
-from graphkit.train import GraphTask, Result
+from benchmarks.problems.factors import FactorTask
+from benchmarks.problems.folds import cross_validated
+from benchmarks.problems.graphs import load
+from graphkit.train import Result
 
-MAIN = graph_classification.MAIN
-load = graph_classification.load
+__all__ = ["MAIN", "load", "run"]
+
+MAIN = "test_accuracy"
 
 
 def run(
     dataset: dict[str, Any],
     model: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,
@@ -28,16 +30,7 @@ def run(
 ) -> dict[str, float]:
     """Both protocols for one seed; ``penalty`` weighs the objective of the factors."""
 
-    def fit_factors(network: nn.Module, task: GraphTask, tag: str) -> Result:
-        parts = (task.parts["train"], task.parts["val"], task.parts["test"])
-        return fit(network, FactorTask(penalty, *parts, task.batch_size), tag=tag)
+    def learn(network: nn.Module, train: list[Data], val: list[Data], tag: str) -> Result:
+        return fit(network, FactorTask(penalty, train, val, [], batch_size), tag=tag)
 
-    return graph_classification.run(
-        dataset,
-        model,
-        train,
-        seed=seed,
-        fit=fit_factors,  # type: ignore[arg-type]
-        batch_size=batch_size,
-        window=window,
-    )
+    return cross_validated(dataset, model, seed, window, learn)

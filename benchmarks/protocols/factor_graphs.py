@@ -19,6 +19,7 @@ from torch_geometric.data import Batch
 from torch_geometric.nn import GATConv
 
 from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.factors import FactorTask
 from benchmarks.rivals.nodes import build
 from graphkit import taps
 from graphkit.datasets import SyntheticFactorGraphs
@@ -28,24 +29,6 @@ from graphkit.nn import DisenConv, FactorGCN
 from graphkit.train import GraphTask, seed_everything
 
 MAIN = "test_f1"
-
-
-class FactorTask(GraphTask):
-    """Classification of graphs by a model that also has an objective for its factors.
-
-    Args:
-        penalty (float): Weight of the factors' objective.
-        *args, **kwargs: As in :class:`~graphkit.train.GraphTask`.
-    """
-
-    def __init__(self, penalty: float, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.penalty = penalty
-
-    def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        out, factors = model(batch.x, batch.edge_index, batch.batch, return_factors=True)
-        loss = self.criterion(out, batch.y) + self.penalty * factors.penalty
-        return loss * 0.0 if batch.empty_share else loss
 
 
 def load(
@@ -63,7 +46,6 @@ def load(
 def run(
     dataset: dict[str, Any],
     model: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

@@ -71,7 +71,6 @@ def network(channels: int = 32) -> tuple[nn.Module, int]:
 
 def run(
     dataset: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

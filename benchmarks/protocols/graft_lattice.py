@@ -34,7 +34,7 @@ from torch_geometric.nn import GCN, MLP
 from torch_geometric.utils import to_undirected
 
 from benchmarks.harness.fitting import Fitter
-from benchmarks.protocols.network_grafting import learn, load
+from benchmarks.problems.grafting import learn, load
 from graphkit.adapters import GraftLatticeAdapter, graft_order
 from graphkit.compress import NetGraft
 from graphkit.train import seed_everything
@@ -46,7 +46,6 @@ MAIN = "gain_order"
 
 def run(
     dataset: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

@@ -82,7 +82,6 @@ def template(channels: int = 16) -> tuple[list[nn.Module], nn.Module]:
 
 def run(
     dataset: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

@@ -5,27 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.protein_graphs import load, node_scores
 from benchmarks.rivals.nodes import build
-from graphkit.datasets import load as load_dataset
 from graphkit.metrics import micro_f1
 from graphkit.train import GraphTask, seed_everything
 
+__all__ = ["MAIN", "load", "run"]
+
 MAIN = "test_micro_f1"
-
-
-def load(name: str) -> dict[str, list[Data]]:
-    """The graphs of the parts ``train``, ``val`` and ``test``."""
-    return {split: list(load_dataset(name, split=split)) for split in ("train", "val", "test")}
 
 
 def run(
     dataset: dict[str, Any],
     model: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,
@@ -49,8 +43,3 @@ def run(
         "val_micro_f1": result.metrics["val_micro_f1"],
         "epochs": float(result.epochs),
     }
-
-
-def node_scores(model: nn.Module, batch: Data) -> Tensor:
-    """The scores of every node of a batch of graphs."""
-    return model(batch.x, batch.edge_index)

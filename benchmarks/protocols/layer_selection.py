@@ -12,12 +12,12 @@ images; the target's network is the zoo's. Regrets without a pair's name are mea
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.harness.fitting import Fitter
 from benchmarks.zoo.images.image_zoo import Budget, accuracy, few, pretrained, train
 from benchmarks.zoo.images.networks import Network, build
 from benchmarks.zoo.images.tasks import TASKS, load_pool, task
@@ -38,7 +38,7 @@ def run(
     dataset: dict[str, Any],
     *,
     seed: int,
-    fit: Fitter,
+    note_size: Callable[[nn.Module], None],
     method: str = "input_x_gradient",
     weight: float = 1.0,
     large_weight: float = 10.0,
@@ -51,7 +51,7 @@ def run(
     lost: dict[str, list[float]] = {}
     for source_name, target_name in dataset["pairs"]:
         source, target = pretrained(source_name), pretrained(target_name)
-        fit.parameters = max(fit.parameters, sum(p.numel() for p in source.parameters()))
+        note_size(source)
         blocks = blocks_of(source)
         probes = probes_of(target_name, dataset.get("probes", 100), seed)
         rows = rank_layers(source, blocks, target, blocks_of(target)[-1], probes, method)

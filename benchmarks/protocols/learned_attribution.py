@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.harness.fitting import Fitter
 from benchmarks.problems.canvas import Canvas, canvas, classifier
 from graphkit.metrics import (
     deletion_area,
@@ -46,7 +45,7 @@ def run(
     dataset: dict[str, Any],
     *,
     seed: int,
-    fit: Fitter,
+    note_size: Callable[[nn.Module], None],
     images: int = 200,
     train_steps: int = 500,
     learned: dict[str, Any] | None = None,
@@ -56,7 +55,7 @@ def run(
     place = load(**dataset)
     seed_everything(seed)
     model = trained(place, train_steps, seed)
-    fit.parameters = sum(p.numel() for p in model.parameters())
+    note_size(model)
     test = canvas(part, images, 10_000 + seed, **place)
     with torch.no_grad():
         right = float((model(test.x).argmax(1) == test.y).float().mean())

@@ -24,7 +24,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from benchmarks.harness.fitting import Fitter
 from benchmarks.zoo import graph_zoo
 from benchmarks.zoo.images import image_zoo
 from benchmarks.zoo.images.tasks import FILES, TASKS, probe_images, task
@@ -58,7 +57,7 @@ def run(
     dataset: dict[str, Any],
     *,
     seed: int,
-    fit: Fitter,
+    note_size: Callable[[nn.Module], None],
     method: str = "input_x_gradient",
     weight: float = 0.25,
     relevant: int = 5,
@@ -69,7 +68,10 @@ def run(
     ``truths`` are parts of the zoo's table; figures of all but the first bear its name.
     """
     zoo, count = load(**dataset), dataset.get("probes", 100)
-    scores = all_scores(zoo, count, seed, method, weight, fit)
+    models = networks(zoo)
+    for model in models.values():
+        note_size(model)
+    scores = all_scores(zoo, models, count, seed, method, weight)
     metrics: dict[str, float] = {}
     for place, measure in enumerate(truths):
         truth = load_table(zoo, measure)[1]
@@ -103,11 +105,9 @@ def figures(row: RankingRow) -> dict[str, float]:
 
 
 def all_scores(
-    zoo: str, count: int, seed: int, method: str, weight: float, fit: Fitter
+    zoo: str, models: dict[str, Any], count: int, seed: int, method: str, weight: float
 ) -> dict[str, Tensor]:
     """Every way of scoring the sources (columns) for the targets (rows)."""
-    models = networks(zoo)
-    fit.parameters = max(sum(p.numel() for p in model.parameters()) for model in models.values())
     probes, nodes = probes_of(zoo, count, seed)
     graphs = {
         name: AttributionGraph.build(model, probes, method, nodes=nodes, neighbors=0)

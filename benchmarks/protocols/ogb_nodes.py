@@ -23,7 +23,7 @@ def load(name: str, to_undirected: bool = True) -> Data:
 
 
 def run(
-    dataset: dict[str, Any], model: dict[str, Any], train: dict[str, Any], *, seed: int, fit: Fitter
+    dataset: dict[str, Any], model: dict[str, Any], *, seed: int, fit: Fitter
 ) -> dict[str, float]:
     """Trains one model on one seed; ogb's evaluator judges its best epoch in validation."""
     data = load(**dataset)

@@ -60,7 +60,6 @@ def load(name: str = "digits", train: int | None = None, test: int | None = None
 
 def run(
     dataset: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

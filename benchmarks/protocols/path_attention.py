@@ -14,20 +14,19 @@ from typing import Any
 import torch
 
 from benchmarks.harness.fitting import Fitter
-from benchmarks.protocols import node_classification
+from benchmarks.problems.nodes import load
 from benchmarks.rivals.nodes import build
 from graphkit.train import NodeTask, PathRounds, Result, seed_everything
 
+__all__ = ["MAIN", "load", "run"]
+
 MAIN = "test_accuracy"
 COLLAPSE = 0.6
-
-load = node_classification.load
 
 
 def run(
     dataset: dict[str, Any],
     model: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

@@ -97,7 +97,6 @@ def load(name: str, num_graphs: int | None = None, val_share: float = 0.1) -> Sc
 def run(
     dataset: dict[str, Any],
     network: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

@@ -115,7 +115,6 @@ class PaintingTask(ShardedTask):
 
 def run(
     dataset: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

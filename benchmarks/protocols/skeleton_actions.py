@@ -62,7 +62,6 @@ def build(settings: dict[str, Any], dataset: SkeletonDataset) -> nn.Module:
 def run(
     dataset: dict[str, Any],
     network: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,
@@ -88,7 +87,7 @@ def run(
         task = SkeletonTask(kept.stream(stream, parts[0].layout), look, batch_size, label_smoothing)
         seed_everything(seed)
         model = build(network, parts[0])
-        rates = Schedule(task.steps * train["epochs"], **(schedule or {}))
+        rates = Schedule(task.steps * fit.settings.epochs, **(schedule or {}))
         fit(model, task, [rates], tag=stream)
         found[stream] = scores(model, held.stream(stream, parts[0].layout), look)
     return table(found, held.y, fusion)

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.harness.fitting import Fitter
 from graphkit.datasets import DamagedDataError, MissingDataError, data_root
 from graphkit.metrics import compare_rankings
 from graphkit.transfer import ModelSpace
@@ -75,7 +74,6 @@ def run(
     dataset: dict[str, Any],
     *,
     seed: int,
-    fit: Fitter,
     weight: float = 0.25,
     centre: bool = True,
 ) -> dict[str, float]:

@@ -54,7 +54,6 @@ def load(
 def run(
     dataset: dict[str, Any],
     network: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

@@ -18,7 +18,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
 from benchmarks.harness.fitting import Fitter
-from benchmarks.protocols import tracking
+from benchmarks.problems import tracking
 from benchmarks.rivals.tracking import Points, match
 from graphkit.adapters import TrackGraphAdapter
 from graphkit.metrics import clear_mot
@@ -68,7 +68,6 @@ def labelled(graph: Data, truth: Points) -> Data:
 
 def run(
     dataset: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

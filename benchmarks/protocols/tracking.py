@@ -11,70 +11,22 @@ with that person's number: no tracker that follows detections can do better.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from benchmarks.harness.fitting import Fitter
-from benchmarks.rivals.tracking import Points, find_peaks, link_peaks, match, sort_like
-from graphkit.datasets import MOTBoxes, mot15
+from benchmarks.problems.tracking import kept_merges, load, perfect
+from benchmarks.rivals.tracking import Points, find_peaks, link_peaks, sort_like
 from graphkit.metrics import clear_mot
-from graphkit.vision import TrackingByCounting, render_density
+from graphkit.vision import TrackingByCounting
 
-__all__ = ["MAIN", "Scene", "kept_merges", "load", "run"]
+__all__ = ["MAIN", "load", "run"]
 
 MAIN = "mota_tbc"
-
-
-@dataclass
-class Scene:
-    """Maps of a sequence, the truth, and what was detected."""
-
-    density: Tensor
-    truth: Points
-    people: MOTBoxes
-    detections: MOTBoxes
-    cell: float
-    sigma: float
-
-
-def load(
-    name: str = "TUD-Campus",
-    maps: str = "groundtruth",
-    frames: int | None = None,
-    cell: float = 12.0,
-    sigma: float = 1.5,
-    mass_noise: float = 0.2,
-    pixel_noise: float = 0.002,
-    seed: int = 0,
-) -> Scene:
-    """A sequence's density maps; ``maps`` says what they are rendered from."""
-    people, detections = mot15(name), mot15(name, "detections")
-    source = people if maps == "groundtruth" else mot15(name, maps)
-    length = people.size[0] if frames is None else frames
-    rows, cols = (-(-side // int(cell)) for side in people.size[1:])
-    early = source.frame < length
-    density = render_density(
-        source.heads(cell)[early],
-        source.frame[early],
-        (length, rows, cols),
-        sigma,
-        mass_noise,
-        pixel_noise,
-        torch.Generator().manual_seed(seed),
-    )
-    early = people.frame < length
-    truth = (people.frame[early], people.identity[early], people.heads(cell)[early])
-    return Scene(density, truth, people, detections, cell, sigma)
 
 
 def run(
     dataset: dict[str, Any],
     *,
     seed: int,
-    fit: Fitter,
     radius: float = 3.0,
     peak: float = 0.03,
     link: float = 2.0,
@@ -121,57 +73,3 @@ def run(
     for rival in ("peaks", "sort"):
         metrics[f"gain_over_{rival}"] = metrics["mota_tbc"] - metrics[f"mota_{rival}"]
     return metrics
-
-
-def kept_merges(truth: Points, found: Points, near: float, radius: float) -> tuple[float, float]:
-    """The share of encounters after which both people have their numbers, and how many there are.
-
-    An encounter begins and ends with frames in which both are there and apart.
-    """
-    names = assigned(truth, found, radius)
-    people = truth[1].unique().tolist()
-    kept = merges = 0
-    for i, one in enumerate(people):
-        for two in people[i + 1 :]:
-            both = shared_frames(truth, one, two)
-            apart = [(t, distance > near) for t, distance in both]
-            before = None
-            for place, (t, far) in enumerate(apart):
-                if far and before is not None and place - before > 1:
-                    merges += 1
-                    start = apart[before][0]
-                    pairs = [(names.get((who, start)), names.get((who, t))) for who in (one, two)]
-                    kept += all(a == b and a is not None for a, b in pairs)
-                before = place if far else before
-    return kept / max(merges, 1), float(merges)
-
-
-def shared_frames(truth: Points, one: int, two: int) -> list[tuple[int, float]]:
-    """Frames in which two people are there, and how far apart they are."""
-    frame, name, position = truth
-    where = [
-        dict(zip(frame[name == who].tolist(), position[name == who], strict=True))
-        for who in (one, two)
-    ]
-    return [
-        (t, float((where[0][t] - where[1][t]).norm()))
-        for t in sorted(where[0].keys() & where[1].keys())
-    ]
-
-
-def perfect(truth: Points, frame: Tensor, heads: Tensor, radius: float) -> Points:
-    """The detections that are on a person, with the right number."""
-    boxes = assigned(truth, (frame, torch.arange(len(frame)), heads), radius)
-    who, when = torch.tensor(list(boxes)).t()
-    return when, who, heads[list(boxes.values())]
-
-
-def assigned(truth: Points, found: Points, radius: float) -> dict[tuple[int, int], int]:
-    """The number that a tracker gives to a person in a frame, where it found them."""
-    names: dict[tuple[int, int], int] = {}
-    for t in truth[0].unique().tolist():
-        here, there = truth[0] == t, found[0] == t
-        ours, theirs = match(truth[2][here].numpy(), found[2][there].numpy(), radius)
-        people, tracks = truth[1][here].tolist(), found[1][there].tolist()
-        names |= {(people[i], t): tracks[j] for i, j in zip(ours, theirs, strict=True)}
-    return names

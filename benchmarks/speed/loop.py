@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch_geometric.data import Data
 
-from benchmarks.protocols.node_classification import load
+from benchmarks.problems.nodes import load
 from benchmarks.rivals.nodes import GCN
 from graphkit.train import NodeTask, Trainer
 

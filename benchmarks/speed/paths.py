@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from benchmarks.protocols.node_classification import load
+from benchmarks.problems.nodes import load
 from graphkit.ops import shortest_paths
 
 

@@ -18,7 +18,8 @@ from typing import Any
 from benchmarks.harness import recipe as recipes
 from benchmarks.harness.fitting import Fitter
 from benchmarks.harness.runner import write_text
-from benchmarks.protocols.distillation import Network, load
+from benchmarks.problems.distillation import load
+from benchmarks.protocols.distillation import Network
 from graphkit.train import seed_everything
 
 FIRST_SEED = 1000

@@ -54,7 +54,6 @@ def test_relative_views_survive_a_rotation():
 def test_a_short_run():
     found = common_features.run(
         {"name": "digits", "images": 20},
-        TRAIN,
         seed=0,
         fit=Fitter(TRAIN, 0),
         weights=(2.0,),

@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.harness import recipe as recipes
 from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.streams import STRATEGIES
 from benchmarks.protocols import continual
 from benchmarks.rivals.nodes import build
 from benchmarks.studies.continual.cost import ARMS, measure
@@ -32,7 +33,7 @@ STRATEGY = {"name": "TWP", "task_weight": 10.0, "topology_weight": 1e-3}
 
 def run(strategy: dict[str, object], **kwargs: object) -> dict[str, float]:
     fit = Fitter(TRAIN, 0, **kwargs)
-    return continual.run(DATASET, MODEL, strategy, TRAIN, seed=0, fit=fit)
+    return continual.run(DATASET, MODEL, strategy, seed=0, fit=fit)
 
 
 def test_the_protocol_is_a_plain_loop() -> None:
@@ -55,7 +56,7 @@ def test_the_protocol_is_a_plain_loop() -> None:
     assert run(STRATEGY)["average_performance"] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", continual.STRATEGIES)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_gives_all_metrics(name: str) -> None:
     metrics = run({"name": name})
     assert 0 <= metrics["average_performance"] <= 1
@@ -97,7 +98,7 @@ def test_all_continual_recipes_are_valid_and_named_by_the_rule() -> None:
         strategy, backbone, _ = recipe.name.split("-", 2)
         assert strategy in strategies
         assert backbone in {"gcn", "gat", "gin", "graphsage"}
-        assert recipe.sections["strategy"]["name"] in continual.STRATEGIES
+        assert recipe.sections["strategy"]["name"] in STRATEGIES
 
 
 def test_pictures_show_every_strategy() -> None:

@@ -11,7 +11,8 @@ from torch_geometric.data import Data
 
 from benchmarks.harness import recipe as recipes
 from benchmarks.harness.fitting import Fitter
-from benchmarks.protocols import continual, continual_labels
+from benchmarks.problems.streams import STRATEGIES
+from benchmarks.protocols import continual_labels
 from benchmarks.rivals.nodes import build
 from graphkit.continual import TWP
 from graphkit.datasets import LabelSequence
@@ -32,7 +33,7 @@ def ppi(data_folder: Path) -> None:
 
 def run(strategy: dict[str, object], **kwargs: object) -> dict[str, float]:
     fit = Fitter(TRAIN, 0, **kwargs)
-    return continual_labels.run(DATASET, MODEL, strategy, TRAIN, "micro_f1", seed=0, fit=fit)
+    return continual_labels.run(DATASET, MODEL, strategy, "micro_f1", seed=0, fit=fit)
 
 
 def test_the_protocol_is_a_plain_loop(ppi: None) -> None:
@@ -59,7 +60,7 @@ def test_the_protocol_is_a_plain_loop(ppi: None) -> None:
     assert found["average_forgetting"] == pytest.approx(forgotten, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", continual.STRATEGIES)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_gives_all_metrics(ppi: None, name: str) -> None:
     metrics = run({"name": name} | ({"multi_label": True} if name == "LwF" else {}))
     assert 0 <= metrics["average_performance"] <= 1
@@ -77,9 +78,7 @@ def test_wrong_settings_are_refused_with_a_hint(ppi: None) -> None:
     with pytest.raises(recipes.RecipeError, match="'multi_label: true'"):
         run({"name": "LwF"})
     with pytest.raises(recipes.RecipeError, match="did you mean 'roc_auc'"):
-        continual_labels.run(
-            DATASET, MODEL, STRATEGY, TRAIN, "rocauc", seed=0, fit=Fitter(TRAIN, 0)
-        )
+        continual_labels.run(DATASET, MODEL, STRATEGY, "rocauc", seed=0, fit=Fitter(TRAIN, 0))
 
 
 def test_shards_share_the_training_samples(ppi: None) -> None:
@@ -115,7 +114,8 @@ def test_molecules_with_missing_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(continual_labels, "load_dataset", lambda name: molecules())
     changes = ["train.epochs=1", "dataset.test_share=0.4"]
     sections = recipes.load("twp-gin-tox21").set(changes).sections
-    metrics = continual_labels.run(**sections, seed=0, fit=Fitter(sections["train"], 0))
+    train = sections.pop("train")
+    metrics = continual_labels.run(**sections, seed=0, fit=Fitter(train, 0))
     assert 0 <= metrics["average_performance"] <= 1
     tasks = continual_labels.load(**sections["dataset"])
     assert isinstance(tasks, LabelSequence)

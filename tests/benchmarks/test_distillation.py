@@ -34,7 +34,8 @@ def sections(name: str) -> dict[str, Any]:
 
 def run(found: dict[str, Any], **changes: Any) -> dict[str, float]:
     found = {**found, **changes}
-    return distillation.run(**found, seed=0, fit=Fitter(found["train"], 0))
+    train = found.pop("train")
+    return distillation.run(**found, seed=0, fit=Fitter(train, 0))
 
 
 def test_an_arm_of_weight_zero_is_labels_only() -> None:

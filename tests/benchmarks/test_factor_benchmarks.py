@@ -55,7 +55,7 @@ def test_zinc_in_the_published_format(data_folder):
     assert parts[0][2].y.tolist() == pytest.approx([0.6])
     model = {"name": "FactorGCN", "hidden_channels": 8, "num_factors": 4, "head": "mean"}
     metrics = factor_benchmarks.run(
-        {"name": "ZINC"}, model, TRAIN, seed=0, fit=Fitter(TRAIN, 0), batch_size=2
+        {"name": "ZINC"}, model, seed=0, fit=Fitter(TRAIN, 0), batch_size=2
     )
     assert metrics["test_score"] >= 0
 
@@ -64,7 +64,7 @@ def test_pattern_in_the_published_format(data_folder):
     write_pattern(data_folder)
     model = {"name": "FactorGCN", "hidden_channels": 8, "num_factors": 4, "head": "node"}
     metrics = factor_benchmarks.run(
-        {"name": "PATTERN"}, model, TRAIN, seed=0, fit=Fitter(TRAIN, 0), batch_size=2
+        {"name": "PATTERN"}, model, seed=0, fit=Fitter(TRAIN, 0), batch_size=2
     )
     assert 0 <= metrics["test_score"] <= 1
 

@@ -3,8 +3,10 @@ import torch
 from torch_geometric.data import Batch
 
 from benchmarks.harness.fitting import Fitter
-from benchmarks.protocols import factor_classification, factor_graphs, graph_classification
-from benchmarks.protocols.factor_graphs import FactorTask, judge, run, usage
+from benchmarks.problems import folds
+from benchmarks.problems.factors import FactorTask
+from benchmarks.protocols import factor_classification, factor_graphs
+from benchmarks.protocols.factor_graphs import judge, run, usage
 from benchmarks.rivals.nodes import build
 from benchmarks.speed import factor as speed
 from graphkit.datasets import SyntheticFactorGraphs
@@ -17,7 +19,7 @@ OURS = {"name": "FactorGCN", "hidden_channels": 12, "num_factors": 3, "head": "p
 
 @pytest.mark.parametrize("objective", ["discriminator", "balance"])
 def test_reports_everything_the_issue_asks_for(objective):
-    metrics = run(DATA, {**OURS, "objective": objective}, TRAIN, seed=0, fit=Fitter(TRAIN, 0))
+    metrics = run(DATA, {**OURS, "objective": objective}, seed=0, fit=Fitter(TRAIN, 0))
     for ranking in ("gate", "score"):
         for name in ("ged", "c", "t", "p", "ged_untrained", "c_untrained"):
             assert f"{name}_by_{ranking}" in metrics
@@ -30,7 +32,7 @@ def test_reports_everything_the_issue_asks_for(objective):
 @pytest.mark.parametrize("conv", ["mlp", "gcn", "gat", "gin", "disen"])
 def test_baselines_run_and_attention_is_judged(conv):
     model = {"name": "PooledGNN", "conv": conv, "hidden_channels": 12, "heads": 3}
-    metrics = run(DATA, model, TRAIN, seed=0, fit=Fitter(TRAIN, 0))
+    metrics = run(DATA, model, seed=0, fit=Fitter(TRAIN, 0))
     assert 0 <= metrics["test_f1"] <= 1
     assert ("ged_by_gate" in metrics) == (conv in ("gat", "disen"))
 
@@ -63,7 +65,7 @@ def test_ten_folds_train_with_the_penalty(monkeypatch):
     for i, graph in enumerate(graphs):
         graph.y = torch.tensor([i % 2])
     halves = [(torch.arange(20).numpy(), torch.arange(20, 40).numpy())]
-    monkeypatch.setattr(graph_classification, "load", lambda name: (graphs, halves))
+    monkeypatch.setattr(folds, "load", lambda name: (graphs, halves))
     seen = []
 
     class Spy(Fitter):
@@ -73,7 +75,7 @@ def test_ten_folds_train_with_the_penalty(monkeypatch):
 
     train = {"epochs": 2, "lr": 0.01}
     metrics = factor_classification.run(
-        {"name": "any"}, OURS, train, seed=0, fit=Spy(train, 0), penalty=0.7
+        {"name": "any"}, OURS, seed=0, fit=Spy(train, 0), penalty=0.7
     )
     assert seen == [(FactorTask, 0.7)] * 2
     assert {"test_accuracy", "gin_test_accuracy"} <= {*metrics}

@@ -63,7 +63,6 @@ def test_the_actions_protocol_runs_on_made_up_timelines():
     found = temporal_actions.run(
         {"name": "digits", "train": 16, "score": 8, "test": 8},
         {"channels": 16, "num_levels": 2},
-        TRAIN,
         seed=0,
         fit=Fitter(TRAIN, 0),
         graph_epochs=1,
@@ -134,7 +133,6 @@ def test_both_protocols_run():
     found = temporal_actions.run(
         {"train": 16, "score": 8, "test": 8},
         {"channels": 16, "num_levels": 3},
-        TRAIN,
         seed=0,
         fit=Fitter(TRAIN, 0),
         graph_epochs=1,
@@ -143,6 +141,6 @@ def test_both_protocols_run():
     for arm in ("gaussian", "fixed", "own", "graph", "alone"):
         assert 0 <= found[f"map_70_{arm}"] <= found[f"map_30_{arm}"] <= 1
     dataset = {"learn": "TUD-Campus", "judge": "TUD-Campus", "frames": 6}
-    found = track_association.run(dataset, TRAIN, seed=0, fit=Fitter(TRAIN, 0))
+    found = track_association.run(dataset, seed=0, fit=Fitter(TRAIN, 0))
     assert 0 <= found["ap_graph"] <= 1
     assert found["gain_ap"] == pytest.approx(found["ap_graph"] - found["ap_alone"])

@@ -5,6 +5,7 @@ import torch
 from torch_geometric.data import Data
 
 from benchmarks.harness.fitting import Fitter
+from benchmarks.problems import grafting
 from benchmarks.protocols import graft_lattice, network_grafting
 from graphkit.adapters import lattice_edges
 
@@ -15,20 +16,20 @@ def test_shifts_move_each_image_by_a_pixel_at_most():
     torch.manual_seed(0)
     x = torch.full((40, 1, 8, 8), -1.0)
     x[:, 0, 4, 3] = 1
-    moved = network_grafting.shift(x)
+    moved = grafting.shift(x)
     assert (moved == 1).sum() == 40
     place = (moved[:, 0] == 1).nonzero()[:, 1:] - torch.tensor([4, 3])
     assert place.abs().max() == 1
     assert len(place.unique(dim=0)) == 9
     x = torch.full((40, 1, 8, 8), -1.0)
     x[:, 0, 0, 0] = 1
-    assert (network_grafting.shift(x) == 1).sum() < 40
+    assert (grafting.shift(x) == 1).sum() < 40
 
 
 def test_networks_halve_the_image_twice():
     x = torch.rand(2, 1, 8, 8)
     for layers in (3, 6):
-        blocks = list(network_grafting.convolutions(4, layers))
+        blocks = list(grafting.convolutions(4, layers))
         sizes = []
         for block in blocks[:-1]:
             x = block(x)
@@ -41,14 +42,14 @@ def test_networks_halve_the_image_twice():
 
 
 def test_the_few_are_drawn_per_class_from_the_pool():
-    problem = network_grafting.load("digits", gnn="GCN", seed=1)
+    problem = grafting.load("digits", gnn="GCN", seed=1)
     rows = problem.few(3, seed=5)
     assert problem.y[rows].bincount().tolist() == [3] * 10
     assert torch.isin(rows, problem.pool).all()
     assert torch.equal(rows, problem.few(3, seed=5))
     assert not torch.equal(rows, problem.few(3, seed=6))
     with pytest.raises(ValueError, match="'mnist'"):
-        network_grafting.load("mnist")
+        grafting.load("mnist")
 
 
 @pytest.mark.parametrize("gnn", [None, "GAT"])
@@ -56,7 +57,6 @@ def test_grafting_runs_beside_distillation(gnn):
     dataset = {"name": "digits", "gnn": gnn}
     found = network_grafting.run(
         dataset,
-        TRAIN,
         seed=0,
         fit=Fitter(TRAIN, 0),
         teacher=8,
@@ -87,7 +87,6 @@ def test_a_sum_of_bits_is_guessed_without_the_graph_and_the_mean_is_wrong():
 def test_the_lattice_runs():
     found = graft_lattice.run(
         {"name": "digits", "layers": 3},
-        TRAIN,
         seed=0,
         fit=Fitter(TRAIN, 0),
         teacher=4,

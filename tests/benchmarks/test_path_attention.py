@@ -15,7 +15,7 @@ TRAIN = {"epochs": 3, "lr": 0.01}
 def run(rounds: int, **model: object) -> dict[str, float]:
     settings = {"name": "SPAGAN", "hidden_channels": 4, "heads": 2, **model}
     fit = Fitter(TRAIN, 0)
-    return path_attention.run(DATASET, settings, TRAIN, seed=0, fit=fit, rounds=rounds)
+    return path_attention.run(DATASET, settings, seed=0, fit=fit, rounds=rounds)
 
 
 @pytest.mark.parametrize("rounds", [1, 2])

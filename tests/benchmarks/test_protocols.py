@@ -7,17 +7,20 @@ import pytest
 import torch
 
 from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.folds import summary
+from benchmarks.problems.graphs import inner_split
+from benchmarks.problems.nodes import load
 from benchmarks.protocols import graph_classification, node_classification
 
 
 def test_summary_chooses_the_epoch_inside_the_training_folds() -> None:
     inner = np.array([[0.1, 0.9, 0.2, 0.1], [0.3, 0.1, 0.1, 0.8]])
     outer = np.array([[0.6, 0.5, 0.9, 0.1], [0.6, 0.7, 0.9, 0.4]])
-    found = graph_classification.summary(inner, outer, window=1)
+    found = summary(inner, outer, window=1)
     assert found["test_accuracy"] == pytest.approx((0.5 + 0.4) / 2)
     assert found["gin_test_accuracy"] == pytest.approx(0.9)
     assert found["gin_epoch"] == 3
-    changed = graph_classification.summary(inner, np.flip(outer, 1), window=1)
+    changed = summary(inner, np.flip(outer, 1), window=1)
     assert changed["gin_test_accuracy"] == pytest.approx(0.9)
     assert changed["test_accuracy"] == pytest.approx((0.9 + 0.6) / 2)
 
@@ -25,38 +28,34 @@ def test_summary_chooses_the_epoch_inside_the_training_folds() -> None:
 def test_summary_averages_the_inner_curve() -> None:
     inner = np.array([[0.0, 1.0, 0.0, 0.7, 0.7, 0.7]])
     outer = np.array([[0.0, 0.1, 0.2, 0.3, 0.4, 0.5]])
-    found = graph_classification.summary(inner, outer, window=3)
+    found = summary(inner, outer, window=3)
     assert found["test_accuracy"] == pytest.approx(0.4)
 
 
 def test_inner_split_is_disjoint_stratified_and_seeded() -> None:
     y, train = np.arange(90) % 3, np.arange(0, 81)
-    kept, held = graph_classification.inner_split(y, train, seed=1)
+    kept, held = inner_split(y, train, seed=1)
     assert sorted([*kept, *held]) == list(train)
     assert np.bincount(y[held]).tolist() == [3, 3, 3]
-    assert np.array_equal(held, graph_classification.inner_split(y, train, seed=1)[1])
-    assert not np.array_equal(held, graph_classification.inner_split(y, train, seed=2)[1])
+    assert np.array_equal(held, inner_split(y, train, seed=1)[1])
+    assert not np.array_equal(held, inner_split(y, train, seed=2)[1])
 
 
 def test_node_classification_draws_a_split_per_seed() -> None:
-    one, same, other = (
-        node_classification.load("digits", "random", False, 5, 10, seed=seed) for seed in (0, 0, 1)
-    )
+    one, same, other = (load("digits", "random", False, 5, 10, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(one.train_mask, same.train_mask)
     assert not torch.equal(one.train_mask, other.train_mask)
 
 
 def test_sparse_features_change_nothing_but_the_layout() -> None:
-    dense, sparse = (
-        node_classification.load("digits", "random", sparse_features=flag) for flag in (False, True)
-    )
+    dense, sparse = (load("digits", "random", sparse_features=flag) for flag in (False, True))
     assert sparse.x.layout == torch.sparse_csr
     assert torch.equal(sparse.x.to_dense(), dense.x)
 
 
 def test_unknown_split_is_refused() -> None:
     with pytest.raises(ValueError, match="'split' must be 'public' or 'random', got 'x'"):
-        node_classification.load("digits", "x")
+        load("digits", "x")
 
 
 @pytest.mark.data
@@ -64,7 +63,7 @@ def test_graph_classification_runs_on_mutag(data_root) -> None:
     train = {"epochs": 1, "lr": 0.01}
     model = {"name": "GIN", "hidden_channels": 4, "num_layers": 1}
     found = graph_classification.run(
-        {"name": "MUTAG"}, model, train, seed=0, fit=Fitter(train, seed=0), batch_size=200
+        {"name": "MUTAG"}, model, seed=0, fit=Fitter(train, seed=0), batch_size=200
     )
     assert 0.2 < found["test_accuracy"] <= 1
     assert found["gin_test_accuracy"] >= found["test_accuracy"] - 1e-9
@@ -75,5 +74,5 @@ def test_gcn_learns_cora(data_root) -> None:
     train = {"epochs": 40, "lr": 0.01, "weight_decay": 5e-4}
     model = {"name": "GCN", "hidden_channels": 16}
     dataset = {"name": "Cora", "sparse_features": True}
-    found = node_classification.run(dataset, model, train, seed=0, fit=Fitter(train, seed=0))
+    found = node_classification.run(dataset, model, seed=0, fit=Fitter(train, seed=0))
     assert found["test_accuracy"] > 0.7

@@ -28,7 +28,7 @@ SMALL = {"hidden_channels": 12, "triple_channels": 12, "num_layers": 1}
 
 def run(network, **options):
     dataset = {"name": "SyntheticScenes", "num_graphs": 80}
-    return scene_enrichment.run(dataset, network, TRAIN, seed=0, fit=Fitter(TRAIN, 0), **options)
+    return scene_enrichment.run(dataset, network, seed=0, fit=Fitter(TRAIN, 0), **options)
 
 
 def test_reports_everything_the_issue_asks_for():

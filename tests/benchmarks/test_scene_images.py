@@ -14,7 +14,7 @@ TRAIN = {"epochs": 1, "lr": 0.003}
 
 def test_reports_the_way_from_text_to_pixels():
     found = scene_images.run(
-        {"name": "DigitScenes", "num_graphs": 40}, TRAIN, seed=0, fit=Fitter(TRAIN, 0), channels=8
+        {"name": "DigitScenes", "num_graphs": 40}, seed=0, fit=Fitter(TRAIN, 0), channels=8
     )
     assert found["read_real"] > 0.85
     assert found["read_real"] >= found["read_enriched"] >= 0

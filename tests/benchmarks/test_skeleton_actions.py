@@ -67,7 +67,6 @@ def test_every_model_trains_and_every_stream_is_judged(name: str) -> None:
     metrics = skeleton_actions.run(
         {"name": "SyntheticSkeletons", "num_clips": 32},
         settings,
-        {**TRAIN, "epochs": 1},
         seed=0,
         fit=fit,
         view={"num_frames": 8},
@@ -84,7 +83,6 @@ def test_known_motions_are_learned_and_a_seed_repeats() -> None:
     arguments: dict[str, Any] = {
         "dataset": {"name": "SyntheticSkeletons", "num_clips": 256},
         "network": SMALL,
-        "train": TRAIN,
         "view": {"num_frames": 16},
         "streams": ["jm"],
         "batch_size": 4,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.tracking import kept_merges
 from benchmarks.protocols import tracking
 from benchmarks.rivals import tracking as baselines
 
@@ -47,21 +47,19 @@ def test_nothing_is_tracked_in_nothing():
 
 def test_encounters_are_counted_and_judged():
     truth = lanes()
-    assert tracking.kept_merges(truth, truth, 3.0, 1.0) == (1.0, 1.0)
+    assert kept_merges(truth, truth, 3.0, 1.0) == (1.0, 1.0)
     swapped = torch.where(TRUTH_FRAME > 4, 1 - TRUTH_NAME, TRUTH_NAME)
-    assert tracking.kept_merges(truth, (truth[0], swapped, truth[2]), 3.0, 1.0) == (0.0, 1.0)
+    assert kept_merges(truth, (truth[0], swapped, truth[2]), 3.0, 1.0) == (0.0, 1.0)
     none = tuple(part[:0] for part in truth)
-    assert tracking.kept_merges(truth, none, 3.0, 1.0) == (0.0, 1.0)
-    assert tracking.kept_merges(truth, truth, 0.5, 1.0) == (0.0, 0.0)
+    assert kept_merges(truth, none, 3.0, 1.0) == (0.0, 1.0)
+    assert kept_merges(truth, truth, 0.5, 1.0) == (0.0, 0.0)
 
 
 @pytest.mark.data
 @pytest.mark.usefixtures("data_root")
 @pytest.mark.parametrize("maps", ["groundtruth", "detections"])
 def test_counting_beats_linked_peaks_on_real_people(maps):
-    found = tracking.run(
-        {"name": "TUD-Campus", "frames": 12, "maps": maps}, seed=0, fit=Fitter({}, 0), plain=False
-    )
+    found = tracking.run({"name": "TUD-Campus", "frames": 12, "maps": maps}, seed=0, plain=False)
     assert found["objects_tbc"] == 69
     assert found["gap_tbc"] <= 0.01
     assert found["gain_over_peaks"] >= (0.15 if maps == "groundtruth" else 0.0)

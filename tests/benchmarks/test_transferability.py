@@ -138,7 +138,8 @@ def test_the_prefix_stays_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatc
     write_images(folder)
     monkeypatch.setattr(image_zoo.Budget.__init__, "__defaults__", QUICK)
     dataset = {"name": "images", "pairs": [["digits", "vehicles"]], "probes": 8}
-    found = layer_selection.run(dataset, seed=0, fit=Fitter({}, 0), draws=1, steps=2)
+    fit = Fitter({}, 0)
+    found = layer_selection.run(dataset, seed=0, note_size=fit.note_size, draws=1, steps=2)
     regrets = [value for name, value in found.items() if name.startswith("regret")]
     assert min(regrets) >= 0
     accuracies = [value for name, value in found.items() if name.startswith("accuracy")]
@@ -156,7 +157,7 @@ def test_the_published_ranking_and_its_floors(data_root: Path) -> None:
     truth = taskonomy_ranking.load()
     assert truth.shape == (18, 20)
     assert truth.isnan().sum(1).tolist() == [1] * 18
-    found = taskonomy_ranking.run({"name": "taskonomy"}, seed=0, fit=Fitter({}, 0))
+    found = taskonomy_ranking.run({"name": "taskonomy"}, seed=0)
     assert (found["p5_oracle"], found["r5_oracle"]) == (1.0, 1.0)
     assert found["p19_oracle"] == pytest.approx(0.2632, abs=1e-4)
     assert found["p5_random"] == pytest.approx(0.2632, abs=1e-4)
@@ -179,13 +180,13 @@ def test_attribution_files_of_a_user(folder: Path) -> None:
     maps.mkdir()
     dataset = {"name": "taskonomy", "attributions": "maps"}
     with pytest.raises(MissingDataError, match=r"lacks autoencoder\.maps\.npy"):
-        taskonomy_ranking.run(dataset, seed=0, fit=Fitter({}, 0))
+        taskonomy_ranking.run(dataset, seed=0)
     angle = torch.rand(12, 30, 1).numpy()
     for task, value in zip(taskonomy_ranking.TASKS, line[:, 0], strict=True):
         waves = np.cos(np.arange(40) * 0.01 + angle * 6 + 0.2 * value)
         np.save(maps / f"{task}.maps.npy", waves.astype(np.float16))
         np.save(maps / f"{task}.features.npy", waves[:, 0, :7])
-    found = taskonomy_ranking.run(dataset, seed=0, fit=Fitter({}, 0))
+    found = taskonomy_ranking.run(dataset, seed=0)
     assert found["rho_node"] > 0.9
     assert found["rho_node"] > found["rho_popularity"]
     assert {"rho_depara", "rho_depara_ranks", "rho_edge", "rho_rsa"} <= set(found)
@@ -207,7 +208,7 @@ def test_learned_attribution_protocol() -> None:
     found = learned_attribution.run(
         {"name": "canvas"},
         seed=0,
-        fit=Fitter({}, 0),
+        note_size=Fitter({}, 0).note_size,
         images=8,
         train_steps=4,
         learned={"steps": 2},
@@ -291,7 +292,7 @@ def test_every_ranking_is_judged(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     for kind in measure.MEASURES:
         measure.write("graphs", kind, measure.measure("graphs", kind))
     dataset = {"name": "graphs", "probes": 20}
-    found = model_ranking.run(dataset, seed=0, fit=Fitter({}, 0))
+    found = model_ranking.run(dataset, seed=0, note_size=Fitter({}, 0).note_size)
     assert all(np.isfinite(value) for value in found.values())
     names = {name.removeprefix("rho_") for name in found if name.startswith("rho_")}
     assert {"depara", "own_depara_ranks", "own_edge", "rsa", "log_me", "popularity"} <= names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from graphkit.catalog import ROOMS
+from tests.meta.imports import imported_modules
 from tests.meta.source import Source
 
 
@@ -48,3 +49,32 @@ def rooms_listed_again(files: list[Source]) -> list[str]:
         and len({getattr(each, "value", None) for each in node.elts} & set(ROOMS)) >= 3
         and file.name != "graphkit/catalog.py"
     ]
+
+
+def protocols_import_each_other(files: list[Source]) -> list[str]:
+    """Imports of ``benchmarks.protocols`` by a protocol, or by what protocols share."""
+    return [
+        f"{file.at(node)} imports {name}; what protocols share belongs in benchmarks.problems"
+        for file in files
+        if file.name.startswith(("benchmarks/protocols/", "benchmarks/problems/"))
+        for node, name in imported_modules(file)
+        if name.startswith("benchmarks.protocols")
+    ]
+
+
+def unread_sections(files: list[Source]) -> list[str]:
+    """Parameters of a protocol's ``run`` that it never reads: a section that changes nothing."""
+    complaints = []
+    for file in files:
+        for function in file.functions:
+            if function.name != "run" or not file.name.startswith("benchmarks/protocols/"):
+                continue
+            nodes = [inner for statement in function.body for inner in ast.walk(statement)]
+            read = {node.id for node in nodes if isinstance(node, ast.Name)}
+            arguments = function.args.args + function.args.kwonlyargs
+            complaints += [
+                f"{file.at(function)} run() takes {each.arg!r} and never reads it"
+                for each in arguments
+                if each.arg not in read
+            ]
+    return complaints

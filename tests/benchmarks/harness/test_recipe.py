@@ -55,6 +55,7 @@ def test_a_good_recipe_passes(folder: Path) -> None:
         (None, {"about": None}, r"the key 'about' is missing"),
         (None, {"dataset": None}, r"the key 'dataset' is missing"),
         (None, {"train": 3}, r"section 'train': must be a mapping, got 3"),
+        (None, {"train": None}, r"the key 'train' is missing"),
         ("train", {"epoch": 3}, r"section 'train': unknown key 'epoch'; did you mean 'epochs'"),
         ("train", {"lr": None}, r"section 'train': the key 'lr' is missing"),
         ("model", {"hiden_channels": 3}, r"unknown key 'hiden_channels'; .*'hidden_channels'"),
@@ -74,6 +75,15 @@ def test_faults_are_named(folder: Path, section: str | None, change: dict, messa
             place[key] = value
     write(folder, content)
     with pytest.raises(RecipeError, match=message):
+        recipes.load("x")
+
+
+def test_a_protocol_that_does_not_train_takes_no_training(folder: Path) -> None:
+    content = {"about": "A test.", "protocol": "tracking", "dataset": {}, "seeds": 1}
+    write(folder, content)
+    assert recipes.load("x").protocol == "tracking"
+    write(folder, {**content, "train": {"epochs": 2, "lr": 0.1}})
+    with pytest.raises(RecipeError, match="unknown key 'train'"):
         recipes.load("x")
 
 
