@@ -240,3 +240,25 @@ for line, row in zip(axes, decoded, strict=True):
     for axis, image in zip(line, row, strict=True):
         axis.imshow(image[0], cmap="gray", vmin=0, vmax=1)
         axis.axis("off")
+
+# %% [markdown]
+# ## Units that say the same
+#
+# `ContinuousDropout` multiplies by masks between zero and one. `CoadaptationGraphAdapter` makes the
+# units of a layer a graph, linked where they are correlated; a unit's label is the accuracy that is
+# lost without it. `ContinuousDropEdge` does to edges what dropout does to units.
+
+# %%
+from graphkit.adapters import CoadaptationGraphAdapter
+from graphkit.nn import ContinuousDropout
+from graphkit.transforms import ContinuousDropEdge
+
+flat, label = x.flatten(1), y
+for drop in (nn.Identity(), ContinuousDropout("gaussian", std=0.5)):
+    torch.manual_seed(0)
+    mlp = nn.Sequential(nn.Linear(flat.size(1), 48), nn.ReLU(), drop, nn.Linear(48, 10))
+    train(mlp, TensorTask((flat[:300], label[:300]), classify, 100), 10 if fast else 60)
+    units = CoadaptationGraphAdapter(mlp.eval(), "1", incoming="0", k=3)(flat[300:], label[300:])
+    print(type(drop).__name__, f"mean |correlation| {units.strength.item():.3f}")
+print(ContinuousDropEdge(undirected=True)(units).edge_weight[:4])
+axes = plot.as_layout(units, color="y", size=20)

@@ -10,15 +10,12 @@ from graphkit.adapters.builders import (
 )
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.adapters.models import CommonSpaceGraphAdapter, GraftLatticeAdapter, graft_order
-from graphkit.adapters.moments import (
-    ProposalGraphAdapter,
-    TrackGraphAdapter,
-    TrackingAdapter,
-)
-from graphkit.adapters.parts import ObjectGraphAdapter, PatchGraphAdapter
+from graphkit.adapters.moments import ProposalGraphAdapter, TrackGraphAdapter, TrackingAdapter
+from graphkit.adapters.parts import CoadaptationGraphAdapter, ObjectGraphAdapter, PatchGraphAdapter
 from graphkit.adapters.samples import EpisodeGraphAdapter, ImpressionGraphAdapter
 
 __all__ = [
+    "CoadaptationGraphAdapter",
     "CommonSpaceGraphAdapter",
     "EpisodeGraphAdapter",
     "GraftLatticeAdapter",

@@ -1,6 +1,7 @@
 """Drop-in layers and whole models."""
 
 from graphkit.data.skeleton_graph import SkeletonGraph
+from graphkit.nn.continuous_dropout import ContinuousDropout
 from graphkit.nn.conv import DisenConv, FactorConv, FusedGATConv, SPAGANConv, TripleConv
 from graphkit.nn.factor_balance import FactorBalance
 from graphkit.nn.factor_discriminator import FactorDiscriminator
@@ -28,6 +29,7 @@ __all__ = [
     "SPAGAN",
     "STGCN",
     "STIGCN",
+    "ContinuousDropout",
     "DisenConv",
     "EnrichmentTask",
     "FactorBalance",

@@ -26,7 +26,8 @@ def add_export(init: Path, module: str, name: str) -> None:
     exported.add(name)
     lines = [f'"""{docstring}"""', ""]
     for source, names in sorted(imports.items()):
-        lines += wrapped(f"from {source} import ", sorted(names, key=rank), "(", ")")
+        members = sorted(names, key=lambda name: (rank(name)[0], name.lower()))
+        lines += wrapped(f"from {source} import ", members, "(", ")")
     quoted = [f'"{one}"' for one in sorted(exported, key=rank)]
     lines += ["", *wrapped("__all__ = [", quoted, "", "]")]
     with replacing(init) as file:

@@ -1,6 +1,7 @@
 """Transforms of PyG data objects."""
 
 from graphkit.transforms.add_shortest_paths import AddShortestPaths, paths_of
+from graphkit.transforms.continuous_drop_edge import ContinuousDropEdge
 from graphkit.transforms.skeletons.base import SkeletonTransform
 from graphkit.transforms.skeletons.frames import (
     PadByRepetition,
@@ -16,6 +17,7 @@ from graphkit.transforms.skeletons.streams import STREAMS, SkeletonStream
 __all__ = [
     "STREAMS",
     "AddShortestPaths",
+    "ContinuousDropEdge",
     "PadByRepetition",
     "RandomSkeletonRotation",
     "SkeletonNormalize",

@@ -23,6 +23,17 @@ def test_order_and_wrapping_are_the_formatters(tmp_path):
     ).replace('["FooConv"]', '["BAR", "BarConv", "FooConv", "bar"]')
 
 
+def test_members_are_sorted_regardless_of_case_and_exports_are_not(tmp_path):
+    init = tmp_path / "__init__.py"
+    init.write_text(INIT)
+    for name in ("STGCNpp", "SceneEncoder", "STGCN"):
+        add_export(init, "graphkit.nn.models", name)
+    text = init.read_text()
+    assert "import STGCN, SceneEncoder, STGCNpp\n" in text
+    assert text.index('"STGCN"') < text.index('"FooConv"') < text.index('"STGCNpp"')
+    assert text.index('"STGCNpp"') < text.index('"SceneEncoder"')
+
+
 def test_long_lists_have_a_name_a_line(tmp_path):
     init = tmp_path / "__init__.py"
     init.write_text(INIT)

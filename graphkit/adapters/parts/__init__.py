@@ -1,6 +1,7 @@
 """Adapters whose nodes are parts: blocks of feature maps, objects in an image."""
 
+from graphkit.adapters.parts.continuous_dropout import CoadaptationGraphAdapter
 from graphkit.adapters.parts.patch_reordering import PatchGraphAdapter
 from graphkit.adapters.parts.udor import ObjectGraphAdapter
 
-__all__ = ["ObjectGraphAdapter", "PatchGraphAdapter"]
+__all__ = ["CoadaptationGraphAdapter", "ObjectGraphAdapter", "PatchGraphAdapter"]
