@@ -90,6 +90,35 @@ class HeadLinear(Linear):
         return out if self.bias is None else out + self.bias
 
 
+def head_products(x: Tensor, vectors: Tensor) -> tuple[Tensor, ...]:
+    """``(x * vector).sum(-1)`` for each of some vectors per head, as one product of matrices.
+
+    The vectors form block-diagonal matrices, so that no tensor of the size of ``x`` is made:
+    several times faster than products and sums while heads are few.  Costs
+    ``N K H² C`` products for ``N`` rows.
+
+    Args:
+        x (torch.Tensor): Features ``[*, H, C]``.
+        vectors (torch.Tensor): ``K`` vectors for every head, ``[K, H, C]``.
+
+    Returns:
+        ``K`` tensors ``[*, H]``.
+
+    Example:
+        >>> import torch
+        >>> x, vectors = torch.rand(5, 2, 3), torch.rand(4, 2, 3)
+        >>> products = head_products(x, vectors)
+        >>> len(products), torch.allclose(products[1], (x * vectors[1]).sum(-1))
+        (4, True)
+    """
+    heads = vectors.size(1)
+    eye = torch.eye(heads, dtype=x.dtype, device=x.device)
+    # Row (h, c) of the blocks holds the vectors of head h in the columns (k, h), zeros elsewhere.
+    blocks = torch.einsum("khc,hg->hckg", vectors.to(x.dtype), eye)
+    products = x.flatten(-2) @ blocks.reshape(-1, vectors.size(0) * heads)
+    return products.split(heads, dim=-1)
+
+
 def feature_dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """Dropout of dense or sparse CSR features; zeros need no draw.
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graphkit.nn.head_linear import HeadLinear, feature_dropout
+from graphkit.nn.head_linear import HeadLinear, feature_dropout, head_products
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
 
@@ -48,3 +48,26 @@ def test_wrong_widths_layouts_and_options_are_refused():
         HeadLinear(5, 3)(torch.ones(2, 5).to_sparse())
     with pytest.raises(ValueError, match="'init'"):
         HeadLinear(5, 3, init="ones")
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 7), (0,)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_head_products_are_sums_of_products_and_so_are_their_gradients(shape, count):
+    x = torch.randn(*shape, 4, 5, dtype=torch.double, requires_grad=True)
+    vectors = torch.randn(count, 4, 5, dtype=torch.double, requires_grad=True)
+    products = head_products(x, vectors)
+    wanted = [(x * vector).sum(-1) for vector in vectors]
+    assert len(products) == count
+    for one, other in zip(products, wanted, strict=True):
+        torch.testing.assert_close(one, other)
+    weights = [torch.randn_like(one) for one in wanted]
+    grads = [
+        torch.autograd.grad(list(some), (x, vectors), weights, retain_graph=True)
+        for some in (products, wanted)
+    ]
+    torch.testing.assert_close(grads[0], grads[1])
+
+
+def test_head_products_have_the_type_of_the_features():
+    products = head_products(torch.rand(3, 2, 4, dtype=torch.bfloat16), torch.rand(1, 2, 4))
+    assert products[0].dtype == torch.bfloat16
