@@ -22,8 +22,9 @@ from graphkit.metrics import accuracy
 from graphkit.modes import evaluating
 from graphkit.nn import ContinuousDropout
 from graphkit.taps import tap
-from graphkit.train import seed_everything
-from graphkit.train.tensor_task import TensorTask
+from graphkit.train import TensorTask, seed_everything
+
+__all__ = ["MAIN", "load", "run"]
 
 MAIN = "gap"
 ARMS: dict[str, dict[str, Any] | None] = {
@@ -60,7 +61,6 @@ def network(in_channels: int, hidden: int, classes: int) -> nn.Sequential:
 
 def run(
     dataset: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

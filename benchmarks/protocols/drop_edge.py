@@ -18,15 +18,15 @@ from torch_geometric.nn import GCN
 from torch_geometric.utils import dropout_edge
 
 from benchmarks.harness.fitting import Fitter
-from benchmarks.protocols import node_classification
+from benchmarks.problems.nodes import load
 from graphkit.train import NodeTask, seed_everything
 from graphkit.transforms import ContinuousDropEdge
 from graphkit.transforms.mask_noise import mask_noise
 
+__all__ = ["MAIN", "load", "run"]
+
 MAIN = "gain_matched"
 ARMS = ("none", "removed", "bernoulli", "uniform", "matched")
-
-load = node_classification.load
 
 
 class Perturbed(nn.Module):
@@ -69,7 +69,6 @@ def matching(p: float) -> float:
 
 def run(
     dataset: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,
