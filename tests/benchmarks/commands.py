@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
+from tests.processes import Process
 
-def started(ready: Callable[[], bool], *words: str) -> subprocess.Popen[bytes]:
+PROGRAM = "import runpy; runpy.run_module('benchmarks', run_name='__main__', alter_sys=True)"
+
+
+def started(ready: Callable[[], bool], *words: str) -> Process:
     """``python -m benchmarks`` with these words, still at work when something is ready."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 600
+    process = Process(PROGRAM, *words)
     while not ready():
-        assert process.poll() is None, "the command ended before it was killed"
-        assert time.monotonic() < deadline
+        assert process.poll() is None, f"it ended before it was killed: {process.wait().stderr}"
         time.sleep(0.01)
     return process

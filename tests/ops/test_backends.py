@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from graphkit import ops
 from graphkit.ops import backends
+from tests import processes
 
 
 def test_the_choice_is_restored_after_an_error():
@@ -58,16 +55,7 @@ def test_automatic_choice_on_a_cpu(dtype, expected):
 
 def test_the_environment_chooses_for_a_process():
     code = "from graphkit import ops; print(ops.active_backend())"
-    environment = os.environ | {"GRAPHKIT_BACKEND": "reference"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "reference"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"GRAPHKIT_BACKEND": "cublas"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = processes.run(code, env={"GRAPHKIT_BACKEND": "reference"})
+    assert done.stdout.strip() == "reference", done.stderr
+    done = processes.run(code, env={"GRAPHKIT_BACKEND": "cublas"})
     assert "backend must be 'auto' or one of" in done.stderr

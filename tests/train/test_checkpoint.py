@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import torch
 
 from graphkit.train import NodeTask, Trainer, load_checkpoint, save_checkpoint
 from graphkit.train.checkpoint import rng_state, set_rng_state
+from tests.processes import Process
 from tests.train.problems import LinearGCN, ring
 
 
@@ -88,26 +87,24 @@ torch.save({"weights": model.state_dict(), "metrics": result.metrics,
 """
 
 
-def start(folder: Path, name: str, pause: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SCRIPT, f"{folder}/{name}.ckpt", f"{folder}/{name}.pt"]
-    return subprocess.Popen([*command, str(pause)], stdout=subprocess.PIPE, text=True)
+def start(folder: Path, name: str, pause: float) -> Process:
+    return Process(SCRIPT, f"{folder}/{name}.ckpt", f"{folder}/{name}.pt", pause)
 
 
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     whole = start(tmp_path, "whole", 0.0)
     for stop_at in ("0 4", "1 3"):
         process = start(tmp_path, "killed", 0.05)
-        assert process.stdout is not None
         for line in process.stdout:
             if line.strip() == stop_at:
                 time.sleep(0.02)
-                process.send_signal(signal.SIGKILL)
+                process.kill()
                 break
-        assert process.wait() == -signal.SIGKILL
-        process.stdout.close()
+        assert process.wait().returncode == -signal.SIGKILL
     assert not (tmp_path / "killed.pt").exists()
-    assert start(tmp_path, "killed", 0.0).communicate()[0] is not None
-    whole.communicate()
+    for process in (start(tmp_path, "killed", 0.0), whole):
+        done = process.wait()
+        assert done.returncode == 0, done.stderr
     one = torch.load(tmp_path / "whole.pt", weights_only=True)
     two = torch.load(tmp_path / "killed.pt", weights_only=True)
     assert one["metrics"] == two["metrics"]

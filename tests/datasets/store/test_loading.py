@@ -2,8 +2,6 @@ import hashlib
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from graphkit.datasets import (
 )
 from graphkit.datasets.store import loading
 from tests.datasets.files import TINY, write_tu
+from tests.processes import Process
 
 PRESENT = [
     "Cora",
@@ -123,15 +122,9 @@ def test_two_processes_may_load_at_once(root, cache):
         "from tests.datasets.files import TINY\n"
         "print(load(TINY).y.tolist())\n"
     )
-    command = [sys.executable, "-c", program]
-    where = Path(__file__).parents[3]
-    both = [
-        subprocess.Popen(command, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    for process in both:
-        out, error = process.communicate(timeout=600)
-        assert out.decode().strip() == "[1, 0, 1]", error.decode()
+    for process in [Process(program), Process(program)]:
+        done = process.wait()
+        assert done.stdout.strip() == "[1, 0, 1]", done.stderr
     assert len(processed_folders(cache)) == 1
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -14,6 +12,7 @@ from torch_geometric.nn import GATConv
 
 from graphkit import ops
 from graphkit.nn import FusedGATConv
+from tests import processes
 
 EDGES = torch.tensor([[0, 1, 2, 2, 4, 3, 0], [1, 1, 0, 1, 2, 3, 1]])
 
@@ -162,7 +161,7 @@ assert mask.shape == (2,)
 
 
 def test_is_explained_where_a_gat_conv_was_made_before():
-    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True)
+    done = processes.run(FIRST)
     assert done.returncode == 0, done.stderr
 
 

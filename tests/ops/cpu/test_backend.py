@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -15,6 +13,7 @@ import torch
 from graphkit import ops
 from graphkit.ops.cpu import threads
 from graphkit.ops.cpu.kernels import sorting
+from tests import processes
 from tests.ops.oracles import random_graph
 
 LARGE = random_graph(3000, 2500, 40_000, 5)
@@ -151,11 +150,8 @@ print("counts", *hits, *misses)
 
 
 def _child(folder) -> list[int]:
-    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
-    environment["GRAPHKIT_CACHE"] = str(folder)
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD], env=environment, capture_output=True, text=True, check=True
-    )
+    done = processes.run(CHILD, env={"NUMBA_CACHE_DIR": None, "GRAPHKIT_CACHE": str(folder)})
+    assert done.returncode == 0, done.stderr
     return [int(word) for word in done.stdout.split()[1:]]
 
 
