@@ -268,9 +268,9 @@ def find(name: str) -> list[Card]:
         UnknownMethodError: If there is none; the message lists the nearest names.
     """
     known = cards()
-    found = [card for card in known if card.name.lower() == name.strip().lower()]
-    if found:
-        return found
+    matching = [card for card in known if card.name.lower() == name.strip().lower()]
+    if matching:
+        return matching
     hint = did_you_mean(name, [card.name for card in known])
     raise UnknownMethodError(
         f"no method is called {name!r}; {hint} `python -m graphkit methods` lists all of them."

@@ -119,8 +119,8 @@ def as_layout(graph: Graph, seed: int = 0, **options: Any) -> Axes:
         row, col = _numpy(store.edge_index)
         whole.add_edges_from(zip(row + first[source], col + first[target], strict=True))
     spots = nx.spring_layout(whole, seed=seed)
-    found = np.array([spots[i] for i in range(len(whole))]).reshape(-1, 2)
-    places = {kind: found[first[kind] :][: store.num_nodes] for kind, store in nodes.items()}
+    coordinates = np.array([spots[i] for i in range(len(whole))]).reshape(-1, 2)
+    places = {kind: coordinates[first[kind] :][: store.num_nodes] for kind, store in nodes.items()}
     axes = _draw(graph, places, "node", **options)
     axes.set(xticks=[], yticks=[])
     return axes

@@ -335,10 +335,10 @@ def _attends(module: nn.Module) -> bool:
 
 
 def _attention_layers(model: nn.Module) -> list[str]:
-    found = [name for name, module in model.named_modules() if _attends(module)]
-    if not found:
+    layers = [name for name, module in model.named_modules() if _attends(module)]
+    if not layers:
         raise ValueError(f"{type(model).__name__} has no attention layer")
-    return found
+    return layers
 
 
 def _find(model: nn.Module, names: Iterator[str] | tuple[str, ...] | list[str]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def knn_edges(
     batch = x.new_zeros(count, dtype=torch.long) if batch is None else _groups(batch, "batch")
     if len(batch) != count:
         raise ValueError(f"'batch' has {len(batch)} entries for {count} points")
-    width, found = min(k, count - 1), []
+    width, blocks = min(k, count - 1), []
     for rows in torch.arange(count, device=x.device).split(max(CHUNK // max(count, 1), 1)):
         if width < 1:
             break
@@ -70,8 +70,8 @@ def knn_edges(
         distance[torch.arange(len(rows), device=x.device), rows] = torch.inf
         near, source = distance.topk(width, largest=False)
         target = rows.unsqueeze(1).expand_as(source)
-        found.append(torch.stack([source, target])[:, near.isfinite()])
-    edges = torch.cat(found, 1) if found else batch.new_empty(2, 0)
+        blocks.append(torch.stack([source, target])[:, near.isfinite()])
+    edges = torch.cat(blocks, 1) if blocks else batch.new_empty(2, 0)
     return _tidy(edges, count, undirected)
 
 
@@ -120,15 +120,15 @@ def lattice_edges(sizes: Sequence[int], device: torch.device | None = None) -> T
                 [1, 2, 3, 3]])
     """
     cells = _cells(tuple(sizes), device)
-    found = [cells.new_empty(2, 0)]
+    along = [cells.new_empty(2, 0)]
     for axis in range(cells.dim()):
         length = max(cells.size(axis) - 1, 0)
         start, end = (
             cells.narrow(axis, 0, length),
             cells.narrow(axis, min(1, cells.size(axis)), length),
         )
-        found.append(torch.stack([start.flatten(), end.flatten()]))
-    return _tidy(torch.cat(found, 1), cells.numel())
+        along.append(torch.stack([start.flatten(), end.flatten()]))
+    return _tidy(torch.cat(along, 1), cells.numel())
 
 
 def bipartite_edges(weights: Tensor) -> tuple[Tensor, Tensor]:

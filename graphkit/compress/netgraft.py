@@ -193,7 +193,7 @@ class NetGraft(nn.Module):
             return (True,) * len(self.teacher)
         if len(grafted) != len(self.teacher):
             raise ValueError(f"'grafted' has {len(grafted)} entries for {len(self.teacher)} blocks")
-        return tuple(bool(own) for own in grafted)
+        return tuple(bool(is_student) for is_student in grafted)
 
     def step(self, level: int, x: Tensor, grafted: bool, context: dict[str, Any]) -> Tensor:
         """The output of one block, in the teacher's channels."""
@@ -213,8 +213,8 @@ class NetGraft(nn.Module):
     ) -> Tensor:
         """The logits of a hybrid; of the student with its adapters by default."""
         context = beside(edge_index, context)
-        for level, own in enumerate(self.mask(grafted)):
-            x = self.step(level, x, own, context)
+        for level, is_student in enumerate(self.mask(grafted)):
+            x = self.step(level, x, is_student, context)
         return x
 
     def stages(self, order: Sequence[int] | None = None) -> list[Mask]:
@@ -233,7 +233,7 @@ class NetGraft(nn.Module):
             raise ValueError(f"'order' must name the blocks 0 to {count - 1} once, got {order}")
         alone = [{level} for level in range(count)]
         joined = [set(order[: size + 1]) for size in range(1, count)]
-        return [tuple(level in own for level in range(count)) for own in alone + joined]
+        return [tuple(level in levels for level in range(count)) for levels in alone + joined]
 
     def groups(
         self, grafted: Sequence[bool], lr: float, adapter_lr: float | None = None
@@ -245,17 +245,17 @@ class NetGraft(nn.Module):
             lr (float): Learning rate of the blocks.
             adapter_lr (float, optional): That of the adapters. (default: ``lr``)
         """
-        own = [level for level, on in enumerate(self.mask(grafted)) if on]
-        adapters = [self.t2s[level - 1] for level in own if level > 0]
-        adapters += [self.s2t[level] for level in own if level < len(self.s2t)]
-        found = []
+        levels = [level for level, on in enumerate(self.mask(grafted)) if on]
+        adapters = [self.t2s[level - 1] for level in levels if level > 0]
+        adapters += [self.s2t[level] for level in levels if level < len(self.s2t)]
+        groups = []
         for modules, rate in (
-            ([self.student[level] for level in own], lr),
+            ([self.student[level] for level in levels], lr),
             (adapters, lr if adapter_lr is None else adapter_lr),
         ):
             parameters = [p for module in modules for p in module.parameters()]
-            found += [{"params": parameters, "lr": rate}] if parameters else []
-        return found
+            groups += [{"params": parameters, "lr": rate}] if parameters else []
+        return groups
 
     @torch.no_grad()
     def merge(self, x: Tensor, edge_index: Tensor | None = None, **context: Any) -> BlockNet:

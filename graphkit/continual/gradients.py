@@ -17,14 +17,14 @@ def gradient(
     value: Tensor, parameters: Mapping[str, Tensor], retain_graph: bool = False
 ) -> Gradients:
     """The gradient of a scalar; zeros for parameters that it does not depend on."""
-    found = torch.autograd.grad(
+    gradients = torch.autograd.grad(
         value,
         trainable(parameters),
         retain_graph=retain_graph,
         allow_unused=True,
         materialize_grads=True,
     )
-    return dict(zip(parameters, found, strict=True))
+    return dict(zip(parameters, gradients, strict=True))
 
 
 def trainable(parameters: Mapping[str, Tensor]) -> list[Tensor]:
@@ -75,7 +75,7 @@ def sample_gradients(
         rows = torch.arange(start, min(start + chunk, values.numel()), device=values.device)
         pick = torch.zeros(rows.numel(), values.numel(), dtype=values.dtype, device=values.device)
         pick[torch.arange(rows.numel()), rows] = 1.0
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             values,
             trainable(parameters),
             pick,
@@ -84,7 +84,7 @@ def sample_gradients(
             materialize_grads=True,
             is_grads_batched=True,
         )
-        yield dict(zip(parameters, found, strict=True))
+        yield dict(zip(parameters, gradients, strict=True))
 
 
 def draw(size: int, wanted: int | None, seed: int) -> Tensor:

@@ -162,14 +162,14 @@ def structure(model: nn.Module, layers: Sequence[str] | None = None) -> Iterator
         calls = stack.enter_context(tap(model, *names))
         attending = [name for name in names if attends(modules[name])]
         weights = stack.enter_context(attention(model, *attending)) if attending else None
-        found = Structure(names, calls, weights)
+        collected = Structure(names, calls, weights)
         for name in names:
             if name not in attending:
-                stack.callback(listen(modules[name], name, found.sent[name]))
+                stack.callback(listen(modules[name], name, collected.sent[name]))
         # In front of the taps' own hooks, which forget the run before.
-        before = model.register_forward_pre_hook(lambda *_: found.take(), prepend=True)
+        before = model.register_forward_pre_hook(lambda *_: collected.take(), prepend=True)
         stack.callback(before.remove)
-        yield found
+        yield collected
 
 
 def listen(module: nn.Module, name: str, sent: list[tuple[Tensor, Any] | None]) -> Any:

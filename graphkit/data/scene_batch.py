@@ -74,6 +74,7 @@ class SceneBatch:
         if (ends[0] != ends[1]).any() or (self.batch.diff() < 0).any():
             raise ValueError("'batch' must ascend, and a triple must stay in one graph")
         self.node_ptr = pointer(self.batch, self.num_graphs)
+        # Triples of a graph stand together, so that they are a slice as well as its nodes are.
         if (ends[0].diff() < 0).any():
             order = ends[0].argsort(stable=True)
             self.edge_index, self.edge_attr = self.edge_index[:, order], self.edge_attr[order]
@@ -166,6 +167,8 @@ class SceneBatch:
         nodes, batch = spans(self.node_ptr, graphs)
         edges, owner = spans(self.edge_ptr, graphs)
         sizes = self.node_ptr.diff()[graphs]
+        # Triples name objects by their number in the union: from where the graph was to where
+        # it goes.  A graph asked for twice has two shifts, so they belong to the choice.
         shift = (sizes.cumsum(0) - sizes) - self.node_ptr[graphs]
         return SceneBatch(
             self.x[nodes],
@@ -196,30 +199,34 @@ class SceneBatch:
                 triples, so that they do not tell how well connected the missing one was.
                 (default: :obj:`False`)
         """
-        kept = torch.ones(self.num_nodes, dtype=torch.bool, device=self.x.device)
-        kept[node[node >= 0]] = False
+        stays = torch.ones(self.num_nodes, dtype=torch.bool, device=self.x.device)
+        stays[node[node >= 0]] = False
         if drop_orphans:
-            inner = kept[self.edge_index].all(0)
-            before, after = (torch.zeros_like(kept) for _ in range(2))
+            # Orphans had a triple before and have none after; lone objects never had one.
+            inner = stays[self.edge_index].all(0)
+            before, after = (torch.zeros_like(stays) for _ in range(2))
             before[self.edge_index.flatten()] = True
             after[self.edge_index[:, inner].flatten()] = True
-            kept &= after | ~before
-        number = kept.cumsum(0) - 1
-        own = node[self.edge_batch]
+            stays &= after | ~before
+        # The place of an object among those that stay, which is its number in the rest.
+        number = stays.cumsum(0) - 1
+        # Per triple the object that is taken from its graph; -1 equals no end of a triple.
+        taken = node[self.edge_batch]
         rows, directions, predicates = [], [], []
         for direction in (0, 1):
-            mine = self.edge_index[direction] == own
+            mine = self.edge_index[direction] == taken
             other = self.edge_index[1 - direction, mine]
-            there = kept[other]
+            there = stays[other]
             rows.append(number[other[there]])
             directions.append(torch.full_like(rows[-1], direction))
             predicates.append(self.edge_attr[mine][there])
         category = torch.where(node >= 0, self.x[node.clamp(min=0)], -1)
         links = torch.stack([torch.cat(rows), torch.cat(directions), torch.cat(predicates)])
-        return KnockOut(self.keep(kept), category, links, self, node)
+        return KnockOut(self.keep(stays), category, links, self, node)
 
     def leave_one_out(self, drop_orphans: bool = False) -> KnockOut:
         """Every object of every graph taken out once, each out of its own copy of the graph."""
+        # ``batch`` names the graph of each object: a copy of the graph for every one of them.
         copies = self.select(self.batch)
         place = torch.arange(self.num_nodes, device=self.x.device) - self.node_ptr[self.batch]
         return copies.knock_out(copies.node_ptr[:-1] + place, drop_orphans)
@@ -259,16 +266,18 @@ class KnockOut:
 
     def choose(self, mask: Tensor) -> KnockOut:
         """Those of some graphs, ``mask [B]``."""
-        chosen = mask.nonzero()[:, 0]
-        rest, whole = self.rest.select(chosen), self.whole.select(chosen)
+        graphs = mask.nonzero()[:, 0]
+        rest, whole = self.rest.select(graphs), self.whole.select(graphs)
         old, direction, predicate = self.links
         owner = self.rest.batch[old]
         mine = mask[owner]
-        shift = rest.node_ptr[mask.cumsum(0) - 1] - self.rest.node_ptr[:-1]
-        node = self.node + (whole.node_ptr[mask.cumsum(0) - 1] - self.whole.node_ptr[:-1])
-        node = torch.where(self.node < 0, -1, node)[chosen]
+        # A graph's place among those asked for; of the others it is wrong, and never read.
+        place = mask.cumsum(0) - 1
+        shift = rest.node_ptr[place] - self.rest.node_ptr[:-1]
+        node = self.node + (whole.node_ptr[place] - self.whole.node_ptr[:-1])
+        node = torch.where(self.node < 0, -1, node)[graphs]
         links = torch.stack([old + shift[owner], direction, predicate])[:, mine]
-        return KnockOut(rest, self.category[chosen], links, whole, node)
+        return KnockOut(rest, self.category[graphs], links, whole, node)
 
     def split(self, size: int = 256) -> list[KnockOut]:
         """Parts of so many graphs, whose features fit into a processor's cache."""
@@ -289,6 +298,7 @@ def pointer(group: Tensor, num_groups: int) -> Tensor:
 
 def spans(ptr: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
     """The entries of some groups, and for each the position of its group in the choice."""
+    # Counting through all entries, with a jump to the group's own place where one begins.
     sizes = ptr.diff()[groups]
     owner = torch.arange(groups.numel(), device=ptr.device).repeat_interleave(sizes)
     first = ptr[groups] - (sizes.cumsum(0) - sizes)

@@ -88,8 +88,8 @@ def check(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """The folds, after a look at whether they fit together."""
     graphs = np.arange(card.counts["graphs"])
-    for k, (kept, held) in enumerate(zip(train, test, strict=True), start=1):
-        if not np.array_equal(np.sort(np.concatenate([kept, held])), graphs):
+    for k, (training, held) in enumerate(zip(train, test, strict=True), start=1):
+        if not np.array_equal(np.sort(np.concatenate([training, held])), graphs):
             raise DamagedDataError(
                 f"'{folder}/train_idx-{k}.txt' and 'test_idx-{k}.txt' do not cover the "
                 f"{len(graphs)} graphs of {card.name!r} exactly once"

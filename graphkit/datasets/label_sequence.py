@@ -261,12 +261,12 @@ def collate(
     graphs: list[Data], batch_size: int | None, order: list[int]
 ) -> list[tuple[Batch, Tensor]]:
     """Batches of graphs without labels, and their labels in the order of the output columns."""
-    found, step = [], batch_size or max(len(graphs), 1)
+    batches, step = [], batch_size or max(len(graphs), 1)
     for start in range(0, len(graphs), step):
-        chosen = graphs[start : start + step]
-        y = torch.cat([labels_of(graph) for graph in chosen])[:, order]
-        found.append((Batch.from_data_list(chosen, exclude_keys=["y"]), y.float()))
-    return found
+        members = graphs[start : start + step]
+        y = torch.cat([labels_of(graph) for graph in members])[:, order]
+        batches.append((Batch.from_data_list(members, exclude_keys=["y"]), y.float()))
+    return batches
 
 
 def labels_of(graph: Data) -> Tensor:
@@ -328,5 +328,5 @@ def random_parts(
         raise ValueError(f"{len(graphs)} graphs are too few for 'test_share' {test_share}")
     order = torch.randperm(len(graphs), generator=torch.Generator().manual_seed(seed))
     test, val, train = order.tensor_split([sizes[0], sum(sizes)])
-    chosen = {"train": train, "val": val, "test": test}
-    return {part: [graphs[i] for i in index.tolist()] for part, index in chosen.items()}
+    parts = {"train": train, "val": val, "test": test}
+    return {part: [graphs[i] for i in index.tolist()] for part, index in parts.items()}

@@ -119,9 +119,9 @@ def read(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 def draw(cells: np.ndarray, num_points: int, generator: np.random.Generator) -> torch.Tensor:
     """Points in the occupied cells, centred and scaled into the unit ball."""
     occupied = np.argwhere(cells)
-    chosen = generator.permutation(len(occupied))[:num_points]
-    missing = generator.integers(len(occupied), size=num_points - len(chosen))
-    points = occupied[np.concatenate([chosen, missing])] + generator.random((num_points, 3))
+    drawn = generator.permutation(len(occupied))[:num_points]
+    missing = generator.integers(len(occupied), size=num_points - len(drawn))
+    points = occupied[np.concatenate([drawn, missing])] + generator.random((num_points, 3))
     points -= points.mean(axis=0)
     radius = np.linalg.norm(points, axis=1).max()
     return torch.from_numpy(points / (radius or 1.0)).float()

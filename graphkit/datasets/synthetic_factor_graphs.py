@@ -82,8 +82,8 @@ class SyntheticFactorGraphs(InMemoryDataset):
             raise ValueError(f"'num_graphs' must be at least 1, got {num_graphs}")
         self.num_factors = num_factors
         generator = torch.Generator().manual_seed(seed)
-        layers, chosen = overlay(num_factors, num_graphs, generator)
-        self.data, self.slices = collated(layers, chosen, num_factors)
+        layers, templates = overlay(num_factors, num_graphs, generator)
+        self.data, self.slices = collated(layers, templates, num_factors)
 
     @property
     def num_classes(self) -> int:
@@ -103,29 +103,29 @@ def template_adjacencies(num_factors: int) -> Tensor:
     """The first templates, padded with isolated nodes, ``[k, 15, 15]``."""
     adjacencies = np.zeros((num_factors, NUM_NODES, NUM_NODES), dtype=bool)
     for padded, make in zip(adjacencies, TEMPLATES.values(), strict=False):
-        own = nx.to_numpy_array(make(), dtype=bool)
-        padded[: len(own), : len(own)] = own
+        adjacency = nx.to_numpy_array(make(), dtype=bool)
+        padded[: len(adjacency), : len(adjacency)] = adjacency
     return torch.from_numpy(adjacencies)
 
 
 def overlay(num_factors: int, num_graphs: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Chosen templates on shuffled nodes ``[G, T, 15, 15]`` and their numbers ``[G, T]``."""
     count = (num_factors + 1) // 2
-    chosen = torch.rand(num_graphs, num_factors, generator=generator).argsort(1)[:, :count]
+    templates = torch.rand(num_graphs, num_factors, generator=generator).argsort(1)[:, :count]
     order = torch.rand(num_graphs, count, NUM_NODES, generator=generator).argsort(2)
-    layers = template_adjacencies(num_factors)[chosen]
+    layers = template_adjacencies(num_factors)[templates]
     rows, columns = order.unsqueeze(3), order.unsqueeze(2)
     layers = layers.gather(2, rows.expand_as(layers)).gather(3, columns.expand_as(layers))
-    return layers, chosen
+    return layers, templates
 
 
-def collated(layers: Tensor, chosen: Tensor, num_factors: int) -> tuple[Data, dict[str, Tensor]]:
+def collated(layers: Tensor, templates: Tensor, num_factors: int) -> tuple[Data, dict[str, Tensor]]:
     """All graphs behind one another, as :class:`InMemoryDataset` keeps them."""
     graphs = layers.size(0)
     graph, source, target = layers.any(1).nonzero(as_tuple=True)
     truth = torch.zeros(graph.numel(), num_factors, dtype=torch.bool)
-    truth.scatter_(1, chosen[graph], layers[graph, :, source, target])
-    y = torch.zeros(graphs, num_factors).scatter_(1, chosen, 1.0)
+    truth.scatter_(1, templates[graph], layers[graph, :, source, target])
+    y = torch.zeros(graphs, num_factors).scatter_(1, templates, 1.0)
     data = Data(
         x=layers.sum(1).float().flatten(0, 1),
         edge_index=torch.stack([source, target]),

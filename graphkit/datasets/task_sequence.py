@@ -319,16 +319,16 @@ def column_of(y: Tensor, order: list[int]) -> Tensor:
     return torch.where(y >= 0, table[y.clamp(min=0)], -1)
 
 
-def plain_split(samples: Data, kept: Tensor, train: int, val: int, seed: int) -> Data:
+def plain_split(samples: Data, usable: Tensor, train: int, val: int, seed: int) -> Data:
     """Draws training and validation samples from all kept ones alike; the rest is for testing."""
-    nodes = kept.nonzero().view(-1)
+    nodes = usable.nonzero().view(-1)
     if len(nodes) <= train + val:
         raise ValueError(f"{len(nodes)} samples are too few to draw {train} and {val} from")
     order = torch.randperm(len(nodes), generator=torch.Generator().manual_seed(seed))
     nodes, out = nodes[order.to(nodes.device)], copy.copy(samples)
-    for part, chosen in zip(PARTS, nodes.tensor_split([train, train + val]), strict=True):
-        mask = torch.zeros_like(kept)
-        mask[chosen] = True
+    for part, members in zip(PARTS, nodes.tensor_split([train, train + val]), strict=True):
+        mask = torch.zeros_like(usable)
+        mask[members] = True
         out[f"{part}_mask"] = mask
     return out
 

@@ -81,20 +81,20 @@ class Distiller(nn.Module):
         self.pairs = [(str(ours), str(theirs)) for ours, theirs in pairs]
         if not self.pairs:
             raise ValueError("'pairs' is empty; name at least one pair of modules")
-        chosen = [losses] * len(self.pairs) if isinstance(losses, nn.Module) else list(losses)
+        loss_list = [losses] * len(self.pairs) if isinstance(losses, nn.Module) else list(losses)
         self.weights = (
             [float(weights)] * len(self.pairs)
             if isinstance(weights, (int, float))
             else [float(weight) for weight in weights]
         )
         self.graphs = None if graphs is None else [(str(a), str(b)) for a, b in graphs]
-        for name, given in (("losses", chosen), ("weights", self.weights), ("graphs", graphs)):
+        for name, given in (("losses", loss_list), ("weights", self.weights), ("graphs", graphs)):
             if given is not None and len(given) != len(self.pairs):
                 raise ValueError(f"'{name}' has {len(given)} entries for {len(self.pairs)} pairs")
-        for loss in chosen:
+        for loss in loss_list:
             if not isinstance(loss, DistillationLoss):
                 raise TypeError(f"'losses' must hold DistillationLoss, got {type(loss).__name__}")
-        self.losses = nn.ModuleList(chosen)
+        self.losses = nn.ModuleList(loss_list)
         self.memo = Memo()
         self.seen: dict[str, Call] | None = None
         for model, names in ((student, self.names(0)), (teacher, self.names(1))):

@@ -154,18 +154,18 @@ class GraftLatticeAdapter(GraphAdapter):
 
     def logits(self, x: Tensor, hybrids: Tensor, context: dict[str, Any]) -> Tensor:
         """Outputs of hybrids ``[N, n, C]``, block by block over their common prefixes."""
-        found: dict[int, Tensor] = {}
+        by_hybrid: dict[int, Tensor] = {}
         waiting = [(0, x, torch.arange(len(hybrids), device=hybrids.device))]
         while waiting:
-            level, h, own = waiting.pop()
+            level, h, numbers = waiting.pop()
             if level == hybrids.size(1):
-                found |= dict.fromkeys(own.tolist(), h)
+                by_hybrid |= dict.fromkeys(numbers.tolist(), h)
                 continue
             for grafted in (False, True):
-                part = own[hybrids[own, level] == grafted]
+                part = numbers[hybrids[numbers, level] == grafted]
                 if len(part):
                     waiting.append((level + 1, self.net.step(level, h, grafted, context), part))
-        return torch.stack([found[number] for number in range(len(hybrids))])
+        return torch.stack([by_hybrid[number] for number in range(len(hybrids))])
 
     def cost(self, x: Tensor, context: dict[str, Any]) -> Tensor:
         """What each grafted block adds to parameters and multiplications, as shares ``[B, 2]``."""
@@ -174,16 +174,16 @@ class GraftLatticeAdapter(GraphAdapter):
             [False] * blocks,
             *([i == level for i in range(blocks)] for level in range(blocks)),
         ]
-        found = []
+        rows = []
         for mask in masks:
             with FlopCounterMode(display=False) as counter:
                 net(x, grafted=mask, **context)
-            own = [group["params"] for group in net.groups(mask, lr=0.0)]
-            kept = [net.teacher[i] for i, on in enumerate(mask) if not on]
-            parameters = sum(p.numel() for group in own for p in group)
-            parameters += sum(p.numel() for block in kept for p in block.parameters())
-            found.append([parameters, counter.get_total_flops()])
-        table = torch.tensor(found, dtype=torch.double, device=x.device)
+            groups = [group["params"] for group in net.groups(mask, lr=0.0)]
+            teachers = [net.teacher[i] for i, on in enumerate(mask) if not on]
+            parameters = sum(p.numel() for group in groups for p in group)
+            parameters += sum(p.numel() for block in teachers for p in block.parameters())
+            rows.append([parameters, counter.get_total_flops()])
+        table = torch.tensor(rows, dtype=torch.double, device=x.device)
         return (table[1:] - table[0]) / table[0].clamp(min=1)
 
 
@@ -211,7 +211,7 @@ def graft_order(graph: Data) -> list[int]:
     import networkx as nx
 
     bits = graph.x[:, :-2] > 0.5
-    ends = [found.nonzero().flatten().tolist() for found in ((~bits).all(1), bits.all(1))]
+    ends = [corner.nonzero().flatten().tolist() for corner in ((~bits).all(1), bits.all(1))]
     if not all(ends):
         raise ValueError("the graph lacks the teacher or the student: no or every block grafted")
     network = to_networkx(graph, edge_attrs=["edge_weight"])

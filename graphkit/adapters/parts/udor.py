@@ -96,18 +96,18 @@ class ObjectGraphAdapter(GraphAdapter):
         codes, count = self.model.encode(x), self.model.num_parts
         presence = codes.square().sum(2).clamp(min=1e-12).sqrt()
         image, part = (presence > self.tau).nonzero().unbind(1)
-        found = codes[image, part]
+        present = codes[image, part]
         number = torch.arange(len(part), device=x.device)
         kind = torch.arange(count, device=x.device)
-        mean = codes.new_zeros(count, codes.size(2)).index_add(0, part, found)
+        mean = codes.new_zeros(count, codes.size(2)).index_add(0, part, present)
         mean = mean / part.bincount(minlength=count).clamp(min=1).unsqueeze(1)
         pairs = complete_edges(image)
-        unit = F.normalize(found, dim=1)
+        unit = F.normalize(present, dim=1)
         data = HeteroData()
         data["image"].update({"x": codes.flatten(1).float(), "num_nodes": len(x)})
         data["object"].update(
             {
-                "x": found.float(),
+                "x": present.float(),
                 "part": part,
                 "image": image,
                 "presence": presence[image, part].float(),
@@ -118,7 +118,7 @@ class ObjectGraphAdapter(GraphAdapter):
         data["image", "contains", "object"].edge_index = torch.stack([image, number])
         is_a = data["object", "is_a", "category"]
         is_a.edge_index = torch.stack([number.repeat_interleave(count), kind.repeat(len(part))])
-        is_a.edge_weight = self.model.categories(found)[:, :-1].flatten().float()
+        is_a.edge_weight = self.model.categories(present)[:, :-1].flatten().float()
         together = data["object", "with", "object"]
         together.edge_index = pairs
         together.edge_weight = (unit[pairs[0]] * unit[pairs[1]]).sum(1).float()

@@ -106,20 +106,20 @@ class EpisodeGraphAdapter(GraphAdapter):
         f = model(torch.cat([support.flatten(0, 1), query]))
         channels, labelled = model.basis.size(1), ways * shots
         given = f[:labelled].view(ways, shots, channels)
-        own = torch.arange(ways, device=device).repeat_interleave(shots)
+        class_of = torch.arange(ways, device=device).repeat_interleave(shots)
         number = torch.arange(len(f), device=device)
         data = HeteroData()
         data["sample"].update(
             {
                 "x": f.float(),
-                "y": torch.cat([own, y]),
+                "y": torch.cat([class_of, y]),
                 "support": number < labelled,
                 "num_nodes": len(f),
             }
         )
         data["class"].update({"x": model.describe(given).float(), "num_nodes": ways})
         data["basis"].update({"x": model.basis.float(), "num_nodes": len(model.basis)})
-        data["sample", "supports", "class"].edge_index = torch.stack([number[:labelled], own])
+        data["sample", "supports", "class"].edge_index = torch.stack([number[:labelled], class_of])
         mean = model.assign(given).mean(1).t()
         for kind, weight in (
             (("basis", "builds", "class"), mean),

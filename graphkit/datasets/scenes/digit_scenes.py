@@ -75,8 +75,8 @@ class DigitScenes(InMemoryDataset):
             )
         generator = torch.Generator().manual_seed(2 * seed + (split == "test"))
         pixels, labels = digits(split)
-        chosen = [torch.nonzero(labels == digit)[:, 0] for digit in range(10)]
-        graphs = [scene(pixels, chosen, max_digits, generator) for _ in range(num_graphs)]
+        images = [torch.nonzero(labels == digit)[:, 0] for digit in range(10)]
+        graphs = [scene(pixels, images, max_digits, generator) for _ in range(num_graphs)]
         self.data, self.slices = self.collate(graphs)
 
     @property
@@ -101,7 +101,7 @@ def digits(split: str) -> tuple[Tensor, Tensor]:
 
 
 def scene(
-    pixels: Tensor, chosen: list[Tensor], max_digits: int, generator: torch.Generator
+    pixels: Tensor, images: list[Tensor], max_digits: int, generator: torch.Generator
 ) -> Data:
     """One picture with its graph."""
 
@@ -119,7 +119,7 @@ def scene(
     corner = corner.clamp(0, CANVAS - 8)
     canvas = torch.zeros(CANVAS, CANVAS)
     for digit, (top, left) in zip(x.tolist(), corner.tolist(), strict=True):
-        picture = pixels[chosen[digit][number(chosen[digit].numel())]]
+        picture = pixels[images[digit][number(images[digit].numel())]]
         # A window is a view: writing into it draws on the canvas.
         window = canvas[top : top + 8, left : left + 8]
         window.copy_(torch.maximum(window, picture))

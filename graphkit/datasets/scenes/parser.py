@@ -19,6 +19,8 @@ __all__ = ["format_scene", "parse_scene"]
 ARTICLES = frozenset({"a", "an", "the"})
 OTHER = {"object": "predicate", "predicate": "object"}
 Known = dict[str, dict[str, int]]
+Step = tuple[int, tuple[int, str] | None]
+"""Where to go on, and what was read up to there: number and mark, or nothing of an article."""
 
 
 def parse_scene(
@@ -131,28 +133,69 @@ def read_chain(words: list[str], known: Known) -> list[tuple[int, str]]:
     """Objects and predicates in turn, as ``(number, mark behind #)``."""
     if not words:
         return []
-    longest = {kind: max(map(len, map(str.split, names))) for kind, names in known.items()}
-    good: list[dict[str, tuple[int, tuple[int, str] | None]]] = [{} for _ in words]
-    for start in reversed(range(len(words))):
-        for kind in known:
-            for length in range(min(longest[kind], len(words) - start), 0, -1):
-                found, stop = look_up(words[start : start + length], kind, known), start + length
-                ends = stop == len(words) and kind == "object"
-                if found and (ends or (stop < len(words) and OTHER[kind] in good[stop])):
-                    good[start][kind] = (stop, found)
-                    break
-            skips = kind == "object" and words[start] in ARTICLES and start + 1 < len(words)
-            if kind not in good[start] and skips and "object" in good[start + 1]:
-                good[start][kind] = (start + 1, None)
-    if "object" not in good[0]:
+    steps = ways_on(words, known)
+    if "object" not in steps[0]:
         raise ValueError(complaint(words, known))
     chain, place, kind = [], 0, "object"
     while place < len(words):
-        place, found = good[place][kind]
-        if found is not None:
-            chain.append(found)
+        place, entry = steps[place][kind]
+        # An article is walked over: what is due behind it is still the object.
+        if entry is not None:
+            chain.append(entry)
             kind = OTHER[kind]
     return chain
+
+
+def ways_on(words: list[str], known: Known) -> list[dict[str, Step]]:
+    """For every word and kind the step from there, if the rest of the chain can then be read.
+
+    Names overlap (*in* and *in front of*), so the longest name that is there may leave a rest that
+    cannot be read.  From the last word to the first, each step is known to lead to the end before
+    another is built on it: nothing has to be tried twice, which keeps the time linear.
+    """
+    longest = {kind: longest_name(names) for kind, names in known.items()}
+    steps: list[dict[str, Step]] = [{} for _ in words]
+    for start in reversed(range(len(words))):
+        for kind in known:
+            step = longest_step(words, start, kind, known, longest[kind], steps)
+            if step is None and kind == "object":
+                step = over_article(words, start, steps)
+            if step is not None:
+                steps[start][kind] = step
+    return steps
+
+
+def longest_step(
+    words: list[str],
+    start: int,
+    kind: str,
+    known: Known,
+    longest: int,
+    steps: list[dict[str, Step]],
+) -> Step | None:
+    """The step over the longest name behind which the rest can be read."""
+    for stop in range(min(start + longest, len(words)), start, -1):
+        entry = look_up(words[start:stop], kind, known)
+        # A chain ends with an object: a predicate without one behind it is no end.
+        readable = kind == "object" if stop == len(words) else OTHER[kind] in steps[stop]
+        if entry is not None and readable:
+            return stop, entry
+    return None
+
+
+def over_article(words: list[str], start: int, steps: list[dict[str, Step]]) -> Step | None:
+    """The step over an article with an object behind it.
+
+    It comes after names were tried, since a name may begin with an article.
+    """
+    behind = start + 1
+    stands = words[start] in ARTICLES and behind < len(words) and "object" in steps[behind]
+    return (behind, None) if stands else None
+
+
+def longest_name(names: dict[str, int]) -> int:
+    """Number of words of the longest name."""
+    return max((len(name.split()) for name in names), default=0)
 
 
 def look_up(words: list[str], kind: str, known: Known) -> tuple[int, str] | None:
@@ -164,8 +207,10 @@ def look_up(words: list[str], kind: str, known: Known) -> tuple[int, str] | None
 
 def complaint(words: list[str], known: Known) -> str:
     """Where the longest readable beginning of a chain ends, and what is missing there."""
+    # Forwards this time, over everything that can be read from the start: the furthest place that
+    # is reached is where the reader, too, would stop and wonder.
     reached, furthest = {(0, "object")}, (0, "object")
-    longest = max(len(name.split()) for names in known.values() for name in names)
+    longest = max(longest_name(names) for names in known.values())
     for start in range(len(words)):
         for kind in [kind for kind in known if (start, kind) in reached]:
             furthest = max(furthest, (start, kind))

@@ -171,7 +171,7 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
                     counts.update(list(dict.fromkeys(item["names"])))
         names = [name for name, n in counts.most_common() if n >= self.min_object_instances]
         numbers = {name: number for number, name in enumerate(names)}
-        kept: dict[int, dict[int, Row]] = {}
+        objects: dict[int, dict[int, Row]] = {}
         for row in rows:
             if row["image_id"] not in wanted:
                 continue
@@ -179,8 +179,8 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
                 name = next((name for name in item["names"] if name in numbers), None)
                 if name is not None and min(item["w"], item["h"]) >= self.min_object_size:
                     item["category"] = numbers[name]
-                    kept.setdefault(row["image_id"], {})[item["object_id"]] = item
-        return kept, names
+                    objects.setdefault(row["image_id"], {})[item["object_id"]] = item
+        return objects, names
 
     def read_triples(
         self,
@@ -190,7 +190,7 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
         """Per photograph the kept triples of object numbers, and the predicates."""
         aliases = read_aliases(Path(self.raw_dir) / VG_FILES[4])
         counts: Counter[str] = Counter()
-        found: dict[int, list[tuple[int, str, int]]] = {}
+        triples_of: dict[int, list[tuple[int, str, int]]] = {}
         for row in self.read("relationships.json"):
             image = row["image_id"]
             there, training = objects.get(image, {}), image in splits["train"]
@@ -202,15 +202,15 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
                 if training or self.variant == "paper":
                     predicate = predicate.lower().strip()
                     predicate = aliases.get(predicate, predicate)
-                found.setdefault(image, []).append((ends[0], predicate, ends[1]))
+                triples_of.setdefault(image, []).append((ends[0], predicate, ends[1]))
                 counts[predicate] += training
         names = [name for name, n in counts.items() if n >= self.min_predicate_instances]
         numbers = {name: number for number, name in enumerate(names)}
-        kept = {
+        frequent = {
             image: [(s, numbers[p], o) for s, p, o in triples if p in numbers]
-            for image, triples in found.items()
+            for image, triples in triples_of.items()
         }
-        return kept, names
+        return frequent, names
 
 
 def read_aliases(path: Path) -> dict[str, str]:

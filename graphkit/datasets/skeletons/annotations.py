@@ -34,11 +34,11 @@ class ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         root, _, rest = module.partition(".")
-        own = root == "numpy" and rest in (
+        numpys = root == "numpy" and rest in (
             *("", "core.multiarray", "_core.multiarray"),
             *("core.numeric", "_core.numeric"),
         )
-        if not (own or module == "_codecs") or (module.split(".")[-1], name) not in ALLOWED:
+        if not (numpys or module == "_codecs") or (module.split(".")[-1], name) not in ALLOWED:
             raise pickle.UnpicklingError(f"it would call '{module}.{name}'")
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 

@@ -12,9 +12,9 @@ __all__ = ["cache_root", "data_root"]
 
 def cache_root() -> Path:
     """Folder for processed and downloaded files: ``GRAPHKIT_CACHE``, else the user's cache."""
-    chosen = os.environ.get("GRAPHKIT_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
+    folder = os.environ.get("GRAPHKIT_CACHE")
+    if folder:
+        return Path(folder).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "graphkit"
 
 
@@ -23,8 +23,8 @@ def data_root() -> Path:
 
     Nothing is ever written to ``GRAPHKIT_DATA``.
     """
-    chosen = os.environ.get("GRAPHKIT_DATA")
-    return Path(chosen).expanduser() if chosen else cache_root() / "data"
+    folder = os.environ.get("GRAPHKIT_DATA")
+    return Path(folder).expanduser() if folder else cache_root() / "data"
 
 
 def search_path(root: str | os.PathLike[str] | None = None) -> list[Path]:

@@ -170,21 +170,21 @@ def check_rows(lengths: dict[Path, int], name: str) -> None:
             )
 
 
-def check_counts(name: str, folder: Path, found: dict[str, int], expected: dict[str, int]) -> None:
+def check_counts(name: str, folder: Path, counts: dict[str, int], expected: dict[str, int]) -> None:
     r"""Compares what was read with the published numbers.
 
     Args:
         name (str): Name of the data set.
         folder (Path): Folder of the raw files.
-        found (dict): Numbers read.
+        counts (dict): Numbers read.
         expected (dict): Published numbers.
 
     Raises:
         DamagedDataError: If a number differs; the message names it and the folder.
     """
-    wrong = {key: value for key, value in expected.items() if found.get(key, value) != value}
+    wrong = {key: value for key, value in expected.items() if counts.get(key, value) != value}
     if wrong:
-        differences = ", ".join(f"{found[k]:,} {k} (published: {v:,})" for k, v in wrong.items())
+        differences = ", ".join(f"{counts[k]:,} {k} (published: {v:,})" for k, v in wrong.items())
         raise DamagedDataError(
             f"{name!r} in '{folder}' has {differences}: a file in it is truncated or another set's"
         )

@@ -219,7 +219,7 @@ class CommonFeatureLearning(Distiller):
         common = self.space(maps)
         gaps = [loss(common[0], h) for loss, h in zip(self.losses[1:], common[1:], strict=True)]
         decoded = zip(self.space.decode(common), maps[1:], strict=True)
-        errors = [F.mse_loss(found, given) for found, given in decoded]
+        errors = [F.mse_loss(rebuilt, given) for rebuilt, given in decoded]
         return {
             "soft": soft,
             "mmd": torch.stack(gaps).sum(),

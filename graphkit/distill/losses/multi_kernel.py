@@ -108,10 +108,10 @@ class MultiKernelMMDLoss(DistillationLoss):
                 f"'student' {list(student.shape)} and 'teacher' {list(teacher.shape)} must hold "
                 "samples of the same size, at least one each"
             )
-        own = multi_kernel(student, student, self.sigmas).mean()
+        within = multi_kernel(student, student, self.sigmas).mean()
         other = multi_kernel(teacher, teacher, self.sigmas).mean()
         between = multi_kernel(student, teacher, self.sigmas).mean()
-        return (own + other - 2 * between).clamp(min=0)
+        return (within + other - 2 * between).clamp(min=0)
 
     def extra_repr(self) -> str:
         return f"sigmas={list(self.sigmas)}"

@@ -128,3 +128,10 @@ def test_vocabulary_refuses_doubles_and_empty_names():
     assert (NAMES.num_objects, NAMES.num_predicates) == (7, 5)
     with pytest.raises(ValueError, match="no predicate is called 'bi'"):
         NAMES.predicate_id("bi")
+
+
+def test_a_vocabulary_may_lack_predicates():
+    names = SceneVocabulary(("sheep", "sky"), ())
+    assert parse_scene("sheep; the sky", names).x.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="no predicate is called 'by'; there are none"):
+        parse_scene("sheep by sky", names)

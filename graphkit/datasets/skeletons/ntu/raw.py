@@ -149,12 +149,12 @@ class Layout:
         if not len(counts) or not (self.widths[heads] == 1).all() or (counts < 0).any():
             return False
         self.bodies = counts[1:]
-        found = np.diff(np.searchsorted(records, heads), append=len(records))
+        spans = np.diff(np.searchsorted(records, heads), append=len(records))
         return (
             counts[0] == len(self.bodies)
             and bool((joints == NUM_JOINTS).all())
-            and found[0] == 0
-            and bool((found[1:] == self.bodies).all())
+            and spans[0] == 0
+            and bool((spans[1:] == self.bodies).all())
         )
 
     def integers(self, lines: np.ndarray) -> np.ndarray:
@@ -188,10 +188,10 @@ def numbers(words: list[bytes], columns: int) -> np.ndarray | None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
         try:
-            found = np.fromstring(b" ".join(words), sep=" ")
+            values = np.fromstring(b" ".join(words), sep=" ")
         except (DeprecationWarning, ValueError):
             return None
-    return found.reshape(-1, columns) if found.size == len(words) * columns else None
+    return values.reshape(-1, columns) if values.size == len(words) * columns else None
 
 
 def walk(text: bytes, name: str) -> None:
@@ -215,9 +215,9 @@ def walk(text: bytes, name: str) -> None:
             if lines.count(f"the number of joints of {where}") != NUM_JOINTS:
                 lines.fail(f"{where} must have {NUM_JOINTS} joints")
             for joint in range(NUM_JOINTS):
-                found = lines.numbers(JOINT, f"{JOINT} numbers of joint {joint} of {where}")
-                if not within(np.array(found[:3], dtype=float)):
-                    lines.fail(f"joint {joint} of {where} is at {' '.join(found[:3])}")
+                fields = lines.numbers(JOINT, f"{JOINT} numbers of joint {joint} of {where}")
+                if not within(np.array(fields[:3], dtype=float)):
+                    lines.fail(f"joint {joint} of {where} is at {' '.join(fields[:3])}")
     lines.finish()
 
 
