@@ -1,6 +1,9 @@
 """Distillation: losses between a student and a teacher, and the scheme that attaches them."""
 
 from graphkit.distill.amalgamation.common_features import CommonFeatureLearning
+from graphkit.distill.data_free.adversarial import DFAD
+from graphkit.distill.data_free.generator import ImageGenerator
+from graphkit.distill.data_free.graph_generator import GraphGenerator
 from graphkit.distill.distillation import Distillation
 from graphkit.distill.distiller import Distiller
 from graphkit.distill.loss import DistillationLoss
@@ -14,6 +17,7 @@ from graphkit.distill.losses.mmd import MMDLoss
 from graphkit.distill.losses.soft_target import SoftTargetLoss
 
 __all__ = [
+    "DFAD",
     "AttentionTransferLoss",
     "CommonFeatureLearning",
     "Distillation",
@@ -22,6 +26,8 @@ __all__ = [
     "FitNetLoss",
     "GlobalStructureLoss",
     "GraphContrastiveLoss",
+    "GraphGenerator",
+    "ImageGenerator",
     "LocalStructureLoss",
     "MMDLoss",
     "SoftTargetLoss",

@@ -3,6 +3,11 @@
 from graphkit.metrics import accuracy
 from graphkit.train.callback import Callback
 from graphkit.train.checkpoint import load_checkpoint, save_checkpoint
+from graphkit.train.collapse_monitor import CollapseMonitor, CollapseWarning, label_entropy
+from graphkit.train.gan_loss import GANLoss, gan_loss
+from graphkit.train.noise_task import NoiseTask
+from graphkit.train.one_stage import OneStageLosses, OneStageStep
+from graphkit.train.opponent import Opponent
 from graphkit.train.path_rounds import PathRounds
 from graphkit.train.progress import ProgressBar
 from graphkit.train.run import Result, Run
@@ -12,8 +17,15 @@ from graphkit.train.trainer import Trainer, make_fabric, seed_everything
 
 __all__ = [
     "Callback",
+    "CollapseMonitor",
+    "CollapseWarning",
+    "GANLoss",
     "GraphTask",
     "NodeTask",
+    "NoiseTask",
+    "OneStageLosses",
+    "OneStageStep",
+    "Opponent",
     "PathRounds",
     "ProgressBar",
     "Result",
@@ -23,6 +35,8 @@ __all__ = [
     "TensorTask",
     "Trainer",
     "accuracy",
+    "gan_loss",
+    "label_entropy",
     "load_checkpoint",
     "make_fabric",
     "save_checkpoint",

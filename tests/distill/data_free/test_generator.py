@@ -1,0 +1,63 @@
+"""Images from noise: sizes, scale, what is refused."""
+
+import pytest
+import torch
+
+from graphkit.distill import ImageGenerator
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"), [(8, "upsample"), (28, "upsample"), (8, "dcgan"), (32, "dcgan")]
+)
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_sizes_and_gradients(size, kind, norm):
+    generator = ImageGenerator(6, 3, size, 4, kind, norm)
+    z = torch.randn(5, 6, requires_grad=True)
+    images = generator(z)
+    assert images.shape == (5, 3, size, size)
+    (images * torch.rand_like(images)).sum().backward()
+    assert z.grad.any(1).all()
+    assert all(p.grad is not None for p in generator.parameters())
+
+
+def test_every_channel_is_standardised():
+    images = ImageGenerator(6, 3, 8, 4)(torch.randn(64, 6))
+    assert images.mean((0, 2, 3)).abs().max() < 1e-3
+    assert (images.var((0, 2, 3)) - 1).abs().max() < 1e-3
+    raw = ImageGenerator(6, 3, 8, 4, standardised=False)(torch.randn(64, 6))
+    assert raw.abs().max() <= 1
+
+
+def test_the_released_layers():
+    """Linear, normalisation without an activation after it, then two doublings."""
+    kinds = [type(layer).__name__ for layer in ImageGenerator(100, 1, 28, 64).layers]
+    block = ["Upsample", "Conv2d", "BatchNorm2d", "LeakyReLU"]
+    start = ["Linear", "Unflatten", "BatchNorm2d"]
+    assert kinds == [*start, *block, *block, "Conv2d", "Tanh", "BatchNorm2d"]
+    assert ImageGenerator(100, 1, 28, 64).layers[0].out_features == 128 * 49
+
+
+def test_groups_do_not_mix_samples():
+    generator = ImageGenerator(6, 1, 8, 4, norm="group", standardised=False).double()
+    z = torch.randn(4, 6).double()
+    torch.testing.assert_close(generator(z)[:1], generator(z[:1]))
+
+
+def test_wrong_arguments_are_named():
+    for match, options in (
+        ("'noise_channels'", {"noise_channels": 0}),
+        ("'channels'", {"channels": 0}),
+        ("'hidden_channels'", {"hidden_channels": 0}),
+        ("multiple of 4, got 10", {"size": 10}),
+        ("8, 16, 32, …, got 28", {"kind": "dcgan", "size": 28}),
+        ("8, 16, 32, …, got 4", {"kind": "dcgan", "size": 4}),
+        ("'kind'", {"kind": "b"}),
+        ("'norm'", {"norm": "layer"}),
+    ):
+        with pytest.raises(ValueError, match=match):
+            ImageGenerator(**{"noise_channels": 6, "size": 8} | options)
+    generator = ImageGenerator(6, size=8, hidden_channels=4)
+    with pytest.raises(ValueError, match=r"\[B, 6\], got \[3, 5\]"):
+        generator(torch.randn(3, 5))
+    with pytest.raises(ValueError, match="no sample"):
+        generator(torch.randn(0, 6))
