@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.problems.images import handwritten
 
-__all__ = ["Images", "lenet", "lenet5", "standardised"]
+__all__ = ["Images", "lenet", "lenet5"]
 
 
 class Images:

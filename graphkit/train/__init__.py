@@ -4,7 +4,7 @@ from graphkit.metrics import accuracy
 from graphkit.train.callback import Callback
 from graphkit.train.checkpoint import load_checkpoint, save_checkpoint
 from graphkit.train.collapse_monitor import CollapseMonitor, CollapseWarning, label_entropy
-from graphkit.train.gan_loss import GANLoss, gan_loss
+from graphkit.train.gan_losses import GANLoss, gan_loss
 from graphkit.train.noise_task import NoiseTask
 from graphkit.train.one_stage import OneStageLosses, OneStageStep
 from graphkit.train.opponent import Opponent

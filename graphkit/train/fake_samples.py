@@ -40,15 +40,15 @@ def detached(given: Any, whole: list[Tensor], leaves: list[Tensor]) -> Any:
     if isinstance(given, (tuple, list)):
         parts = [detached(value, whole, leaves) for value in given]
         return type(given)(*parts) if hasattr(given, "_fields") else type(given)(parts)
-    if is_dataclass(given):
-        names = [field.name for field in fields(given)]
-    elif hasattr(given, "keys"):  # A PyG graph.
-        names = [*given.keys()]
-    else:
-        return given
     part = copy.copy(given)
-    for name in names:
-        setattr(part, name, detached(getattr(given, name), whole, leaves))
+    if is_dataclass(given):
+        for field in fields(given):
+            value = detached(getattr(given, field.name), whole, leaves)
+            object.__setattr__(part, field.name, value)  # Frozen ones as well.
+    elif hasattr(given, "stores"):  # A PyG graph; its keys() come in no order, those of stores do.
+        for store in part.stores:
+            for key, value in [*store.items()]:
+                store[key] = detached(value, whole, leaves)
     return part
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from graphkit.catalog import method
 from graphkit.train.callback import Callback
 from graphkit.train.fake_samples import detached, flat_scores, refuse_mixing, row_index, spread
-from graphkit.train.gan_loss import GANLoss, gan_loss
+from graphkit.train.gan_losses import GANLoss, gan_loss
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

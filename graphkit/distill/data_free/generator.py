@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import no_method
@@ -88,7 +89,10 @@ class ImageGenerator(nn.Module):
             z (torch.Tensor): Noise.
         """
         check_noise(z, self.noise_channels)
-        return self.layers(z)
+        linear, maps, *_ = self.layers
+        # Pixel by pixel in memory, doubling and convolution take less than half of the time.
+        hidden = maps(linear(z)).contiguous(memory_format=torch.channels_last)
+        return self.layers[2:](hidden).contiguous()
 
 
 def check_noise(z: Tensor, width: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphkit.train import GANLoss, gan_loss
-from graphkit.train.gan_loss import GAN_LOSSES
+from graphkit.train.gan_losses import GAN_LOSSES
 
 VALUES = {
     "bce": (math.log1p(math.exp(-2)), math.log1p(math.exp(-1)), math.log1p(math.exp(1))),
