@@ -1,8 +1,8 @@
-"""Pictures of graphs, those of adapters above all: over an image, over time, as a layout."""
+"""Pictures of graphs, over an image, over time, as a layout; and of what a run measured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch_geometric.data import Data, HeteroData
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["as_layout", "over_image", "over_time"]
+__all__ = ["as_curves", "as_layout", "over_image", "over_time"]
 
 Graph: TypeAlias = Data | HeteroData
 Places = dict[str, np.ndarray]
@@ -126,6 +126,52 @@ def as_layout(graph: Graph, seed: int = 0, **options: Any) -> Axes:
     return axes
 
 
+def as_curves(
+    history: Sequence[Mapping[str, float]], names: Sequence[str] | None = None
+) -> list[Axes]:
+    """Draws what was measured again and again, such as a monitor's readings or the history of a
+    :class:`~graphkit.train.Result`, one below the other.
+
+    Args:
+        history (sequence of dict): Numbers by name, reading after reading; a name may be missing
+            in some, and numbers that are not finite leave a gap.
+        names (sequence of str, optional): What to draw. (default: all, in order)
+
+    Raises:
+        ValueError: If there is nothing to draw.
+        ImportError: If matplotlib is missing.
+
+    Example:
+        >>> axes = as_curves([{"loss": 2.0}, {"loss": 1.0, "entropy": 0.5}])
+        >>> [one.get_ylabel() for one in axes]
+        ['loss', 'entropy']
+    """
+    pyplot = _pyplot()
+    known = list(dict.fromkeys(name for reading in history for name in reading))
+    names = known if names is None else list(names)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(f"'names' must be some of {known}, got {names}")
+    grid = pyplot.subplots(
+        len(names), sharex=True, squeeze=False, figsize=(6.4, 1.6 * len(names) + 0.8)
+    )[1]
+    number = np.arange(1, len(history) + 1)
+    for axes, name in zip(grid[:, 0], names, strict=True):
+        values = np.array([reading.get(name, np.nan) for reading in history], dtype=float)
+        axes.plot(number, np.where(np.isfinite(values), values, np.nan), marker=".")
+        axes.set_ylabel(name)
+    grid[-1, 0].set_xlabel("reading")
+    return list(grid[:, 0])
+
+
+def _pyplot() -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError('pictures need matplotlib: pip install "graphkit[bench]"') from error
+    return pyplot
+
+
 def _draw(
     graph: Graph,
     places: Places,
@@ -139,11 +185,9 @@ def _draw(
     title: str = "",
 ) -> Axes:
     """Nodes as marks, one kind of mark per type, and edges as lines, one colour per type."""
-    try:
-        from matplotlib import pyplot
-        from matplotlib.collections import LineCollection
-    except ImportError as error:
-        raise ImportError('pictures need matplotlib: pip install "graphkit[bench]"') from error
+    pyplot = _pyplot()
+    from matplotlib.collections import LineCollection
+
     if not places:
         raise ValueError(f"'graph' has no node with a '{what}' to draw it at: {graph}")
     shown = {kind: spots for kind, spots in places.items() if nodes is None or kind in nodes}

@@ -83,7 +83,22 @@ def test_a_graph_without_places_is_refused():
         plot.over_time(data)
 
 
+def test_curves_are_drawn_by_name_and_leave_gaps():
+    history = [{"a": 1.0, "b": 2.0}, {"a": float("inf")}, {"a": 3.0, "b": 4.0}]
+    first, second = plot.as_curves(history)
+    assert (first.get_ylabel(), second.get_ylabel()) == ("a", "b")
+    assert second.get_xlabel() == "reading"
+    assert np.array_equal(first.lines[0].get_ydata(), [1, np.nan, 3], equal_nan=True)
+    assert np.array_equal(second.lines[0].get_ydata(), [2, np.nan, 4], equal_nan=True)
+    assert [axes.get_ylabel() for axes in plot.as_curves(history, ["b"])] == ["b"]
+    for wrong in ((history, ["c"]), ([], None), (history, [])):
+        with pytest.raises(ValueError, match="'names' must be some of"):
+            plot.as_curves(*wrong)
+
+
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"graphkit\[bench\]"):
+        plot.as_curves([{"a": 1.0}])
     with pytest.raises(ImportError, match=r"graphkit\[bench\]"):
         plot.over_image(scene())
