@@ -26,6 +26,19 @@ class TestDFAD(ObjectiveSuite):
             torch.manual_seed(0)
             return objective.imitation(objective.noise(2))
 
+    def test_statistics_untouched(self):
+        """Batch norms move once, as in a training step on the generated graphs."""
+        model = self.make_normed_model().double().train()
+        objective = self.make(model)
+        once = copy.deepcopy(model)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            made = objective.generator(objective.noise(2))
+            once(made.x, made.edge_index)
+        self.value(objective, model, *self.inputs()).backward()
+        for buffer, expected in zip(model.buffers(), once.buffers(), strict=True):
+            torch.testing.assert_close(buffer, expected)
+
 
 def network(width=4, classes=3, norm=nn.Identity):
     return nn.Sequential(
