@@ -87,6 +87,15 @@ def run(program: str, *words: object, env: Mapping[str, str | None] | None = Non
     return Process(program, *words, env=env).wait()
 
 
+PYTEST = "import os, sys, pytest; os.chdir(sys.argv[1]); sys.path.insert(0, sys.argv[1]); "
+PYTEST += "sys.exit(pytest.main(sys.argv[2:]))"
+
+
+def run_pytest(folder: Path, *words: str) -> Done:
+    """``python -m pytest`` in a folder, whose packages come first."""
+    return run(PYTEST, folder, *words)
+
+
 def work(
     program: str, words: list[str], place: dict[str, str], out: Connection, errors: str
 ) -> None:

@@ -51,7 +51,10 @@ def test_gradients_of_gradients(backend, name, graph):
     case = CASES[name]
     shape = "H1C1" if SLOW else "H3C5"
     edge_index, size, inputs = make_inputs(case, graph, shape)
-    assert gradcheck(lambda *values: case.run(edge_index, size, *values), inputs, fast_mode=True)
+    if not SLOW:  # dense algebra has checked the first derivatives already
+        assert gradcheck(
+            lambda *values: case.run(edge_index, size, *values), inputs, fast_mode=True
+        )
     assert gradgradcheck(
         lambda *values: case.run(edge_index, size, *values), inputs, fast_mode=True
     )

@@ -3,8 +3,6 @@
 import ast
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from graphkit.cli import app
 from graphkit.scaffold.stubs import KINDS, snake, write_method, write_recipe
 from tests.meta import completeness, style
 from tests.meta.source import sources
+from tests.processes import run_pytest
 
 ROOT = Path(__file__).parents[2]
 DENSE = "return dense_adjacency(edge_index, x.size(0), dtype=x.dtype) @ (x @ layer.lin.weight.t())"
@@ -62,14 +61,8 @@ def test_every_stub_is_complete_but_for_what_is_to_be_filled_in(kind, room, chec
 
 
 def run_suite(checkout, which):
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
-    return subprocess.run(
-        [*command, "-k", which, "tests/nn/conv/test_toy_conv.py"],
-        cwd=checkout,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = ["-q", "-n", "0", "-p", "no:cacheprovider", "-k", which]
+    return run_pytest(checkout, *words, "tests/nn/conv/test_toy_conv.py")
 
 
 def test_a_layer_fails_its_suite_until_it_is_filled_in(checkout):

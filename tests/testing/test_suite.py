@@ -1,12 +1,10 @@
 """The mechanism of declining checks: loud, reasoned, never silent."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from graphkit.testing import LayerSuite, Suite, seed_everything
+from tests.processes import run_pytest
 
 
 def test_an_unknown_check_is_an_error():
@@ -51,8 +49,7 @@ class TestDeclined(Base):
 
 def test_declined_checks_are_reported_with_the_reason(tmp_path):
     (tmp_path / "test_declining.py").write_text(DECLINING)
-    command = [sys.executable, "-m", "pytest", "-rsf", "-p", "no:cacheprovider", str(tmp_path)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    run = run_pytest(tmp_path, "-rsf", "-p", "no:cacheprovider", str(tmp_path))
     assert run.returncode == 1
     assert "1 failed, 1 passed, 2 skipped" in run.stdout
     assert "speed is not claimed: never measured" in run.stdout
