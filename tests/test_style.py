@@ -84,7 +84,7 @@ OFFENCES = [
     (style.clock_reads, "from time import time\nassert time() < 1\n"),
     (style.clock_reads, "import timeit\n"),
     (style.clock_reads, "from timeit import default_timer\n"),
-    (style.clock_reads, "import datetime\ndatetime.datetime.now()\n"),
+    (style.clock_reads, "from datetime import datetime\ndatetime.now()\n"),
 ]
 
 

@@ -18,7 +18,7 @@ def modes_by_hand(files: list[Source]) -> list[str]:
     for file in files:
         overrides = [function for function in file.functions if function.name == "train"]
         excused = {id(inner) for function in overrides for inner in ast.walk(function)}
-        for node in ast.walk(file.tree):
+        for node in file.nodes:
             if isinstance(node, ast.Assign) and id(node) not in excused:
                 remembered = node.value.elt if isinstance(node.value, ast.ListComp) else node.value
                 sides = [*node.targets, remembered, *getattr(remembered, "elts", [])]
@@ -32,7 +32,7 @@ def hints_by_hand(files: list[Source]) -> list[str]:
     return [
         f"{file.at(node)} looks for similar words; use graphkit.words.did_you_mean"
         for file in files
-        for node in ast.walk(file.tree)
+        for node in file.nodes
         if isinstance(node, ast.Import | ast.ImportFrom)
         and "difflib" in (getattr(node, "module", ""), *(alias.name for alias in node.names))
         and file.name != "graphkit/words.py"
@@ -44,7 +44,7 @@ def rooms_listed_again(files: list[Source]) -> list[str]:
     return [
         f"{file.at(node)} lists rooms; use graphkit.catalog.ROOMS"
         for file in files
-        for node in ast.walk(file.tree)
+        for node in file.nodes
         if isinstance(node, ast.Tuple | ast.List | ast.Set)
         and len({getattr(each, "value", None) for each in node.elts} & set(ROOMS)) >= 3
         and file.name != "graphkit/catalog.py"

@@ -27,12 +27,12 @@ def imported_modules(file: Source) -> Iterator[tuple[ast.stmt, str]]:
     """Absolute names of what a file imports, also inside functions, not for types alone."""
     for_types = {
         id(inner)
-        for node in ast.walk(file.tree)
+        for node in file.nodes
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
         for statement in node.body
         for inner in ast.walk(statement)
     }
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if id(node) in for_types:
             continue
         if isinstance(node, ast.Import):

@@ -58,7 +58,7 @@ def shadowed_modules(files: list[Source]) -> list[str]:
             continue
         exported = {
             alias.asname or alias.name
-            for node in ast.walk(file.tree)
+            for node in file.nodes
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
         }

@@ -34,6 +34,11 @@ class Source:
         return ast.parse(self.text)
 
     @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of the tree; a walk is as slow as parsing, and every rule needs one."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
     def module(self) -> str:
         return self.name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
@@ -46,7 +51,7 @@ class Source:
     @cached_property
     def functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-        return [node for node in ast.walk(self.tree) if isinstance(node, kinds)]
+        return [node for node in self.nodes if isinstance(node, kinds)]
 
     def at(self, node: ast.AST) -> str:
         return f"{self.name}:{getattr(node, 'lineno', 1)}"
@@ -55,4 +60,14 @@ class Source:
 def sources(root: Path, *folders: str) -> list[Source]:
     """The Python files of some folders below ``root``, in order."""
     files = (path for folder in folders for path in sorted((root / folder).rglob("*.py")))
-    return [Source(root, path) for path in files if "__pycache__" not in path.parts]
+    return [_read(root, path) for path in files if "__pycache__" not in path.parts]
+
+
+_SEEN: dict[tuple[Path, Path, int, int], Source] = {}
+
+
+def _read(root: Path, path: Path) -> Source:
+    """A file as it was read before, unless it has changed since."""
+    state = path.stat()
+    key = root, path, state.st_mtime_ns, state.st_size
+    return _SEEN.setdefault(key, Source(root, path))
