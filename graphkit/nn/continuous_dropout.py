@@ -41,7 +41,8 @@ class ContinuousDropout(nn.Module):
     Outputs are unbiased in training and the input itself in evaluation.  How strong the noise
     is, :math:`\rho = \mathrm{Var}\,m / (\mathrm{E}\,m)^2`, is in
     ``module.noise.relative_variance``: 1 for Bernoulli with :math:`p = 1/2`, 1/3 for
-    :math:`\mathcal{U}(0, 1)`.  At equal :math:`\rho` kinds do alike here: see the recipe
+    :math:`\mathcal{U}(0, 1)`.  At equal :math:`\rho` kinds do alike, and stronger noise makes
+    units more, not less, correlated, against what the paper says: see the recipe
     ``continuous-dropout-digits``.  Time and memory are those of :class:`torch.nn.Dropout`.
 
     Args:
