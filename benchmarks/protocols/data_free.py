@@ -91,7 +91,6 @@ class Dealer(nn.Module):
 
 def run(
     dataset: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,
@@ -107,8 +106,9 @@ def run(
     share: float = 0.5,
     arms: tuple[str, ...] = ARMS,
 ) -> dict[str, float]:
-    """One seed; ``train`` is the teacher's, ``steps`` are iterations of an epoch, ``share`` that of
-    the teacher's channels in the student.
+    """One seed; the recipe's ``train`` is the teacher's.
+
+    ``steps`` are iterations of an epoch, ``share`` is the part of the channels that a student has.
     """
     images = load(**dataset)
     build = lenet5 if dataset.get("name") == "mnist" else lenet

@@ -16,6 +16,7 @@ from graphkit.metrics.continual import (
 from graphkit.metrics.evaluator import Evaluator
 from graphkit.metrics.factor_consistency import consistency_score
 from graphkit.metrics.factor_edit_distance import FactorGED, factor_ged
+from graphkit.metrics.frechet import frechet_distance
 from graphkit.metrics.ranking import (
     kendall,
     mean_reciprocal_rank,
@@ -54,6 +55,7 @@ __all__ = [
     "energy_in_region",
     "factor_ged",
     "forward_transfer",
+    "frechet_distance",
     "hits_at_k",
     "insertion_area",
     "kendall",

@@ -1,0 +1,90 @@
+"""The protocols of issue 20's first half: arms, their pairing, what they report."""
+
+import pytest
+import torch
+
+from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.lenet import Images, lenet, lenet5
+from benchmarks.protocols import data_free, one_stage
+
+TRAIN = {"epochs": 1, "lr": 0.002, "monitor": None}
+
+
+def test_images_are_standardised_and_parts_disjoint():
+    images = Images("digits")
+    every = torch.cat([images.x, images.val])
+    assert every.mean().abs() < 1e-5
+    assert (every.std() - 1).abs() < 1e-5
+    assert len(images.val) == round(0.1 * len(every))
+    assert len(every) + len(images.test) == 1797
+    with pytest.raises(ValueError, match="'digits' or 'mnist', got 'cifar'"):
+        Images("cifar")
+
+
+def test_networks_have_a_share_of_the_channels():
+    assert lenet5()(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+    assert lenet5()[0].out_channels == 6
+    assert lenet5(0.5)[0].out_channels == 3
+    assert lenet(0.5)(torch.rand(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_arms_of_data_free_distillation_and_their_differences():
+    fit = Fitter(TRAIN, 0)
+    found = data_free.run(
+        {"name": "digits"}, seed=0, fit=fit, epochs=2, steps=1, batch_size=16, hidden_channels=4
+    )
+    assert found["test_accuracy"] == found["dfad"]
+    for arm in ("noise", "untrained", "data"):
+        assert found[f"over_{arm}"] == pytest.approx(found["dfad"] - found[arm])
+        assert 0 <= found[f"{arm}_best"] <= 1
+    assert found["gap"] == pytest.approx(found["teacher"] - found["dfad"])
+    assert {"label_entropy", "discrepancy", "gradient_ratio", "warnings"} <= set(found)
+    assert fit.parameters > 0
+
+
+def test_a_dealer_deals_the_real_images_and_pixels_are_noise():
+    images = torch.rand(5, 1, 8, 8)
+    dealer = data_free.Dealer(images)
+    number = dealer.noise(7, torch.Generator().manual_seed(0))
+    assert torch.equal(dealer(number), images[number[:, 0].long()])
+    z = torch.randn(3, 64)
+    assert torch.equal(data_free.Pixels(8)(z).flatten(1), z)
+
+
+@pytest.fixture
+def game():
+    torch.manual_seed(0)
+    return one_stage.images(Fitter(TRAIN, 0), batch_size=8, width=8)
+
+
+def test_stages_run_their_networks_as_often_as_they_say(game):
+    calls = {}
+    for key, step in one_stage.STEPS.items():
+        arm = one_stage.Arm(game, "bce", (0.01, 0.01), step)
+        counts = [0, 0]
+        for place, net in enumerate((arm.generator, arm.judge)):
+            net.register_forward_hook(
+                lambda *_, counts=counts, place=place: counts.__setitem__(place, counts[place] + 1)
+            )
+        before = [
+            p.detach().clone() for p in (*arm.generator.parameters(), *arm.judge.parameters())
+        ]
+        arm.step()
+        after = [*arm.generator.parameters(), *arm.judge.parameters()]
+        assert any((a != b).any() for a, b in zip(before, after, strict=True))
+        calls[key] = counts
+    assert calls == {"one": [1, 2], "two": [2, 3], "shared": [1, 3]}
+
+
+@pytest.mark.parametrize("loss", ["bce", "lsgan", "hinge", "wgan", "saturating"])
+def test_the_error_that_a_recipe_reports_is_one_of_rounding(game, loss):
+    assert one_stage.error(game, loss) < 1e-12
+
+
+def test_one_stage_on_digits():
+    found = one_stage.run(
+        {"name": "digits"}, seed=0, fit=Fitter(TRAIN, 0), steps=20, batch_size=8, hidden_channels=8
+    )
+    assert found["speedup"] > 0 < found["speedup_shared"]
+    assert found["frechet_ratio"] == pytest.approx(found["frechet_one"] / found["frechet_two"])
+    assert 0 <= found["entropy_one"] <= 1
