@@ -19,18 +19,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.hooks import RemovableHandle
 from torch_geometric.nn import MessagePassing
 
-from graphkit.words import did_you_mean
+from graphkit.named_modules import NamedModules
 
-__all__ = ["Attention", "Call", "Record", "attention", "tap"]
+__all__ = ["Attention", "Call", "Record", "Tap", "attention", "tap"]
 
 FLAG = "return_attention_weights"
 T = TypeVar("T")
@@ -57,6 +58,11 @@ class Call:
     def input(self) -> Any:
         """The first argument, positional or not."""
         return next(iter([*self.args, *self.kwargs.values()]))
+
+    @classmethod
+    def of(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """A call that is about to be made."""
+        return cls(args, kwargs, None, {"args": _versions(args), "kwargs": _versions(kwargs)})
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
@@ -163,8 +169,32 @@ class Record(Mapping[str, T], Generic[T]):
         self.calls = {name: [] for name in self.names}
 
 
-@contextmanager
-def tap(model: nn.Module, *names: str) -> Iterator[Record[Call]]:
+class Tap:
+    """What :func:`tap` does, with names looked up once, for models tapped in every step.
+
+    Args:
+        model, *names: As in :func:`tap`.
+    """
+
+    def __init__(self, model: nn.Module, *names: str) -> None:
+        self.model, self.named = model, NamedModules(model, names)
+
+    @contextmanager
+    def open(self) -> Iterator[Record[Call]]:
+        """Collects while the ``with`` block runs."""
+        modules = self.named.current()
+        record: Record[Call] = Record(tuple(modules))
+        handles = [self.model.register_forward_pre_hook(lambda *_: record.clear())]
+        try:
+            for name, module in modules.items():
+                handles += _listen(module, _appender(record, name), module is not self.model)
+            yield record
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def tap(model: nn.Module, *names: str) -> AbstractContextManager[Record[Call]]:
     """Collects inputs and outputs of submodules while the ``with`` block runs.
 
     What a submodule gives is kept, and the model goes on with a copy of it: most networks of
@@ -189,13 +219,7 @@ def tap(model: nn.Module, *names: str) -> Iterator[Record[Call]]:
         >>> inner["0"].output.shape, inner["0"].input.shape
         (torch.Size([1, 3]), torch.Size([1, 2]))
     """
-    modules = _find(model, names)
-    record: Record[Call] = Record(tuple(modules))
-    with ExitStack() as stack:
-        stack.callback(model.register_forward_pre_hook(lambda *_: record.clear()).remove)
-        for name, module in modules.items():
-            _listen(module, _appender(record, name), stack, copies=module is not model)
-        yield record
+    return Tap(model, *names).open()
 
 
 @contextmanager
@@ -227,12 +251,12 @@ def attention(model: nn.Module, *names: str) -> Iterator[Record[Attention]]:
         (tensor([0.5000, 0.5000, 0.5000]), tensor([0.5000, 0.5000]))
     """
     if names:
-        modules = _find(model, names)
+        modules = NamedModules(model, names).modules
         wrong = [name for name, module in modules.items() if not _attends(module)]
         if wrong:
             raise ValueError(f"{wrong} give no attention weights; {_attention_layers(model)} do")
     else:
-        modules = _find(model, _attention_layers(model))
+        modules = NamedModules(model, _attention_layers(model)).modules
     record: Record[Attention] = Record(tuple(modules))
     with ExitStack() as stack:
         stack.callback(model.register_forward_pre_hook(lambda *_: record.clear()).remove)
@@ -243,8 +267,8 @@ def attention(model: nn.Module, *names: str) -> Iterator[Record[Attention]]:
 
 
 def _listen(
-    module: nn.Module, store: Callable[[Call], None], stack: ExitStack, copies: bool
-) -> None:
+    module: nn.Module, store: Callable[[Call], None], copies: bool
+) -> list[RemovableHandle]:
     """Stores every call of a module; what comes after it gets a copy of its output."""
     came_in: list[dict[str, list[int]]] = []
 
@@ -254,16 +278,29 @@ def _listen(
     def after(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         versions = {**came_in.pop(), "output": _versions(output)}
         store(Call(args, kwargs, output, versions))
-        return tree_map_only(Tensor, _copy, output) if copies else output
+        if not copies:
+            return output
+        # The walk through nested outputs takes twenty times as long as what a tensor needs.
+        plain = type(output) is Tensor
+        return _copy(output) if plain else tree_map_only(Tensor, _copy, output)
 
-    stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
-    stack.callback(module.register_forward_hook(after, with_kwargs=True).remove)
+    return [
+        module.register_forward_pre_hook(before, with_kwargs=True),
+        module.register_forward_hook(after, with_kwargs=True),
+    ]
 
 
 def _versions(values: Any) -> list[int]:
     """How often each tensor among some values was written to in place."""
-    tensors = [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
-    return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+    versions = []
+    flat = values.values() if type(values) is dict else values
+    for value in flat if type(values) in (tuple, dict) else (values,):
+        if isinstance(value, Tensor):
+            versions.append(0 if value.is_inference() else value._version)
+        elif value is not None and not isinstance(value, int | float | str):
+            tensors = [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+            versions += [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+    return versions
 
 
 def _copy(tensor: Tensor) -> Tensor:
@@ -339,33 +376,6 @@ def _attention_layers(model: nn.Module) -> list[str]:
     if not layers:
         raise ValueError(f"{type(model).__name__} has no attention layer")
     return layers
-
-
-def _find(model: nn.Module, names: Iterator[str] | tuple[str, ...] | list[str]) -> dict[str, Any]:
-    names = list(names)
-    if not names:
-        raise ValueError("name at least one submodule")
-    modules = dict(model.named_modules(remove_duplicate=False))
-    _refuse_compiled(model, [model])
-    for name in names:
-        if name not in modules:
-            hint = did_you_mean(name, modules, cutoff=0.3)
-            raise ValueError(f"{type(model).__name__} has no submodule {name!r}; {hint}")
-        _refuse_compiled(model, [modules[name[:i]] for i, c in enumerate(name + ".") if c == "."])
-    return {name: modules[name] for name in names}
-
-
-def _refuse_compiled(model: nn.Module, path: list[nn.Module]) -> None:
-    if any(_is_compiled(module) for module in path):
-        raise TypeError(
-            f"{type(model).__name__} is compiled, and hooks set after torch.compile do not run: "
-            "tap the module that was given to torch.compile (it shares the weights) and call it"
-        )
-
-
-def _is_compiled(module: nn.Module) -> bool:
-    wrapped = isinstance(module, torch._dynamo.OptimizedModule)
-    return wrapped or getattr(module, "_compiled_call_impl", None) is not None
 
 
 def _weights_in(output: Any) -> tuple[Tensor, Tensor]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data.data import BaseData
+from torch_geometric.utils import is_sparse, to_edge_index
 
 from graphkit.catalog import no_method
 from graphkit.distill.loss import DistillationLoss
 from graphkit.distill.memo import Memo
 from graphkit.modes import evaluating
-from graphkit.taps import Call, tap
+from graphkit.taps import Call, Tap
 
 Pair = tuple[str, str]
+CALL = "call of the student"
 
 
 @no_method("attaches losses to two models, no method of its own")
@@ -30,10 +34,17 @@ class Distiller(nn.Module):
     .. math::
         \sum_p \lambda_p \, \mathcal{L}_p(s_p, t_p)
 
-    The teacher gets the student's arguments, runs in evaluation mode without gradients, and
-    keeps its modes. Its features are kept while the same unchanged tensors come in, so on a
-    static graph it runs once; call :meth:`forget` after changing its weights. It is no
-    submodule: ``parameters()`` are the student's and those of the losses.
+    The teacher gets the student's arguments, in the type of its own weights, runs in evaluation
+    mode without gradients, and keeps its modes. While all arguments are constants and the same
+    unchanged tensors, and the teacher's weights and buffers are unchanged, too, its features are
+    kept, so on a static graph it runs once; with any other argument (``Data``, a list, a sparse
+    tensor) it runs in every step. It is no submodule: ``parameters()`` are the student's and
+    those of the losses.
+
+    Both may be wrapped (``DistributedDataParallel``, ``DataParallel`` on one device, an
+    ``AveragedModel``): names are those of the model inside. Both may take a ``Data`` object. Of a
+    module that runs several times, the last call is read. A step costs some 120 Python calls
+    more than student and losses, and no look-up of names.
 
     Args:
         student (torch.nn.Module): The model to train.
@@ -51,7 +62,8 @@ class Distiller(nn.Module):
         - **output:** what the student gives
 
     Raises:
-        ValueError: If names are unknown or the lists differ in length.
+        ValueError: If names are unknown, the lists differ in length, or a model is replicated.
+        TypeError: If ``losses`` holds something else, or ``pairs`` is a single pair.
         RuntimeError: If :meth:`penalty` is called without a forward pass in training mode.
 
     Example:
@@ -78,28 +90,36 @@ class Distiller(nn.Module):
         super().__init__()
         self.student = student
         self._teacher = (teacher,)
-        self.pairs = [(str(ours), str(theirs)) for ours, theirs in pairs]
+        self.pairs = pairs_of("pairs", pairs)
         if not self.pairs:
             raise ValueError("'pairs' is empty; name at least one pair of modules")
-        loss_list = [losses] * len(self.pairs) if isinstance(losses, nn.Module) else list(losses)
+        single = isinstance(losses, nn.Module | type)
+        loss_list = [losses] * len(self.pairs) if single else list(losses)
         self.weights = (
             [float(weights)] * len(self.pairs)
             if isinstance(weights, (int, float))
             else [float(weight) for weight in weights]
         )
-        self.graphs = None if graphs is None else [(str(a), str(b)) for a, b in graphs]
+        self.graphs = None if graphs is None else pairs_of("graphs", graphs)
         for name, given in (("losses", loss_list), ("weights", self.weights), ("graphs", graphs)):
             if given is not None and len(given) != len(self.pairs):
                 raise ValueError(f"'{name}' has {len(given)} entries for {len(self.pairs)} pairs")
         for loss in loss_list:
-            if not isinstance(loss, DistillationLoss):
-                raise TypeError(f"'losses' must hold DistillationLoss, got {type(loss).__name__}")
+            check_loss(loss)
         self.losses = nn.ModuleList(loss_list)
         self.memo = Memo()
         self.seen: dict[str, Call] | None = None
-        for model, names in ((student, self.names(0)), (teacher, self.names(1))):
-            with tap(model, *names):
-                continue
+        # The names in the models as they are given: wrappers put "module." before each.
+        self.full = [
+            {name: full_name(model, name) for name in self.names(side)}
+            for side, model in enumerate((student, teacher))
+        ]
+        self.taps = [
+            Tap(model, *full.values())
+            for model, full in zip((student, teacher), self.full, strict=True)
+        ]
+        self.arguments = argument_names(unwrapped(student))
+        self.parts = parts_of(teacher)
 
     @property
     def teacher(self) -> nn.Module:
@@ -119,9 +139,11 @@ class Distiller(nn.Module):
         self.seen = None
         if not self.training:
             return self.student(*args, **kwargs)
-        with tap(self.student, "", *self.names(0)) as record:
+        came_in = Call.of(args, kwargs)
+        with self.taps[0].open() as record:
             out = self.student(*args, **kwargs)
-        self.seen = dict(record)
+        self.seen = {name: record[full] for name, full in self.full[0].items()}
+        self.seen[CALL] = came_in
         return out
 
     def penalty(self) -> Tensor:
@@ -129,10 +151,9 @@ class Distiller(nn.Module):
         if self.seen is None:
             raise RuntimeError("call the distiller in training mode before each penalty()")
         ours, self.seen = self.seen, None
-        theirs = self.memo(
-            (*ours[""].args, *ours[""].kwargs.values()), lambda: self.teach(ours[""])
-        )
-        arguments = bound(self.student, ours[""])
+        call = ours[CALL]
+        theirs = self.taught(call)
+        arguments = {**dict(zip(self.arguments, call.args, strict=False)), **call.kwargs}
         terms = []
         for place, (pair, loss, weight) in enumerate(
             zip(self.pairs, self.losses, self.weights, strict=True)
@@ -141,17 +162,30 @@ class Distiller(nn.Module):
             if getattr(loss, "takes_edges", False):
                 extra |= self.edges(place, ours, theirs, arguments)
             if getattr(loss, "takes_batch", False):
-                extra["batch"] = arguments.get("batch")
+                extra["batch"] = argument(arguments, "batch")
             student, teacher = features(ours, pair[0]), features(theirs, pair[1])
             terms.append(weight * loss(student, teacher, **extra))
         return torch.stack(terms).sum()
 
+    def taught(self, call: Call) -> dict[str, Call]:
+        """The teacher's calls for the arguments of the student's call, kept where they can be."""
+        args, kwargs = call.args, call.kwargs
+        device = next((item.device.type for item in args if isinstance(item, Tensor)), "cpu")
+        mixed = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+        watched = [thing for group in self.parts for thing in group.values()]
+        inputs = (*mixed, *args, *kwargs, *kwargs.values()) if args or kwargs else ()
+        return self.memo(inputs, lambda: self.teach(call), watched)
+
     @torch.no_grad()
     def teach(self, call: Call) -> dict[str, Call]:
         """The teacher's calls for the arguments of the student's call."""
-        with evaluating(self.teacher), tap(self.teacher, *self.names(1)) as record:
-            self.teacher(*call.args, **call.kwargs)
-        return dict(record)
+        teacher = self.teacher
+        self.parts = parts_of(teacher)
+        weights = (p.dtype for p in teacher.parameters() if p.is_floating_point())
+        args, kwargs = in_type((call.args, call.kwargs), next(weights, None))
+        with evaluating(teacher), self.taps[1].open() as record:
+            teacher(*args, **kwargs)
+        return {name: record[full] for name, full in self.full[1].items()}
 
     def edges(
         self,
@@ -167,17 +201,96 @@ class Distiller(nn.Module):
                 "edge_index": features(ours, left),
                 "edge_index_teacher": features(theirs, right),
             }
-        if not isinstance(arguments.get("edge_index"), Tensor):
+        edges = argument(arguments, "edge_index")
+        edges = argument(arguments, "adj_t") if edges is None else edges
+        if is_sparse(edges):
+            # Rows of a sparse adjacency are the targets.
+            edges = to_edge_index(edges)[0].flip(0)
+        if not isinstance(edges, Tensor):
             raise ValueError(
                 f"{type(self.student).__name__} was called without a tensor 'edge_index'; "
                 "name the modules that build the edges with graphs=[…]"
             )
-        return {"edge_index": arguments["edge_index"]}
+        return {"edge_index": edges}
 
 
-def bound(model: nn.Module, call: Call) -> dict[str, Any]:
-    """The arguments of a call by the names of the model's ``forward``."""
-    return dict(inspect.signature(model.forward).bind(*call.args, **call.kwargs).arguments)
+def pairs_of(name: str, pairs: Sequence[Pair]) -> list[Pair]:
+    """Pairs of names as strings, or an error that says what to write."""
+    pairs = list(pairs)
+    if any(isinstance(pair, str) or len(pair) != 2 for pair in pairs):
+        hint = f"; write [{tuple(pairs)}]" if len(pairs) == 2 and isinstance(pairs[0], str) else ""
+        raise TypeError(f"'{name}' must be a list of pairs of names, got {pairs}{hint}")
+    return [(str(ours), str(theirs)) for ours, theirs in pairs]
+
+
+def check_loss(loss: Any) -> None:
+    """Raises unless something is a distillation loss, made and not only named."""
+    if isinstance(loss, type):
+        raise TypeError(f"'losses' holds the class {loss.__name__}; write {loss.__name__}()")
+    if not isinstance(loss, DistillationLoss):
+        raise TypeError(
+            f"'losses' must hold DistillationLoss, got {type(loss).__name__}; "
+            "derive your loss from graphkit.distill.DistillationLoss"
+        )
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside wrappers, which pass on whatever comes and hold it as ``module``."""
+    while True:
+        if isinstance(model, nn.DataParallel) and len(model.device_ids) > 1:
+            raise ValueError(
+                "DataParallel runs a copy of the model on each device, and the features of the "
+                "copies are lost; use DistributedDataParallel, or one device"
+            )
+        inner = getattr(model, "module", None)
+        if argument_names(model) or not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def argument_names(model: nn.Module) -> list[str]:
+    """The names of the arguments that may be given by position."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def full_name(model: nn.Module, name: str) -> str:
+    """The name of a module of the model inside wrappers, in the wrapped one."""
+    inner, prefix = unwrapped(model), ""
+    outer = model
+    while outer is not inner:
+        prefix, outer = f"{prefix}module.", outer.module  # type: ignore[assignment]
+    modules = dict(inner.named_modules(remove_duplicate=False))
+    return prefix + name if name and name in modules else name
+
+
+def parts_of(model: nn.Module) -> list[dict[str, Any]]:
+    """The dictionaries in which a model's modules hold their weights, buffers and children."""
+    kinds = ("_parameters", "_buffers", "_modules")
+    return [vars(module)[kind] for module in model.modules() for kind in kinds]
+
+
+def in_type(values: Any, dtype: torch.dtype | None) -> Any:
+    """Floating tensors among some values in another type."""
+    if dtype is None or torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+        return values
+    if isinstance(values, Tensor):
+        return values.to(dtype) if values.is_floating_point() else values
+    if isinstance(values, dict):
+        return {key: in_type(value, dtype) for key, value in values.items()}
+    if type(values) in (tuple, list):
+        return type(values)(in_type(value, dtype) for value in values)
+    if isinstance(values, BaseData):
+        return copy.copy(values).apply(lambda value: in_type(value, dtype))
+    return values
+
+
+def argument(arguments: dict[str, Any], name: str) -> Any:
+    """An argument by its name, or an attribute of a graph among the arguments."""
+    if name in arguments:
+        return arguments[name]
+    graphs = (value for value in arguments.values() if isinstance(value, BaseData))
+    return next((graph[name] for graph in graphs if name in graph), None)
 
 
 def features(calls: dict[str, Call], name: str) -> Tensor:

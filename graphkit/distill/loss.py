@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import no_method
+from graphkit.precision import wide
 
 
 @no_method("the contract of losses, no method of its own")
@@ -34,15 +35,22 @@ class DistillationLoss(nn.Module):
     takes_batch = False
 
 
-def check_pair(student: Tensor, teacher: Tensor, same_width: bool = False) -> None:
-    """Raises unless both are finite floating matrices with one row for each of the same nodes."""
+def check_pair(student: Tensor, teacher: Tensor, same_width: bool = False) -> tuple[Tensor, Tensor]:
+    """Both in one type, float32 at least: squares and small constants are beyond half precision.
+
+    Args:
+        student, teacher (torch.Tensor): The features.
+        same_width (bool, optional): Whether they must have as many columns.
+            (default: :obj:`False`)
+
+    Raises:
+        TypeError: If one is not of a floating dtype.
+        ValueError: If they are not finite matrices with one row for each of the same nodes.
+    """
     for name, value in (("student", student), ("teacher", teacher)):
-        if not value.is_floating_point():
-            raise TypeError(f"'{name}' must be of a floating dtype, got {value.dtype}")
-        if value.dim() != 2:
+        if value.is_floating_point() and value.dim() != 2:
             raise ValueError(f"'{name}' must have shape [N, C], got {list(value.shape)}")
-        if not torch.isfinite(value.sum()):
-            raise ValueError(f"'{name}' of shape {list(value.shape)} holds NaN or infinite values")
+    student, teacher = alike(student, teacher)
     if student.size(0) != teacher.size(0):
         raise ValueError(
             f"'student' has {student.size(0)} rows and 'teacher' {teacher.size(0)}; "
@@ -53,6 +61,19 @@ def check_pair(student: Tensor, teacher: Tensor, same_width: bool = False) -> No
             f"'student' has {student.size(1)} columns and 'teacher' {teacher.size(1)}; "
             "this loss compares column by column"
         )
+    return student, teacher
+
+
+def alike(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in one floating type, float32 at least, or an error that names what is not finite."""
+    for name, value in (("student", student), ("teacher", teacher)):
+        if not value.is_floating_point():
+            raise TypeError(f"'{name}' must be of a floating dtype, got {value.dtype}")
+        # A compiled graph cannot branch on values; there NaN passes on and shows.
+        if not (torch.compiler.is_compiling() or torch.isfinite(wide(value).sum())):
+            raise ValueError(f"'{name}' of shape {list(value.shape)} holds NaN or infinite values")
+    dtype = torch.promote_types(wide(student).dtype, wide(teacher).dtype)
+    return student.to(dtype), teacher.to(dtype)
 
 
 def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -11,7 +11,17 @@ import networkx as nx
 from tests.meta.source import Source, sources
 
 FLOORS: tuple[set[str], ...] = (
-    {"files", "words", "catalog", "taps", "modes", "precision", "grad_scale", "plot"},
+    {
+        "files",
+        "words",
+        "catalog",
+        "named_modules",
+        "taps",
+        "modes",
+        "precision",
+        "grad_scale",
+        "plot",
+    },
     {"data", "ops"},
     {"metrics", "transforms", "train", "transfer", "continual", "testing"},
     {"nn", "distill", "compress", "vision", "datasets"},

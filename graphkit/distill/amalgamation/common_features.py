@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import method
 from graphkit.distill.amalgamation.common_space import CommonSpace
-from graphkit.distill.distiller import Distiller, features
+from graphkit.distill.distiller import CALL, Distiller, features
 from graphkit.distill.losses.multi_kernel import SIGMAS, MultiKernelMMDLoss
 from graphkit.distill.losses.soft_target import SoftTargetLoss
 from graphkit.modes import evaluating
@@ -210,8 +210,7 @@ class CommonFeatureLearning(Distiller):
         if self.seen is None:
             raise RuntimeError("call the model in training mode before each penalty()")
         ours, self.seen = self.seen, None
-        call = ours[""]
-        theirs = self.memo((*call.args, *call.kwargs.values()), lambda: self.teach(call))
+        theirs = self.taught(ours[CALL])
         soft = self.losses[0](*(pick(calls, "", rows) for calls in (ours, theirs)))
         if not self.weight:
             return {"soft": soft}

@@ -70,7 +70,7 @@ class AttentionTransferLoss(DistillationLoss):
         self.power, self.variant = power, variant
 
     def forward(self, student: Tensor, teacher: Tensor, batch: Tensor | None = None) -> Tensor:
-        check_pair(student, teacher)
+        student, teacher = check_pair(student, teacher)
         maps = [x.abs().pow(self.power) for x in (student, teacher)]
         if self.variant == "lsp":
             gap = maps[0].mean(-1) - maps[1].mean(-1)

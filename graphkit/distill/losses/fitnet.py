@@ -73,5 +73,5 @@ class FitNetLoss(DistillationLoss):
                 f"{self.regressor.in_channels}"
             )
         guess = self.regressor(student)
-        check_pair(guess, teacher, same_width=True)
+        guess, teacher = check_pair(guess, teacher, same_width=True)
         return rows_mean((guess - teacher).square().mean(-1))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.catalog import method
 from graphkit.distill.loss import DistillationLoss, check_choice, check_pair
+from graphkit.precision import normalize
 
 
 @method(
@@ -62,9 +62,9 @@ class GlobalStructureLoss(DistillationLoss):
         self.kernel = kernel
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        check_pair(student, teacher)
+        student, teacher = check_pair(student, teacher)
         if self.kernel == "cosine":
-            student, teacher = F.normalize(student, dim=-1), F.normalize(teacher, dim=-1)
+            student, teacher = normalize(student), normalize(teacher)
         ours, theirs, both = (
             (left.t() @ right).square().sum()
             for left, right in ((student, student), (teacher, teacher), (student, teacher))

@@ -9,6 +9,7 @@ from torch_geometric.nn import Linear
 
 from graphkit.catalog import method
 from graphkit.distill.loss import DistillationLoss, check_pair
+from graphkit.precision import normalize, wide
 
 
 @method(
@@ -85,8 +86,8 @@ class GraphContrastiveLoss(DistillationLoss):
         if student.size(0) > self.max_samples:
             drawn = torch.randperm(student.size(0), device=student.device)[: self.max_samples]
             student, teacher = student[drawn], teacher[drawn]
-        ours = F.normalize(self.project_student(student), dim=-1)
-        theirs = F.normalize(self.project_teacher(teacher), dim=-1)
+        ours = normalize(wide(self.project_student(student)))
+        theirs = normalize(wide(self.project_teacher(teacher.to(student.dtype))))
         logits = ours @ theirs.t() / self.temperature
         truth = torch.arange(student.size(0), device=student.device)
         return F.cross_entropy(logits, truth, reduction="sum") / max(student.size(0), 1)

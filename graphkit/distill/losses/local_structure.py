@@ -145,16 +145,20 @@ class LocalStructureLoss(DistillationLoss):
         edge_index_teacher: Tensor | None = None,
     ) -> Tensor:
         """The loss; with the teacher's own edges, on the union of both sets."""
-        check_pair(*flattened(student, teacher))
+        dtype = check_pair(*flattened(student, teacher))[0].dtype
         if edge_index_teacher is not None:
             edge_index = union(edge_index, edge_index_teacher, student.size(0))
         ours = self.similarity(student, edge_index)
         if teacher.requires_grad:
             theirs = self.similarity(teacher, edge_index)
         else:
-            theirs = self.memo((teacher, edge_index), lambda: self.similarity(teacher, edge_index))
+            options = (self.kernel, self.bandwidth, self.degree, self.offset)
+            theirs = self.memo(
+                (teacher, edge_index, *options), lambda: self.similarity(teacher, edge_index)
+            )
         if isinstance(edge_index, EdgeIndex):
             edge_index = edge_index.as_tensor()
+        ours, theirs = ours.to(dtype), theirs.to(dtype)
         pair = (ours, theirs) if self.direction == DIRECTIONS[0] else (theirs, ours)
         divergence = bounded_divergence if self.kernel in BOUNDED else general_divergence
         return rows_mean(divergence(*pair, edge_index, student.size(0)).to(student.dtype))

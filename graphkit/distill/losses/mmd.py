@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.catalog import method
 from graphkit.distill.loss import DistillationLoss, check_choice, check_pair
+from graphkit.precision import normalize
 
 
 @method(
@@ -64,8 +64,7 @@ class MMDLoss(DistillationLoss):
         self.kernel, self.degree, self.offset = kernel, degree, offset
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        check_pair(student, teacher)
-        ours, theirs = (F.normalize(x, dim=0) for x in (student, teacher))
+        ours, theirs = (normalize(x, dim=0) for x in check_pair(student, teacher))
         products = (ours.t() @ ours, theirs.t() @ theirs, ours.t() @ theirs)
         if self.kernel == "rbf":
             width = self.width(ours, theirs, products[2])

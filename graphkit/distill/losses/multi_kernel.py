@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from graphkit.distill.loss import DistillationLoss
+from graphkit.distill.loss import DistillationLoss, alike
+from graphkit.precision import normalize, wide
 
 __all__ = ["SIGMAS", "MultiKernelMMDLoss", "multi_kernel", "unit_rows"]
 
@@ -32,9 +33,7 @@ def unit_rows(features: Tensor) -> Tensor:
         tensor([[0.6000, 0.8000],
                 [0.0000, 0.0000]])
     """
-    flat = features.flatten(1).to(torch.promote_types(features.dtype, torch.float32))
-    norm = flat.norm(dim=1, keepdim=True)
-    return flat / norm.masked_fill(norm == 0, 1.0)
+    return normalize(wide(features.flatten(1)), dim=1, eps=0.0)
 
 
 def multi_kernel(left: Tensor, right: Tensor, sigmas: Sequence[float] = SIGMAS) -> Tensor:
@@ -87,7 +86,8 @@ class MultiKernelMMDLoss(DistillationLoss):
         - **output:** a scalar
 
     Raises:
-        ValueError: If a set is empty, the samples differ in size, or a width is not positive.
+        ValueError: If a set is empty or not finite, the samples differ in size, or a width is not
+            positive.
 
     Example:
         >>> import torch
@@ -108,6 +108,7 @@ class MultiKernelMMDLoss(DistillationLoss):
                 f"'student' {list(student.shape)} and 'teacher' {list(teacher.shape)} must hold "
                 "samples of the same size, at least one each"
             )
+        student, teacher = alike(student, teacher)
         within = multi_kernel(student, student, self.sigmas).mean()
         other = multi_kernel(teacher, teacher, self.sigmas).mean()
         between = multi_kernel(student, teacher, self.sigmas).mean()

@@ -61,7 +61,7 @@ class SoftTargetLoss(DistillationLoss):
         self.temperature, self.multilabel = temperature, multilabel
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        check_pair(student, teacher, same_width=True)
+        student, teacher = check_pair(student, teacher, same_width=True)
         student, teacher = student / self.temperature, teacher / self.temperature
         if self.multilabel:
             yes = teacher.sigmoid() * (F.logsigmoid(teacher) - F.logsigmoid(student))

@@ -5,6 +5,13 @@ import pytest
 import torch
 
 from graphkit.distill import AttentionTransferLoss
+from tests.distill.suites import LossSuite
+
+
+class TestContract(LossSuite):
+    def loss(self):
+        return AttentionTransferLoss()
+
 
 BATCH = torch.tensor([0, 0, 0, 1, 1, 1, 1])
 

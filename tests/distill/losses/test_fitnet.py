@@ -5,6 +5,14 @@ import pytest
 import torch
 
 from graphkit.distill import FitNetLoss
+from tests.distill.suites import LossSuite
+
+
+class TestContract(LossSuite):
+    not_claimed = {**LossSuite.not_claimed, "zero_at_identity": "the regressor is drawn at random"}
+
+    def loss(self):
+        return FitNetLoss(self.width, self.width)
 
 
 def test_value_by_hand():

@@ -4,6 +4,12 @@ import pytest
 import torch
 
 from graphkit.distill import GlobalStructureLoss
+from tests.distill.suites import LossSuite
+
+
+class TestContract(LossSuite):
+    def loss(self):
+        return GlobalStructureLoss()
 
 
 def table(x, kernel):

@@ -7,6 +7,17 @@ import pytest
 import torch
 
 from graphkit.distill import GraphContrastiveLoss
+from tests.distill.suites import LossSuite
+
+
+class TestContract(LossSuite):
+    not_claimed = {
+        **LossSuite.not_claimed,
+        "zero_at_identity": "the projections are drawn at random",
+    }
+
+    def loss(self):
+        return GraphContrastiveLoss(self.width, self.width)
 
 
 def cosine(a, b):

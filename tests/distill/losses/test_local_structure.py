@@ -12,7 +12,14 @@ from torch_geometric import EdgeIndex
 from graphkit.distill import LocalStructureLoss, local_structure
 from graphkit.testing import example_graph
 from tests.distill.oracles import dense_softmax, lsp, median_bandwidth, random_graph, score
+from tests.distill.suites import LossSuite
 from tests.golden_checks.lsp import check
+
+
+class TestContract(LossSuite):
+    def loss(self):
+        return LocalStructureLoss(bandwidth=1.0)
+
 
 KERNELS = ("rbf", "linear", "polynomial", "euclidean", "laplacian")
 N = 20

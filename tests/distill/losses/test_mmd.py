@@ -5,6 +5,12 @@ import pytest
 import torch
 
 from graphkit.distill import MMDLoss
+from tests.distill.suites import LossSuite
+
+
+class TestContract(LossSuite):
+    def loss(self):
+        return MMDLoss()
 
 
 @pytest.fixture

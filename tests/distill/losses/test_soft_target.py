@@ -5,6 +5,12 @@ import torch
 import torch.nn.functional as F
 
 from graphkit.distill import SoftTargetLoss
+from tests.distill.suites import LossSuite
+
+
+class TestContract(LossSuite):
+    def loss(self):
+        return SoftTargetLoss()
 
 
 @pytest.fixture

@@ -1,0 +1,32 @@
+"""Modules by name: looked up once, and again when the model is no longer the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from graphkit.named_modules import NamedModules
+
+
+def test_a_module_that_was_replaced_is_looked_up_again() -> None:
+    model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), nn.Linear(2, 1))
+    named = NamedModules(model, ["0.0", "", "1"])
+    assert named.current() == {"0.0": model[0][0], "": model, "1": model[1]}
+    model[0] = nn.Sequential(nn.Linear(2, 2))
+    assert named.current()["0.0"] is model[0][0]
+    model[0] = nn.ReLU()
+    with pytest.raises(ValueError, match=r"'0\.0'"):
+        named.current()
+
+
+def test_a_module_that_was_compiled_since_is_refused() -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    named = NamedModules(model, ["0"])
+    model[0].compile()
+    with pytest.raises(TypeError, match="compiled"):
+        named.current()
+    with pytest.raises(TypeError, match="compiled"):
+        NamedModules(torch.compile(nn.ReLU()), [""])
+    with pytest.raises(ValueError, match="at least one"):
+        NamedModules(model, [])
