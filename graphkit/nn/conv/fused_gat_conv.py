@@ -7,13 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.nn import GATConv
-from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor, remove_self_loops
+from torch_geometric.utils import is_sparse
 
 from graphkit import ops
 from graphkit.catalog import method
+from graphkit.nn.edges import (
+    by_flow,
+    check_size,
+    void_scores,
+    with_loop_features,
+    with_self_loops,
+    without_void,
+)
 from graphkit.nn.fast_path import FastPath
 from graphkit.ops.checks import as_edge_index
-from graphkit.ops.layout.memo import remember
 
 
 @method(
@@ -45,9 +52,9 @@ class FusedGATConv(FastPath, GATConv, fast=True):
     other. Attention runs in :func:`graphkit.ops.gat_attention`, so memory beside the features
     grows with :math:`|\mathcal{E}| H`, never :math:`|\mathcal{E}| H F_{out}`. Static batches
     of features on one graph are taken, too. Dropout draws other masks than ``GATConv`` does.
-    Sparse tensors, :obj:`flow="target_to_source"`, a ``size``, another aggregation than the
-    sum, and whatever :class:`~graphkit.nn.fast_path.FastPath` lists (explainers, hooks, a
-    subclass's own ``message``) go through ``GATConv`` itself, which is the definition.
+    Sparse adjacencies, another aggregation than the sum, and whatever
+    :class:`~graphkit.nn.fast_path.FastPath` lists (explainers, hooks, a subclass's own
+    ``message``) go through ``GATConv`` itself, which is the definition.
 
     Args:
         in_channels (int or tuple): Size of each input, or sizes of sources and targets;
@@ -129,79 +136,91 @@ class FusedGATConv(FastPath, GATConv, fast=True):
         return_attention_weights: bool | None = None,
     ) -> Any:
         """Runs the layer; arguments as those of :class:`torch_geometric.nn.GATConv`."""
-        if size is not None or not self.can_fuse(x, edge_index):
+        if not self.can_fuse(x, edge_index):
             return super().forward(x, edge_index, edge_attr, size, return_attention_weights)
-        index = as_edge_index(edge_index)
+        index, void = as_edge_index(edge_index), None
         residual, x_src, x_dst = self.project(x)
+        num_src, num_dst = self.count_nodes(x_src, x_dst, size)
         if self.add_self_loops:
-            index, edge_attr = self.with_loops(index, edge_attr, x_src, x_dst)
-        if x_src is x_dst:
-            score_src, score_dst = head_scores(x_src, self.att_src, self.att_dst)
-        else:
-            (score_src,) = head_scores(x_src, self.att_src)
-            (score_dst,) = head_scores(x_dst, self.att_dst)
+            loops = min(num_src, num_dst)
+            if edge_attr is not None:
+                edge_attr = with_loop_features(index, edge_attr, self.fill_value, loops)
+            index, void = with_self_loops(index, loops)
+        score_src, score_dst = self.end_scores(x_src, x_dst, num_dst)
+        ends = index, x_src, score_src, score_dst
+        if self.flow == "target_to_source":
+            ends = by_flow(index, self.flow), x_dst, score_dst, score_src
         attend: Any = ops.gat_attention
         result = attend(
-            index,
-            x_src,
-            score_src,
-            score_dst,
+            *ends,
             self.negative_slope,
             self.dropout,
             self.training,
             bool(return_attention_weights),
-            self.edge_scores(edge_attr, x_src),
+            self.edge_scores(edge_attr, x_src, void),
         )
         out, weight = result if return_attention_weights else (result, None)
         out = out.flatten(-2) if self.concat else out.mean(-2)
         for term in (residual, self.bias):
             out = out if term is None else out + term
-        return (out, (index, weight)) if return_attention_weights else out
+        return (out, without_void(index, weight, void)) if return_attention_weights else out
 
     def can_fuse(self, x: Tensor | tuple[Tensor, Tensor | None], edge_index: Any) -> bool:
         """Whether the kernel serves this call; else ``GATConv`` does."""
-        plain = isinstance(edge_index, Tensor) and not is_torch_sparse_tensor(edge_index)
-        paired = isinstance(x, Tensor) or x[1] is not None
-        return plain and paired and self.flow == "source_to_target" and self.may_be_fast()
+        # Against the flow the second of a pair sends, so it has to be there.
+        sends = self.flow == "source_to_target" or isinstance(x, Tensor) or x[1] is not None
+        return sends and not is_sparse(edge_index) and self.may_be_fast()
 
     def project(
         self, x: Tensor | tuple[Tensor, Tensor | None]
-    ) -> tuple[Tensor | None, Tensor, Tensor]:
+    ) -> tuple[Tensor | None, Tensor, Tensor | None]:
         """The residual of the targets, and both ends' features, head by head."""
         x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
         shape = (self.heads, self.out_channels)
-        residual = None if self.res is None else self.res(x_dst)
-        if self.lin is not None:
-            source = self.lin(x_src).unflatten(-1, shape)
-            shared = x_dst is x_src
-            return residual, source, source if shared else self.lin(x_dst).unflatten(-1, shape)
-        source, target = self.lin_src(x_src), self.lin_dst(x_dst)
-        return residual, source.unflatten(-1, shape), target.unflatten(-1, shape)
+        residual = None if self.res is None or x_dst is None else self.res(x_dst)
+        to_src = self.lin_src if self.lin is None else self.lin
+        to_dst = self.lin_dst if self.lin is None else self.lin
+        source = to_src(x_src).unflatten(-1, shape)
+        if x_dst is None or (x_dst is x_src and to_dst is to_src):
+            return residual, source, None if x_dst is None else source
+        return residual, source, to_dst(x_dst).unflatten(-1, shape)
 
-    def with_loops(
-        self, index: Tensor, edge_attr: Tensor | None, x_src: Tensor, x_dst: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """The edges with one loop per node, kept with the edges, and their features."""
-        num_nodes = min(x_src.size(-3), x_dst.size(-3))
+    def count_nodes(self, x_src: Tensor, x_dst: Tensor | None, size: Any) -> tuple[int, int]:
+        """The numbers of sources and targets, checked against ``size``."""
+        num_src = x_src.size(-3)
+        if x_dst is not None:
+            num_dst = x_dst.size(-3)
+        else:
+            num_dst = num_src if size is None or size[1] is None else size[1]
+        if size is not None:
+            check_size(size, (num_src, num_dst))
+        return num_src, num_dst
 
-        def build() -> Tensor:
-            return add_self_loops(remove_self_loops(index)[0], num_nodes=num_nodes)[0]
+    def end_scores(
+        self, x_src: Tensor, x_dst: Tensor | None, num_dst: int
+    ) -> tuple[Tensor, Tensor]:
+        """What the two ends of an edge add to its score; targets without features add nothing."""
+        if x_src is x_dst:
+            source, target = head_scores(x_src, self.att_src, self.att_dst)
+            return source, target
+        (source,) = head_scores(x_src, self.att_src)
+        if x_dst is None:
+            return source, source.new_zeros(*source.shape[:-2], num_dst, source.size(-1))
+        return source, head_scores(x_dst, self.att_dst)[0]
 
-        if edge_attr is not None:
-            kept, edge_attr = remove_self_loops(index, edge_attr)
-            _, edge_attr = add_self_loops(kept, edge_attr, self.fill_value, num_nodes)
-        if torch.compiler.is_compiling():
-            return build(), edge_attr
-        key = ("loops", index.storage_offset(), tuple(index.shape), index.stride(), num_nodes)
-        return remember(index, key, build), edge_attr
-
-    def edge_scores(self, edge_attr: Tensor | None, x_src: Tensor) -> Tensor | None:
+    def edge_scores(
+        self, edge_attr: Tensor | None, x_src: Tensor, void: Tensor | None
+    ) -> Tensor | None:
         """What edge features add to the scores, ``[E, H]``, spread over a static batch."""
         if edge_attr is None or self.lin_edge is None:
-            return None
-        edge_attr = edge_attr.view(-1, 1) if edge_attr.dim() == 1 else edge_attr
-        features = self.lin_edge(edge_attr).unflatten(-1, (self.heads, self.out_channels))
-        score = (features * self.att_edge).sum(-1)
+            if void is None:
+                return None
+            score = x_src.new_zeros(void.size(0), self.heads)
+        else:
+            edge_attr = edge_attr.view(-1, 1) if edge_attr.dim() == 1 else edge_attr
+            features = self.lin_edge(edge_attr).unflatten(-1, (self.heads, self.out_channels))
+            score = (features * self.att_edge).sum(-1)
+        score = void_scores(score, void)
         return score if x_src.dim() == 3 else score.expand(x_src.size(0), -1, -1)
 
 

@@ -2,7 +2,9 @@
 
 from graphkit.testing.layer.execution import ExecutionChecks
 from graphkit.testing.layer.explain import ExplainChecks
+from graphkit.testing.layer.hooks import HookChecks
 from graphkit.testing.layer.inputs import InputChecks
+from graphkit.testing.layer.keywords import KeywordChecks
 from graphkit.testing.layer.module import ModuleChecks
 from graphkit.testing.layer.oracle import OracleChecks
 from graphkit.testing.layer.symmetry import SymmetryChecks
@@ -11,15 +13,22 @@ __all__ = ["LayerSuite"]
 
 
 class LayerSuite(
-    OracleChecks, SymmetryChecks, InputChecks, ModuleChecks, ExecutionChecks, ExplainChecks
+    OracleChecks,
+    SymmetryChecks,
+    InputChecks,
+    ModuleChecks,
+    KeywordChecks,
+    ExecutionChecks,
+    HookChecks,
+    ExplainChecks,
 ):
     """The contract of a layer ``(x, edge_index, …) -> Tensor`` with one row per node.
 
     A layer's test supplies :meth:`make` and :meth:`dense_reference` and inherits every check
     listed by :meth:`checks`. Layers with further inputs override :meth:`edge_inputs` (tensors
     with a row per edge) or :meth:`call`; the class attributes :attr:`in_channels`,
-    :attr:`hops`, :attr:`directed` and :attr:`jitter` describe the layer. What a layer does not
-    claim is named in ``not_claimed``, each with its reason.
+    :attr:`hops`, :attr:`directed`, :attr:`mirrored` and :attr:`jitter` describe the layer.
+    What a layer does not claim is named in ``not_claimed``, each with its reason.
 
     Values are compared in float64 and eval mode, with all parameters moved off their initial
     values; ``UNLOCK_SEED=1`` frees the seeds.

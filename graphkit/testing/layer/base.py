@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from typing import Any
 from unittest import mock
 
 import torch
@@ -23,6 +24,10 @@ class LayerBase(Suite, ABC):
     """How far one call reaches, in edges; :obj:`None` for a layer that sees the whole graph."""
     directed: bool = True
     """Set to :obj:`False` for layers defined on undirected graphs: both directions are given."""
+    mirrored: bool = True
+    """Whether ``flow="target_to_source"`` on turned edges is the same function; set to
+    :obj:`False` for layers whose parameters belong to the rows of ``edge_index``, as those of
+    PyG's attention: then the way that messages take is compared alone."""
     jitter: float = 0.1
     """Noise added to fresh parameters, so that zero-initialised ones count, too."""
 
@@ -58,28 +63,46 @@ class LayerBase(Suite, ABC):
         both = torch.cat([edge_index, edge_index.flip(0)], dim=1)
         return (both if name == "duplicates" else both.unique(dim=1)), num_nodes
 
-    def make_lazy(self) -> nn.Module:
-        """Builds the layer with ``in_channels=-1``, by calling :meth:`make` with that change."""
+    def remake(self, **changes: Any) -> nn.Module:
+        """Builds the layer as :meth:`make` does, with other or further constructor arguments.
+
+        Raises:
+            TypeError: If the constructor takes no such argument.
+        """
         kind = type(self.make())
         original = kind.__init__
         signature = inspect.signature(original)
 
-        def lazy_init(module: nn.Module, *args: object, **kwargs: object) -> None:
+        def changed_init(module: nn.Module, *args: Any, **kwargs: Any) -> None:
             bound = signature.bind(module, *args, **kwargs)
-            assert "in_channels" in bound.arguments, (
-                f"{kind.__name__} has no argument 'in_channels': override make_lazy, or decline "
-                "'lazy_channels' in not_claimed"
-            )
-            wide = bound.arguments["in_channels"]
-            bound.arguments["in_channels"] = (-1, -1) if isinstance(wide, tuple) else -1
-            original(*bound.args, **bound.kwargs)
+            further = {key: v for key, v in changes.items() if key not in signature.parameters}
+            named = {key: v for key, v in changes.items() if key in signature.parameters}
+            bound.arguments.update(named)
+            original(*bound.args, **{**bound.kwargs, **further})
 
-        with mock.patch.object(kind, "__init__", lazy_init):
+        with mock.patch.object(kind, "__init__", changed_init):
             return self.make()
 
-    def build(self, dtype: torch.dtype = torch.float64, seed: int = 0) -> nn.Module:
-        """A seeded layer in eval mode whose parameters are all off their initial values."""
+    def make_lazy(self) -> nn.Module:
+        """Builds the layer with ``in_channels=-1``, by calling :meth:`make` with that change."""
+        kind = type(self.make())
+        assert "in_channels" in inspect.signature(kind.__init__).parameters, (
+            f"{kind.__name__} has no argument 'in_channels': override make_lazy, or decline "
+            "'lazy_channels' in not_claimed"
+        )
+        wide = getattr(self.make(), "in_channels", -1)
+        return self.remake(in_channels=(-1, -1) if isinstance(wide, tuple) else -1)
+
+    def build(self, dtype: torch.dtype = torch.float64, seed: int = 0, **changes: Any) -> nn.Module:
+        """A seeded layer in eval mode whose parameters are all off their initial values.
+
+        With ``changes`` it is the same layer by :meth:`remake`.
+        """
         seed_everything(seed)
+        if changes:
+            layer = self.remake(**changes).to(dtype).eval()
+            layer.load_state_dict(self.build(dtype, seed).state_dict(), strict=False)
+            return layer
         layer = self.make().to(dtype).eval()
         with torch.no_grad():
             for parameter in layer.parameters():
@@ -145,3 +168,15 @@ class LayerBase(Suite, ABC):
         grads = self.gradients(out, layer, leaves)
         for key, value in self.gradients(expected, layer, leaves).items():
             assert_close(grads[key], value, f"gradients of {key}")
+
+
+class CalledBy(nn.Module):
+    """A layer as a module that calls it the way its suite does."""
+
+    def __init__(self, suite: LayerBase, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.suite = suite
+
+    def forward(self, x: Tensor, edge_index: Tensor, extra: dict[str, Tensor]) -> Tensor:
+        return self.suite.call(self.layer, x, edge_index, **extra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from graphkit.testing.asserts import assert_close
 from graphkit.testing.decorators import needs_cuda
-from graphkit.testing.layer.base import LayerBase
+from graphkit.testing.layer.base import CalledBy, LayerBase
 
 
 class ExecutionChecks(LayerBase):
@@ -30,6 +31,40 @@ class ExecutionChecks(LayerBase):
         )
         self.compare(layer, x, edge_index, extra, other=lambda x, edges: compiled(x, edges, extra))
         torch.compiler.reset()
+
+    def test_compiled_sizes(self) -> None:
+        """In compiled code no size depends on values: two such layers could not be trained.
+
+        ``inductor`` fails in the backward pass of the second when it meets such a size.
+        """
+
+        def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable:
+            for node in graph.graph.nodes:
+                value = node.meta.get("example_value")
+                fixed = not isinstance(value, Tensor) or all(type(s) is int for s in value.shape)
+                assert fixed, f"{node} has shape {tuple(value.shape)} when compiled"
+            return graph.forward
+
+        torch.compiler.reset()
+        layer = self.build(torch.float32).train()
+        x, edge_index, extra = self.sample("self_loops", torch.float32)
+        torch.compile(
+            lambda x, edge_index, extra: self.call(layer, x, edge_index, **extra),
+            fullgraph=True,
+            dynamic=False,
+            backend=backend,
+        )(x, edge_index, extra)
+        torch.compiler.reset()
+
+    def test_export(self) -> None:
+        """``torch.export`` takes the layer, and what it exports gives the same numbers."""
+        layer = self.build(torch.float32)
+        x, edge_index, extra = self.sample("self_loops", torch.float32)
+        module = CalledBy(self, layer)
+        program = torch.export.export(module, (x, edge_index, extra))
+        assert_close(
+            program.module()(x, edge_index, extra), module(x, edge_index, extra), "outputs"
+        )
 
     def test_every_backend(self) -> None:
         """Each installed CPU backend of ``graphkit.ops`` gives the reference's numbers."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.explain import Explainer, Explanation, GNNExplainer
+from torch_geometric.explain import AttentionExplainer, Explainer, Explanation, GNNExplainer
 from torch_geometric.explain.algorithm import ExplainerAlgorithm
 from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 
@@ -16,6 +16,8 @@ from graphkit import taps
 from graphkit.testing.asserts import assert_close, assert_no_trace, jacobian_support, reachable
 from graphkit.testing.decorators import needs_package
 from graphkit.testing.layer.base import LayerBase
+
+NODE = 1
 
 
 class ExplainChecks(LayerBase):
@@ -72,6 +74,16 @@ class ExplainChecks(LayerBase):
 
         self._check_explainer(CaptumExplainer("Saliency"))
 
+    def test_attention_explainer(self) -> None:
+        """PyG's AttentionExplainer finds the attention, the largest head of each edge."""
+        layer = self.build(torch.float32)
+        x, edge_index, extra = self.sample("plain", torch.float32)
+        alpha = self._attention(layer, x, edge_index, extra)
+        explanation = self._explained(layer, AttentionExplainer("max"), x, edge_index, extra)
+        scores = alpha.flatten(1).amax(1).detach()
+        near = self._reaches(NODE, x, edge_index)
+        assert_close(explanation.edge_mask[near], scores[near], "scores by AttentionExplainer")
+
     def test_attention_alignment(self) -> None:
         """Attention follows ``edge_index`` entry by entry, with or without self loops."""
         layer = self.build()
@@ -127,24 +139,36 @@ class ExplainChecks(LayerBase):
 
     def _check_explainer(self, algorithm: ExplainerAlgorithm) -> None:
         x, edge_index, extra = self.sample("plain", torch.float32)
-        node = 1
-        layer = _Scalar(self, copy.deepcopy(self.build(torch.float32)), list(extra))
+        layer = self.build(torch.float32)
+        scores = self._explained(layer, algorithm, x, edge_index, extra).edge_mask
+        assert scores.shape == (edge_index.size(1),), f"scores of shape {scores.shape}"
+        assert scores.isfinite().all(), "scores that are not finite"
+        into = edge_index[1] == NODE
+        assert scores[into].all(), f"edges into node {NODE} without a score: {scores}"
+        far = ~self._reaches(NODE, x, edge_index)
+        assert not scores[far].any(), f"edges scored that do not reach node {NODE}: {scores}"
+
+    def _explained(
+        self,
+        layer: nn.Module,
+        algorithm: ExplainerAlgorithm,
+        x: Tensor,
+        edge_index: Tensor,
+        extra: dict[str, Tensor],
+    ) -> Explanation:
         explainer = Explainer(
-            layer,
+            _Scalar(self, copy.deepcopy(layer), list(extra)),
             algorithm,
             explanation_type="model",
             edge_mask_type="object",
             model_config={"mode": "regression", "task_level": "node", "return_type": "raw"},
         )
-        explanation: Explanation = explainer(x, edge_index, index=node, **extra)
-        scores = explanation.edge_mask
-        assert scores.shape == (edge_index.size(1),), f"scores of shape {scores.shape}"
-        assert scores.isfinite().all(), "scores that are not finite"
-        reach = x.size(0) if self.hops is None else self.hops - 1
-        near = reachable(edge_index, x.size(0), reach)[node, edge_index[1]]
-        into = edge_index[1] == node
-        assert scores[into].all(), f"edges into node {node} without a score: {scores}"
-        assert not scores[~near].any(), f"edges scored that do not reach node {node}: {scores}"
+        return explainer(x, edge_index, index=NODE, **extra)
+
+    def _reaches(self, node: int, x: Tensor, edge_index: Tensor) -> Tensor:
+        """The edges that reach a node within :attr:`hops` steps."""
+        steps = x.size(0) if self.hops is None else self.hops - 1
+        return reachable(edge_index, x.size(0), steps)[node, edge_index[1]]
 
 
 class _Scalar(nn.Module):

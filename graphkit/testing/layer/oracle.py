@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from torch_geometric.data import Data
 
 from graphkit.testing.asserts import assert_close
-from graphkit.testing.layer.base import LayerBase
+from graphkit.testing.layer.base import CalledBy, LayerBase
 from graphkit.testing.strategies import datas
 from graphkit.testing.suite import seed_everything
 
@@ -94,7 +94,7 @@ class OracleChecks(LayerBase):
         ]
 
         def function(x: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
-            holder = _Holder(self, layer)
+            holder = CalledBy(self, layer)
             named = {f"layer.{n}": p for n, p in zip(names, parameters, strict=True)}
             return torch.func.functional_call(holder, named, (x, edge_index, extra))
 
@@ -109,15 +109,3 @@ class OracleChecks(LayerBase):
         x, edge_index, extra = self.sample(dtype=dtype)
         out = self.call(layer, x, edge_index, **extra)
         assert out.dtype == dtype, f"{dtype} went in and {out.dtype} came out"
-
-
-class _Holder(torch.nn.Module):
-    def __init__(self, suite: LayerBase, layer: torch.nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-        self.suite = suite
-
-    def forward(
-        self, x: torch.Tensor, edge_index: torch.Tensor, extra: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        return self.suite.call(self.layer, x, edge_index, **extra)
