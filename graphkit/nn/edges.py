@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from torch_geometric.utils import add_self_loops, is_sparse, remove_self_loops, 
 from graphkit.ops.checks import as_edge_index
 from graphkit.ops.layout.memo import remember
 
+T = TypeVar("T")
+Pair = tuple[Tensor, Tensor]
 Size = tuple[int | None, int | None]
 
 
@@ -92,16 +94,45 @@ def given_size(edge_index: Any, size: Size | None) -> Size:
     return (None, None) if size is None else (size[0], size[1])
 
 
-def check_size(size: Size, rows: tuple[int, int]) -> None:
-    """Raises unless the numbers of nodes that were said are those of the features."""
+def check_size(size: Size, num_sources: int, num_targets: int, flow: str) -> tuple[int, int]:
+    """The numbers of nodes for both rows of the edges, if they are those that were said."""
+    ends = (num_sources, num_targets)
+    rows = ends if flow == "source_to_target" else ends[::-1]
     if any(said is not None and said != there for said, there in zip(size, rows, strict=True)):
         raise ValueError(
             f"'size' (or the shape of a sparse 'edge_index') says {tuple(size)} nodes for the "
             f"two rows of the edges, but 'x' has {rows}"
         )
+    return rows
 
 
-def known(index: Tensor, key: Hashable, build: Callable[[Tensor], Tensor]) -> Tensor:
+def as_pair(x: Any) -> Pair:
+    """The features of sources and targets: twice the same for one set of nodes."""
+    first, second = (x, x) if isinstance(x, Tensor) or not isinstance(x, (tuple, list)) else x
+    for place, part in (("", first), ("[1]", second)):
+        if part is None:
+            raise ValueError(
+                f"'x'{place} is missing: the weight of an edge needs the features of both ends"
+            )
+        if not isinstance(part, Tensor):
+            raise TypeError(
+                f"'x' must be a tensor, or a pair of tensors for two sets of nodes, got "
+                f"{type(x).__name__}"
+            )
+        if part.dim() not in (2, 3) or not part.is_floating_point():
+            raise ValueError(
+                f"'x' must hold floats in 2 or 3 dimensions, got {part.dtype} {list(part.shape)}"
+            )
+    return first, second
+
+
+def check_width(x: Tensor, width: int) -> None:
+    """Raises unless the features have the width of the layer, if that is known."""
+    if width not in (-1, x.size(-1)):
+        raise ValueError(f"'x' must have {width} channels, got {list(x.shape)}")
+
+
+def known(index: Tensor, key: Hashable, build: Callable[[Tensor], T]) -> T:
     """``build(index)``, kept with the index tensor (as it is viewed) outside of compiled code."""
     if torch.compiler.is_compiling():
         return build(index)

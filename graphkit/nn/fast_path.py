@@ -79,6 +79,26 @@ class FastPath(MessagePassing):
         if cls.propagate in PLAIN or cls.propagate.__module__ in cls.generated:
             cls.propagate = MessagePassing.propagate
 
+    def refuse_keywords(self, aggregation: str = "") -> None:
+        """Raises for what :class:`MessagePassing` takes and the layer cannot honour.
+
+        Args:
+            aggregation (str, optional): Why the layer must sum, if it must; without it one
+                other aggregation is fine. (default: :obj:`""`)
+
+        Raises:
+            ValueError: If :obj:`decomposed_layers` or :obj:`aggr` is refused.
+        """
+        if self.decomposed_layers != 1:
+            raise ValueError(
+                f"'decomposed_layers' must be 1, got {self.decomposed_layers}: it saves the "
+                "memory of messages, which are not written out here anyway"
+            )
+        if isinstance(self.aggr, list):
+            raise ValueError(f"'aggr' must be one aggregation, got the list {self.aggr}")
+        if aggregation and type(self.aggr_module) is not SumAggregation:
+            raise ValueError(f"'aggr' must be 'sum', got {self.aggr!r}: {aggregation}")
+
     def may_be_fast(self) -> bool:
         """Whether no hook, override, explanation or other aggregation asks for messages."""
         return not (self.explain or self.is_hooked()) and self.is_as_written()

@@ -6,6 +6,7 @@ They need none of the suites. ``edge_inputs`` are tensors with one row per edge.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -161,7 +162,7 @@ def assert_raises_naming(
 
     Args:
         call (callable): Gets no arguments.
-        name (str): The argument's name, to be found in the message.
+        name (str): The argument's name, to be found in the message as a word.
         kinds (tuple): The accepted classes of error.
 
     Raises:
@@ -176,7 +177,7 @@ def assert_raises_naming(
     try:
         call()
     except kinds as error:
-        if name not in str(error):
+        if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", str(error)) is None:
             raise AssertionError(f"the error does not name {name!r}: {error}") from error
     except (RuntimeError, ArithmeticError, LookupError, AssertionError, TypeError) as error:
         raise AssertionError(

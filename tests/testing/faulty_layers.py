@@ -7,7 +7,12 @@ import random
 import torch
 from torch import nn
 from torch_geometric import EdgeIndex
-from torch_geometric.utils import coalesce, remove_self_loops
+from torch_geometric.utils import (
+    coalesce,
+    is_torch_sparse_tensor,
+    remove_self_loops,
+    to_edge_index,
+)
 
 from graphkit import ops
 from graphkit.testing import LayerSuite
@@ -374,6 +379,31 @@ class PadsFeatures(MeanConv):
 class WidensFlatFeatures(MeanConv):
     def forward(self, x, edge_index):
         return super().forward(x[:, None].expand(-1, 8) if x.dim() == 1 else x, edge_index)
+
+
+@caught_by("pair")
+class AddsThePair(MeanConv):
+    def forward(self, x, edge_index):
+        return super().forward(sum(x) if isinstance(x, tuple) else x, edge_index)
+
+
+@caught_by("two_sets")
+class SeesOneOfTwoSets(MeanConv):
+    def forward(self, x, edge_index):
+        return super().forward(x[1] if isinstance(x, tuple) else x, edge_index)
+
+
+@caught_by("size")
+class SwallowsTheSize(MeanConv):
+    def forward(self, x, edge_index, size=None):
+        return super().forward(x, edge_index)
+
+
+@caught_by("sparse_adjacency")
+class ForgetsToTranspose(MeanConv):
+    def forward(self, x, edge_index):
+        sparse = is_torch_sparse_tensor(edge_index)
+        return super().forward(x, to_edge_index(edge_index)[0] if sparse else edge_index)
 
 
 @caught_by("message_path")

@@ -14,7 +14,11 @@ class TestGCNConv(LayerSuite):
     not_claimed = {
         "attention": "a convolution without attention",
         "compiled_sizes": SIZES,
+        "pair": "PyG refuses 'a tuple of node features' without naming the argument",
+        "two_sets": "as for pair",
         "random_graphs": "of several weighted self loops at one node PyG keeps the last",
+        "sparse_adjacency": "PyG reads the weights from the values, not from 'edge_weight'",
+        "refuses_flat_features": LATE,
         "refuses_wrong_width": LATE,
         "refuses_transposed_edge_index": LATE,
         "refuses_float_edge_index": LATE,
@@ -39,7 +43,6 @@ class TestGCNConv(LayerSuite):
 
 
 class TestGATConv(LayerSuite):
-    mirrored = False
     not_claimed = {
         "compiled_sizes": SIZES,
         "layout_keywords": "PyG slices a pair of features and says: no attribute 'chunk'",

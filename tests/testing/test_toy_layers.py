@@ -29,6 +29,8 @@ class Toy(MessagePassing):
         nn.init.zeros_(self.bias)
 
     def check(self, x: Tensor, edge_index: Tensor) -> None:
+        if not isinstance(x, Tensor):
+            raise TypeError("x must be one tensor: the toys know one set of nodes")
         if x.dim() < 2:
             raise ValueError(f"x has shape {tuple(x.shape)}, expected [N, F] or [B, N, F]")
         width = self.lin.in_channels
@@ -37,6 +39,8 @@ class Toy(MessagePassing):
         self.check_edges(x, edge_index)
 
     def check_edges(self, x: Tensor, edge_index: Tensor) -> None:
+        if edge_index.layout != torch.strided:
+            raise TypeError(f"edge_index has layout {edge_index.layout}, expected a dense tensor")
         if edge_index.is_floating_point():
             raise TypeError(f"edge_index has type {edge_index.dtype}, expected integers")
         if edge_index.dim() != 2 or edge_index.size(0) != 2:

@@ -6,11 +6,22 @@ from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.nn import Linear, MessagePassing
+from torch_geometric.nn import Linear
+from torch_geometric.typing import Adj
 
 from graphkit import ops
 from graphkit.catalog import method
-from graphkit.ops.checks import as_edge_index
+from graphkit.nn.edges import (
+    Pair,
+    Size,
+    as_pair,
+    by_flow,
+    check_size,
+    check_width,
+    given_size,
+    plain_edges,
+)
+from graphkit.nn.fast_path import FastPath
 
 
 @method(
@@ -26,7 +37,7 @@ from graphkit.ops.checks import as_edge_index
     deviations=["no neighbours are sampled: each node routes over all of its edges"],
     verified_by="tests/nn/conv/test_disen_conv.py",
 )
-class DisenConv(MessagePassing):
+class DisenConv(FastPath, fast=True):
     r"""The layer of the `"Disentangled Graph Convolutional Networks"
     <https://proceedings.mlr.press/v97/ma19a.html>`_ paper, a baseline of
     :class:`~graphkit.nn.FactorConv`.
@@ -44,18 +55,25 @@ class DisenConv(MessagePassing):
     FactorConv, the shares of an edge add up to one.  Memory is :math:`\mathcal{O}(T (N F +
     E K))`, time :math:`\mathcal{O}(T E F)`.
 
+    Two sets of nodes come as a pair of features, sources first.  A sparse adjacency stands for
+    its edges; its values are not read.  Explainers, hooks, a subclass's own :meth:`message` and
+    other aggregations than the sum run :meth:`edge_update` and :meth:`message` in each round,
+    see :class:`~graphkit.nn.fast_path.FastPath`.
+
     Args:
-        in_channels (int): Size of each input; :obj:`-1` takes it from the first input.
+        in_channels (int or tuple): Size of each input, or sizes for two sets of nodes, which
+            then have two matrices; :obj:`-1` takes it from the first input.
         out_channels (int): Size of each output, a multiple of :obj:`num_factors`.
         num_factors (int): Number of factors :math:`K`.
         num_routings (int, optional): Number of rounds :math:`T`. (default: :obj:`6`)
         temperature (float, optional): The temperature :math:`\tau`. (default: :obj:`1.0`)
         bias (bool, optional): Learns :math:`\mathbf{w}`. (default: :obj:`True`)
-        **kwargs (optional): Arguments of :class:`torch_geometric.nn.MessagePassing`.
+        **kwargs (optional): :obj:`aggr`, :obj:`aggr_kwargs` and :obj:`flow` of
+            :class:`torch_geometric.nn.MessagePassing`.
 
     Shapes:
-        - **input:** features :math:`(N, F_{in})` or a static batch :math:`(B, N, F_{in})`;
-          edges :math:`(2, E)`
+        - **input:** features :math:`(N, F_{in})`, a pair of them, or a static batch
+          :math:`(B, N, F_{in})`; edges :math:`(2, E)` or a sparse adjacency, targets first
         - **output:** features :math:`(N, F_{out})`; shares :math:`(E, K)` if asked for
 
     Raises:
@@ -73,7 +91,7 @@ class DisenConv(MessagePassing):
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | tuple[int, int],
         out_channels: int,
         num_factors: int,
         num_routings: int = 6,
@@ -83,6 +101,7 @@ class DisenConv(MessagePassing):
     ) -> None:
         kwargs.setdefault("aggr", "add")
         super().__init__(node_dim=-3, **kwargs)
+        self.refuse_keywords()
         for name, value in (("num_factors", num_factors), ("num_routings", num_routings)):
             if value < 1:
                 raise ValueError(f"'{name}' must be at least 1, got {value}")
@@ -96,53 +115,82 @@ class DisenConv(MessagePassing):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.num_factors, self.num_routings = num_factors, num_routings
         self.temperature = temperature
-        self.lin = Linear(in_channels, out_channels, bias=bias)
+        first, second = (in_channels, None) if isinstance(in_channels, int) else in_channels
+        self.lin = Linear(first, out_channels, bias=bias)
+        self.lin_dst = None if second is None else Linear(second, out_channels, bias=bias)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draws all parameters anew."""
         super().reset_parameters()
-        self.lin.reset_parameters()
+        for lin in (self.lin, self.lin_dst):
+            if lin is not None:
+                lin.reset_parameters()
 
     def forward(
-        self, x: Tensor, edge_index: Tensor, return_attention_weights: bool | None = None
+        self,
+        x: Tensor | Pair,
+        edge_index: Adj,
+        return_attention_weights: bool | None = None,
+        size: Size | None = None,
     ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
         """Routes every neighbour to the factors it fits.
 
         Args:
-            x (torch.Tensor): Node features.
-            edge_index (torch.Tensor): Edges, from source to target.
+            x (torch.Tensor or (torch.Tensor, torch.Tensor)): Node features.
+            edge_index (torch.Tensor or SparseTensor): Edges, from source to target.
             return_attention_weights (bool, optional): Returns ``(out, (edge_index, share))``,
                 with the shares of the last round. (default: :obj:`None`)
+            size ((int, int), optional): The numbers of nodes, checked. (default: :obj:`None`)
         """
-        if x.dim() not in (2, 3) or not x.is_floating_point():
-            raise ValueError(
-                f"'x' must hold floats in 2 or 3 dimensions, got {x.dtype} {list(x.shape)}"
-            )
-        if self.lin.in_channels not in (-1, x.size(-1)):
-            raise ValueError(f"'x' must have {self.lin.in_channels} channels, got {list(x.shape)}")
-        edges = as_edge_index(edge_index)
-        z = self.lin(x).relu().unflatten(-1, (self.num_factors, -1))
-        z = centre = F.normalize(z, dim=-1)
-        share = z
+        edges = plain_edges(edge_index, self.flow)
+        z, start = self.project(x)
+        check_size(given_size(edge_index, size), z.size(-3), start.size(-3), self.flow)
+        share = centre = start
         for _ in range(self.num_routings):
-            share = (ops.sddmm(edges, z, centre) / self.temperature).softmax(dim=-1)
-            centre = F.normalize(z + self.gather_neighbours(edges, share, z), dim=-1)
+            share, gathered = self.gather_neighbours(edges, z, centre)
+            centre = F.normalize(start + gathered, dim=-1)
         out = centre.flatten(-2)
         return (out, (edges, share)) if return_attention_weights else out
 
-    def gather_neighbours(self, edges: Tensor, share: Tensor, z: Tensor) -> Tensor:
-        """The weighted sum, by the kernel or, while PyG explains, by :meth:`message`."""
-        if self.explain:
-            return self.propagate(edges, x=z, alpha=share)
-        return ops.spmm(edges, share, z)
+    def project(self, x: Tensor | Pair) -> Pair:
+        """The normalised channels ``[N, K, F]`` of sources and targets."""
+        first, second = as_pair(x)
+        check_width(first, self.lin.in_channels)
+        if second is first and self.lin_dst is None:
+            z = self.channels(self.lin(first))
+            return z, z
+        lin = self.lin if self.lin_dst is None else self.lin_dst
+        check_width(second, lin.in_channels)
+        return self.channels(self.lin(first)), self.channels(lin(second))
+
+    def channels(self, h: Tensor) -> Tensor:
+        """One direction per factor."""
+        return F.normalize(h.relu().unflatten(-1, (self.num_factors, -1)), dim=-1)
+
+    def gather_neighbours(self, edges: Tensor, z: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """The shares ``[E, K]`` of one round and the weighted sums, by kernel or by messages."""
+        if self.may_be_fast():
+            turned = by_flow(edges, self.flow)
+            share = (ops.sddmm(turned, z, centre) / self.temperature).softmax(dim=-1)
+            return share, ops.spmm(turned, share, z, centre.size(-3))
+        edges, counts = edges.long(), (z.size(-3), centre.size(-3))
+        size = counts if self.flow == "source_to_target" else counts[::-1]
+        share = self.edge_updater(edges, z=z, centre=centre)
+        return share, self.propagate(edges, size=size, x=z, alpha=share)
+
+    def edge_update(self, z_j: Tensor, centre_i: Tensor) -> Tensor:
+        """The share of each factor in an edge, from how well both ends agree in it."""
+        return ((z_j * centre_i).sum(-1) / self.temperature).softmax(dim=-1)
 
     def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
         """The channels of the source, weighted by what the edge gives to each."""
         return alpha.unsqueeze(-1) * x_j
 
     def __repr__(self) -> str:
+        width: Any = self.lin.in_channels
+        width = width if self.lin_dst is None else (width, self.lin_dst.in_channels)
         return (
-            f"{type(self).__name__}({self.lin.in_channels}, {self.out_channels}, "
+            f"{type(self).__name__}({width}, {self.out_channels}, "
             f"num_factors={self.num_factors}, num_routings={self.num_routings})"
         )

@@ -147,29 +147,29 @@ class FusedGATConv(FastPath, GATConv, fast=True):
                 edge_attr = with_loop_features(index, edge_attr, self.fill_value, loops)
             index, void = with_self_loops(index, loops)
         score_src, score_dst = self.end_scores(x_src, x_dst, num_dst)
-        ends = index, x_src, score_src, score_dst
-        if self.flow == "target_to_source":
-            ends = by_flow(index, self.flow), x_dst, score_dst, score_src
         attend: Any = ops.gat_attention
         result = attend(
-            *ends,
+            by_flow(index, self.flow),
+            x_src,
+            score_src,
+            score_dst,
             self.negative_slope,
             self.dropout,
             self.training,
             bool(return_attention_weights),
             self.edge_scores(edge_attr, x_src, void),
         )
-        out, weight = result if return_attention_weights else (result, None)
+        out = result[0] if return_attention_weights else result
         out = out.flatten(-2) if self.concat else out.mean(-2)
         for term in (residual, self.bias):
             out = out if term is None else out + term
-        return (out, without_void(index, weight, void)) if return_attention_weights else out
+        return (out, without_void(index, result[1], void)) if return_attention_weights else out
 
     def can_fuse(self, x: Tensor | tuple[Tensor, Tensor | None], edge_index: Any) -> bool:
         """Whether the kernel serves this call; else ``GATConv`` does."""
-        # Against the flow the second of a pair sends, so it has to be there.
-        sends = self.flow == "source_to_target" or isinstance(x, Tensor) or x[1] is not None
-        return sends and not is_sparse(edge_index) and self.may_be_fast()
+        # Against the flow PyG counts the targets of a pair as if they were the sources.
+        usual = self.flow == "source_to_target" or isinstance(x, Tensor)
+        return usual and not is_sparse(edge_index) and self.may_be_fast()
 
     def project(
         self, x: Tensor | tuple[Tensor, Tensor | None]
@@ -193,7 +193,7 @@ class FusedGATConv(FastPath, GATConv, fast=True):
         else:
             num_dst = num_src if size is None or size[1] is None else size[1]
         if size is not None:
-            check_size(size, (num_src, num_dst))
+            check_size(size, num_src, num_dst, self.flow)
         return num_src, num_dst
 
     def end_scores(

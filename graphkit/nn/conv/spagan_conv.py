@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
-from torch_geometric.utils import add_self_loops, remove_self_loops
+from torch_geometric.typing import Adj
+from torch_geometric.utils import softmax
 
 from graphkit import ops
 from graphkit.catalog import method
+from graphkit.nn.edges import (
+    Pair,
+    Size,
+    as_pair,
+    by_flow,
+    check_size,
+    given_size,
+    known,
+    looped,
+    plain_edges,
+    void_scores,
+    with_self_loops,
+    without_void,
+)
+from graphkit.nn.fast_path import FastPath
 from graphkit.nn.head_linear import HeadLinear, draw
-from graphkit.ops.checks import as_edge_index
-from graphkit.ops.layout.memo import remember
-
-Paths = Mapping[int, Tensor]
+from graphkit.nn.path_rows import Paths, found_paths, members_to_centre, numbered, path_rows
 
 
 @method(
@@ -37,7 +48,7 @@ Paths = Mapping[int, Tensor]
         "biases start at zero; init='authors' draws them like weights, which makes runs collapse",
     ],
 )
-class SPAGANConv(MessagePassing):
+class SPAGANConv(FastPath, fast=True):
     r"""The path attention layer of the `"SPAGAN: Shortest Path Graph Attention Network"
     <https://arxiv.org/abs/2101.03464>`_ paper.
 
@@ -55,7 +66,16 @@ class SPAGANConv(MessagePassing):
     :math:`\mathbf{h}` of the nodes of the path :math:`p = (i, v_2, \ldots, v_c)` behind its
     centre :math:`i`.  Paths of two nodes are the edges, so :obj:`lengths=(2,)` is graph
     attention; longer ones are given as :obj:`paths`, from
-    :func:`graphkit.ops.shortest_paths` on the flipped edges.
+    :class:`~graphkit.transforms.AddShortestPaths` or
+    :func:`graphkit.ops.shortest_paths` on the flipped edges.  With :obj:`paths="auto"` the
+    layer finds those of the transform's defaults itself, once per graph: they are kept with
+    :obj:`edge_index` as long as it lives unchanged.
+
+    Only paths of two nodes are messages along edges: explainers, hooks and a subclass's own
+    :meth:`message` concern them alone, by :meth:`edge_update` and :meth:`message`, see
+    :class:`~graphkit.nn.fast_path.FastPath`.  Two sets of nodes come as a pair of features,
+    sources first, and have no longer paths.  A sparse adjacency stands for its
+    edges; its values are not read.
 
     Mean pooling splits into sums over the nodes of the paths and costs
     :math:`\mathcal{O}(P c H)` memory beside the node features for :math:`P` paths of
@@ -63,7 +83,8 @@ class SPAGANConv(MessagePassing):
     :math:`\mathcal{O}(P H C)`, for :math:`c \geq 3`.
 
     Args:
-        in_channels (int): Size of each input; :obj:`-1` takes it from the first input.
+        in_channels (int or tuple): Size of each input, or sizes for two sets of nodes, which
+            then have two matrices; :obj:`-1` takes it from the first input.
         out_channels (int): Size of each head's output.
         heads (int, optional): Number of heads. (default: :obj:`1`)
         lengths (tuple, optional): Numbers of nodes of the paths attended to.
@@ -82,11 +103,15 @@ class SPAGANConv(MessagePassing):
             :class:`~graphkit.nn.head_linear.HeadLinear`. (default: :obj:`"zero_bias"`)
         variant (str, optional): :obj:`"paper"` pools by the mean, :obj:`"released"` by the
             maximum. (default: :obj:`"paper"`)
-        **kwargs (optional): Arguments of :class:`torch_geometric.nn.MessagePassing`.
+        paths (str, optional): :obj:`"auto"` finds paths that a call does not hand in.
+            (default: :obj:`None`)
+        **kwargs (optional): :obj:`flow` of :class:`torch_geometric.nn.MessagePassing`; paths
+            begin with the receiving node whatever the flow.
 
     Shapes:
-        - **input:** features :math:`(N, F_{in})`, dense or sparse CSR, or a static batch
-          :math:`(B, N, F_{in})`; edges :math:`(2, E)`; paths :math:`c \mapsto (P_c, c)`
+        - **input:** features :math:`(N, F_{in})`, dense or sparse CSR, a pair of them, or a
+          static batch :math:`(B, N, F_{in})`; edges :math:`(2, E)` or a sparse adjacency,
+          targets first; paths :math:`c \mapsto (P_c, c)`
         - **output:** :math:`(N, H \cdot F_{out})`, or :math:`(N, F_{out})` without
           :obj:`concat`
 
@@ -108,7 +133,7 @@ class SPAGANConv(MessagePassing):
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | tuple[int, int],
         out_channels: int,
         heads: int = 1,
         lengths: Sequence[int] = (2, 3),
@@ -120,10 +145,15 @@ class SPAGANConv(MessagePassing):
         bias: bool = True,
         init: Literal["zero_bias", "authors"] = "zero_bias",
         variant: Literal["paper", "released"] = "paper",
+        paths: Literal["auto"] | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("aggr", "add")
         super().__init__(node_dim=-3, **kwargs)
+        self.refuse_keywords("the weights of the paths of a node are shares of a sum")
+        if paths not in ("auto", None):
+            raise ValueError(f"'paths' must be 'auto' or None here, got {paths!r}")
+        self.paths = paths
         if variant not in ("paper", "released"):
             raise ValueError(f"'variant' must be 'paper' or 'released', got {variant!r}")
         self.pool = pool or ("mean" if variant == "paper" else "max")
@@ -135,7 +165,11 @@ class SPAGANConv(MessagePassing):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.heads, self.concat, self.add_self_loops = heads, concat, add_self_loops
         self.negative_slope, self.dropout = negative_slope, dropout
-        self.lin = HeadLinear(in_channels, out_channels, heads, bias, init)
+        first, second = (in_channels, None) if isinstance(in_channels, int) else in_channels
+        self.lin = HeadLinear(first, out_channels, heads, bias, init)
+        self.lin_dst = (
+            None if second is None else HeadLinear(second, out_channels, heads, bias, init)
+        )
         many = len(self.lengths)
         self.att = nn.Parameter(torch.empty(many, heads, 2 * out_channels))
         self.length_att = nn.Parameter(torch.empty(heads, 2 * out_channels)) if many > 1 else None
@@ -144,56 +178,87 @@ class SPAGANConv(MessagePassing):
     def reset_parameters(self) -> None:
         """Draws all parameters anew."""
         super().reset_parameters()
-        self.lin.reset_parameters()
+        for lin in (self.lin, self.lin_dst):
+            if lin is not None:
+                lin.reset_parameters()
         draw(*self.att.view(-1, 1, self.att.size(-1)))
         if self.length_att is not None:
             draw(*self.length_att.unsqueeze(1))
 
     def forward(
         self,
-        x: Tensor,
-        edge_index: Tensor,
-        paths: Paths | None = None,
+        x: Tensor | Pair,
+        edge_index: Adj,
+        paths: Paths | Literal["auto"] | None = None,
         return_attention_weights: bool | None = None,
+        size: Size | None = None,
     ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
         """Attends to edges and paths.
 
         Args:
-            x (torch.Tensor): Node features.
-            edge_index (torch.Tensor): Edges, from neighbour to centre.
-            paths (dict, optional): Paths of three or more nodes under their number of nodes,
-                centre first; other lengths are ignored. (default: :obj:`None`)
+            x (torch.Tensor or (torch.Tensor, torch.Tensor)): Node features.
+            edge_index (torch.Tensor or SparseTensor): Edges, from neighbour to centre.
+            paths (dict or str, optional): Paths of three or more nodes under their number of
+                nodes, centre first (other lengths are ignored), or :obj:`"auto"`.
+                (default: what the layer was made with)
             return_attention_weights (bool, optional): Also returns ``(edge_index, alpha)``:
                 the edges, with the self loops behind them, and their weights ``[E, H]``.
                 (default: :obj:`None`)
+            size ((int, int), optional): The numbers of nodes, checked. (default: :obj:`None`)
         """
-        if x.dim() not in (2, 3) or not x.is_floating_point():
-            raise ValueError(
-                f"'x' must hold floats in 2 or 3 dimensions, got {x.dtype} {list(x.shape)}"
-            )
         if return_attention_weights and 2 not in self.lengths:
             raise ValueError(f"edges have no weights when 'lengths' is {self.lengths}")
-        edges = self.with_loops(as_edge_index(edge_index), x.size(-2))
-        alpha = edges.new_empty(0)
-        h = self.lin(x).unflatten(-1, (self.heads, self.out_channels))
-        scores = per_head(h, self.att.unflatten(-1, (2, -1)).movedim(2, 1).flatten(0, 1))
+        edges = plain_edges(edge_index, self.flow)
+        h, centre = self.project(x)
+        check_size(given_size(edge_index, size), h.size(-3), centre.size(-3), self.flow)
+        paths = self.paths if paths is None else paths
+        if isinstance(paths, str):
+            paths = found_paths(edges, paths, max(self.lengths), h.size(-3), self.flow)
+        weighted: tuple[Tensor, Tensor] | None = None
         gathered = []
-        for length, att, score, own in zip(
-            self.lengths, self.att, scores[::2], scores[1::2], strict=True
+        for length, att, (score, own) in zip(
+            self.lengths, self.att, self.end_scores(h, centre), strict=True
         ):
             if length == 2:
-                out, alpha = self.attend_to_edges(
-                    edges, h, score, own, bool(return_attention_weights)
+                out, weighted = self.attend_to_edges(
+                    edges, (h, centre), (score, own), bool(return_attention_weights)
                 )
-            elif self.pool == "mean":
-                out = self.attend_to_means(self.path_rows(paths, length, x.size(-2)), h, score, own)
             else:
-                rows = self.path_rows(paths, length, x.size(-2))
-                out = self.attend_to_maxima(rows, h, att[..., : self.out_channels], own)
+                rows = path_rows(paths, length, h.size(-3), self.add_self_loops)
+                if self.pool == "mean":
+                    out = self.attend_to_means(rows, h, score, own)
+                else:
+                    out = self.attend_to_maxima(rows, h, att[..., : self.out_channels], own)
             gathered.append(out)
-        out = self.merge(gathered, h)
+        out = self.merge(gathered, centre)
         out = out.flatten(-2) if self.concat else out.mean(dim=-2)
-        return (out, (edges, alpha)) if return_attention_weights else out
+        if return_attention_weights and weighted is not None:
+            return out, weighted
+        return out
+
+    def project(self, x: Tensor | Pair) -> Pair:
+        """The heads ``[N, H, C]`` of sources and targets."""
+        first, second = as_pair(x)
+        heads = (self.heads, self.out_channels)
+        if second is first and self.lin_dst is None:
+            h = self.lin(first).unflatten(-1, heads)
+            return h, h
+        longer = [length for length in self.lengths if length > 2]
+        if longer:
+            raise ValueError(
+                f"'x' is a pair of two sets of nodes, but paths of {longer} nodes stay inside one "
+                "set; lengths=(2,) attends to the edges between them"
+            )
+        lin = self.lin if self.lin_dst is None else self.lin_dst
+        return self.lin(first).unflatten(-1, heads), lin(second).unflatten(-1, heads)
+
+    def end_scores(self, h: Tensor, centre: Tensor) -> list[Pair]:
+        """What the end of a path and its centre add to its score, ``[N, H]``, per length."""
+        att = self.att.unflatten(-1, (2, -1)).movedim(2, 1)
+        if h is centre:
+            scores = per_head(h, att.flatten(0, 1))
+            return list(zip(scores[::2], scores[1::2], strict=True))
+        return list(zip(per_head(h, att[:, 0]), per_head(centre, att[:, 1]), strict=True))
 
     @property
     def options(self) -> tuple[float, float, bool]:
@@ -201,15 +266,43 @@ class SPAGANConv(MessagePassing):
         return self.negative_slope, self.dropout, self.training
 
     def attend_to_edges(
-        self, edges: Tensor, h: Tensor, score: Tensor, own: Tensor, weights: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Graph attention over paths of two nodes, and its weights if they are wanted."""
-        if self.explain:
-            alpha = self.path_weights(edges[1], edges, score.index_select(-2, edges[0]), own)
-            return self.propagate(edges, x=h, alpha=alpha), alpha
-        if weights:
-            return ops.gat_attention(edges, h, score, own, *self.options, return_weights=True)
-        return ops.gat_attention(edges, h, score, own, *self.options), score
+        self, edges: Tensor, ends: Pair, scores: Pair, weights: bool
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Graph attention over paths of two nodes; edges with loops and, if wanted, weights."""
+        h, centre = ends
+        score, own = scores
+        loops = min(h.size(-3), centre.size(-3))
+        if not self.may_be_fast():
+            edges = looped(edges, loops) if self.add_self_loops else edges
+            # Scores get a dimension more, since PyG finds the nodes of all inputs in one place.
+            alpha = self.edge_updater(
+                edges.long(), sent=score.unsqueeze(-1), received=own.unsqueeze(-1)
+            )
+            counts = h.size(-3), centre.size(-3)
+            size = counts if self.flow == "source_to_target" else counts[::-1]
+            return self.propagate(edges.long(), size=size, x=h, alpha=alpha), (edges, alpha)
+        void = None
+        if self.add_self_loops:
+            edges, void = with_self_loops(edges, loops)
+        nothing = None
+        if void is not None:
+            nothing = void_scores(score.new_zeros(*score.shape[:-2], *void.shape, self.heads), void)
+        attend: Any = ops.gat_attention
+        out = attend(by_flow(edges, self.flow), h, *scores, *self.options, weights, nothing)
+        return (out[0], without_void(edges, out[1], void)) if weights else (out, (edges, score))
+
+    def edge_update(
+        self,
+        sent_j: Tensor,
+        received_i: Tensor,
+        index: Tensor,
+        ptr: Tensor | None,
+        dim_size: int | None,
+    ) -> Tensor:
+        """The weight of every edge among those of its centre."""
+        raw = F.leaky_relu((sent_j + received_i).squeeze(-1), self.negative_slope)
+        alpha = softmax(raw, index, ptr, dim_size, dim=-2)
+        return F.dropout(alpha, self.dropout, self.training)
 
     def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
         """A path of two nodes sends the feature of its end, weighted."""
@@ -246,32 +339,11 @@ class SPAGANConv(MessagePassing):
         beta = F.leaky_relu(raw, self.negative_slope).softmax(dim=0).unsqueeze(-1)
         return sum(weight * part for weight, part in zip(beta, gathered, strict=True))
 
-    def with_loops(self, edge_index: Tensor, num_nodes: int) -> Tensor:
-        """The edges and, behind them, one self loop per node."""
-        if not self.add_self_loops:
-            return edge_index
-        build = functools.partial(looped, num_nodes=num_nodes)
-        return known(edge_index, ("loops", num_nodes), build)
-
-    def path_rows(self, paths: Paths | None, length: int, num_nodes: int) -> Tensor:
-        """The paths ``[length, P]`` sorted by centre, self paths among them if wanted."""
-        found = None if paths is None else paths.get(length)
-        if found is None:
-            raise ValueError(
-                f"'paths' has no paths of {length} nodes; graphkit.ops.shortest_paths finds them"
-            )
-        if found.dim() != 2 or found.size(1) != length or found.is_floating_point():
-            raise ValueError(
-                f"'paths' must hold integers [P, {length}] under {length}, "
-                f"got {found.dtype} {list(found.shape)}"
-            )
-        loops = self.add_self_loops
-        build = functools.partial(sorted_rows, num_nodes=num_nodes, self_paths=loops)
-        return known(found, ("rows", num_nodes, loops), build)
-
     def __repr__(self) -> str:
+        width: Any = self.lin.in_channels
+        width = width if self.lin_dst is None else (width, self.lin_dst.in_channels)
         return (
-            f"{type(self).__name__}({self.lin.in_channels}, {self.out_channels}, "
+            f"{type(self).__name__}({width}, {self.out_channels}, "
             f"heads={self.heads}, lengths={self.lengths}, pool={self.pool})"
         )
 
@@ -285,39 +357,3 @@ def per_head(h: Tensor, att: Tensor) -> tuple[Tensor, ...]:
     heads = att.size(1)
     blocks = torch.einsum("khc,hg->hckg", att, torch.eye(heads, dtype=att.dtype, device=h.device))
     return (h.flatten(-2) @ blocks.reshape(-1, att.size(0) * heads)).chunk(att.size(0), dim=-1)
-
-
-def known(index: Tensor, key: Hashable, build: Callable[[Tensor], Tensor]) -> Tensor:
-    """``build(index)``, kept with the index tensor (as it is viewed) outside of compiled code."""
-    if torch.compiler.is_compiling():
-        return build(index)
-    view = (index.storage_offset(), index.shape, index.stride())
-    return remember(index, (key, view), lambda: build(index))
-
-
-def looped(edge_index: Tensor, num_nodes: int) -> Tensor:
-    """Replaces all self loops by one per node, at the end."""
-    return add_self_loops(remove_self_loops(edge_index)[0], num_nodes=num_nodes)[0]
-
-
-def sorted_rows(paths: Tensor, num_nodes: int, self_paths: bool) -> Tensor:
-    """Paths as columns, sorted by centre; checks that their nodes are there."""
-    if self_paths:
-        every = torch.arange(num_nodes, device=paths.device)
-        paths = torch.cat([paths, every.view(-1, 1).expand(-1, paths.size(1))])
-    if not torch.compiler.is_compiling() and ((paths < 0) | (paths >= num_nodes)).any():
-        raise IndexError(
-            f"'paths' names nodes {int(paths.min())} to {int(paths.max())}, "
-            f"but x has {num_nodes} rows"
-        )
-    return paths[paths[:, 0].argsort(stable=True)].t().contiguous()
-
-
-def members_to_centre(rows: Tensor) -> Tensor:
-    """Edges from every node of a path but the first to the first."""
-    return torch.stack([rows[1:].flatten(), rows[0].repeat(rows.size(0) - 1)])
-
-
-def numbered(rows: Tensor) -> Tensor:
-    """Edges from every path, by its number, to its first node."""
-    return torch.stack([torch.arange(rows.size(1), device=rows.device), rows[0]])

@@ -7,9 +7,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
-from torch_geometric.nn import Linear, MessagePassing
+from torch_geometric.nn import Linear
+from torch_geometric.utils import is_sparse
 
 from graphkit.catalog import method
+from graphkit.nn.edges import by_flow
+from graphkit.nn.fast_path import FastPath
 from graphkit.ops.autograd import sums
 from graphkit.ops.backends import active_backend
 from graphkit.ops.checks import as_edge_index
@@ -32,7 +35,7 @@ from graphkit.ops.layout.memo import remember
     ],
     verified_by="tests/nn/conv/test_triple_conv.py",
 )
-class TripleConv(MessagePassing):
+class TripleConv(FastPath, fast=True):
     r"""The scene-graph convolution of the `"Image Generation from Scene Graphs"
     <https://arxiv.org/abs/1804.01622>`_ paper: objects and predicates are updated together.
 
@@ -60,7 +63,8 @@ class TripleConv(MessagePassing):
         edge_channels (int, optional): Width of the predicates; :obj:`-1` takes it from the first
             input. (default: :obj:`in_channels`)
         pooling (str, optional): :obj:`"mean"` or :obj:`"sum"`. (default: :obj:`"mean"`)
-        **kwargs (optional): Arguments of :class:`torch_geometric.nn.MessagePassing`.
+        **kwargs (optional): :obj:`flow` of :class:`torch_geometric.nn.MessagePassing`; against
+            it, triples are (object, subject).
 
     Shapes:
         - **input:** objects :math:`(N, F)` or a static batch :math:`(B, N, F)`; triples
@@ -92,7 +96,9 @@ class TripleConv(MessagePassing):
         pooling: Literal["mean", "sum"] = "mean",
         **kwargs: Any,
     ) -> None:
-        super().__init__(aggr="add", node_dim=-2, **kwargs)
+        kwargs.setdefault("aggr", "add")
+        super().__init__(node_dim=-2, **kwargs)
+        self.refuse_keywords("'pooling' says how objects pool what they get")
         if pooling not in ("mean", "sum"):
             raise ValueError(f"'pooling' must be 'mean' or 'sum', got {pooling!r}")
         for name, value in (("out_channels", out_channels), ("hidden_channels", hidden_channels)):
@@ -135,7 +141,17 @@ class TripleConv(MessagePassing):
             edge_index (torch.Tensor): Subjects and objects of the triples.
             edge_attr (torch.Tensor): Predicate features.
         """
-        edges = as_edge_index(edge_index)
+        if is_sparse(edge_index):
+            raise TypeError(
+                "'edge_index' must be a tensor [2, T], not a sparse adjacency: each triple has a "
+                "row in 'edge_attr', and an adjacency sorts and joins its entries"
+            )
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"'x' must be one tensor, got a {type(x).__name__}: subjects and objects are the "
+                "same set, and every object is updated"
+            )
+        edges = by_flow(as_edge_index(edge_index), self.flow)
         self.check(x, edges, edge_attr)
         rows = x if x.dim() == 3 else x.unsqueeze(0)
         links = edge_attr if edge_attr.dim() == 3 else edge_attr.unsqueeze(0)
@@ -150,15 +166,17 @@ class TripleConv(MessagePassing):
         return (out, predicates) if x.dim() == 3 else (out[0], predicates[0])
 
     def pool(self, as_subject: Tensor, as_object: Tensor, edges: Tensor, num_nodes: int) -> Tensor:
-        """What each object gets in both roles; through :meth:`message` while PyG explains."""
+        """What each object gets in both roles; through :meth:`message` unless fast."""
         backend = active_backend()
-        if self.explain:
-            size = (num_nodes, num_nodes)
-            pooled = self.propagate(edges, size=size, vector=as_object)
-            pooled = pooled + self.propagate(edges.flip(0), size=size, vector=as_subject)
-        else:
+        if self.may_be_fast():
             pooled = sums.segment_sum(edges, 0, as_subject, num_nodes, backend)
             pooled = pooled + sums.segment_sum(edges, 1, as_object, num_nodes, backend)
+        else:
+            # Objects are the second row here; PyG looks for them where its flow says.
+            to_object = edges.long() if self.flow == "source_to_target" else edges.long().flip(0)
+            size = (num_nodes, num_nodes)
+            pooled = self.propagate(to_object, size=size, vector=as_object)
+            pooled = pooled + self.propagate(to_object.flip(0), size=size, vector=as_subject)
         if self.pooling == "mean":
             pooled = pooled / mentions(edges, num_nodes).to(pooled.dtype)
         return pooled

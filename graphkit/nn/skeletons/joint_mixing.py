@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import MessagePassing
 
 from graphkit import ops
+from graphkit.nn.fast_path import FastPath
 
 __all__ = ["JointMixing"]
 
 
-class JointMixing(MessagePassing):
+class JointMixing(FastPath, fast=True):
     r"""Adds up the features of joints, in each of :math:`K` graphs on the same joints.
 
     .. math::
         \mathbf{x}^{\prime}_{n,k,w} = \sum_v \mathbf{A}_{n,k,v,w} \, \mathbf{x}_{n,k,v}
 
     A skeleton is small and its learned graphs are full, so that one batched matrix product is
-    fastest: :math:`\mathcal{O}(N K V^2 F)`. With ``dense = False``, or while PyG explains the
-    layer, the same sum goes over the edges of :obj:`support`, through
-    :func:`graphkit.ops.spmm` and :meth:`message`.
+    fastest: :math:`\mathcal{O}(N K V^2 F)`. With ``dense = False`` the same sum goes over the
+    edges of :obj:`support`, through :func:`graphkit.ops.spmm`; and through :meth:`message` when
+    :class:`~graphkit.nn.fast_path.FastPath` says so, as while PyG explains the layer.
 
     Args:
         support (torch.Tensor): Which joint (row) may be heard by which (column).
@@ -49,7 +49,8 @@ class JointMixing(MessagePassing):
 
     def forward(self, x: Tensor, adjacency: Tensor, total: bool = False) -> Tensor:
         """The features that each joint hears, in each graph or in ``total``, ``[N, V, F]``."""
-        if self.dense and not self.explain:
+        fast = self.may_be_fast()
+        if self.dense and fast:
             if total:
                 return torch.matmul(adjacency.movedim(-1, -3).flatten(-2), x.flatten(1, 2))
             return torch.matmul(adjacency.transpose(-1, -2), x)
@@ -57,10 +58,10 @@ class JointMixing(MessagePassing):
         weight = adjacency[..., source, target].transpose(-1, -2)
         weight = weight.expand(x.size(0), *weight.shape[-2:])
         nodes = x.transpose(1, 2)
-        if self.explain:
-            out = self.propagate(self.edge_index, x=nodes, weight=weight)
-        else:
+        if fast:
             out = ops.spmm(self.edge_index, weight, nodes)
+        else:
+            out = self.propagate(self.edge_index, x=nodes, weight=weight)
         return out.sum(2) if total else out.transpose(1, 2)
 
     def message(self, x_j: Tensor, weight: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from graphkit.testing.layer.execution import ExecutionChecks
 from graphkit.testing.layer.explain import ExplainChecks
+from graphkit.testing.layer.forms import FormChecks
 from graphkit.testing.layer.hooks import HookChecks
 from graphkit.testing.layer.inputs import InputChecks
 from graphkit.testing.layer.keywords import KeywordChecks
@@ -16,6 +17,7 @@ class LayerSuite(
     OracleChecks,
     SymmetryChecks,
     InputChecks,
+    FormChecks,
     ModuleChecks,
     KeywordChecks,
     ExecutionChecks,
@@ -27,7 +29,7 @@ class LayerSuite(
     A layer's test supplies :meth:`make` and :meth:`dense_reference` and inherits every check
     listed by :meth:`checks`. Layers with further inputs override :meth:`edge_inputs` (tensors
     with a row per edge) or :meth:`call`; the class attributes :attr:`in_channels`,
-    :attr:`hops`, :attr:`directed`, :attr:`mirrored` and :attr:`jitter` describe the layer.
+    :attr:`hops`, :attr:`directed` and :attr:`jitter` describe the layer.
     What a layer does not claim is named in ``not_claimed``, each with its reason.
 
     Values are compared in float64 and eval mode, with all parameters moved off their initial

@@ -24,10 +24,6 @@ class LayerBase(Suite, ABC):
     """How far one call reaches, in edges; :obj:`None` for a layer that sees the whole graph."""
     directed: bool = True
     """Set to :obj:`False` for layers defined on undirected graphs: both directions are given."""
-    mirrored: bool = True
-    """Whether ``flow="target_to_source"`` on turned edges is the same function; set to
-    :obj:`False` for layers whose parameters belong to the rows of ``edge_index``, as those of
-    PyG's attention: then the way that messages take is compared alone."""
     jitter: float = 0.1
     """Noise added to fresh parameters, so that zero-initialised ones count, too."""
 

@@ -41,9 +41,7 @@ class TestTripleConv(LayerSuite):
     directed = False
     hops = 2
     not_claimed = {
-        "attention_alignment": "the layer has no attention",
-        "attention_locality": "the layer has no attention",
-        "attention_leaves_no_trace": "the layer has no attention",
+        "attention": "the layer has no attention",
     }
 
     def make(self):
