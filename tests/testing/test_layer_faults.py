@@ -1,7 +1,7 @@
 """Every check of the layer suite must catch a fault that was planted for it."""
 
 from graphkit.testing import LayerSuite
-from tests.testing.faulty_layers import FAULTS
+from tests.testing.layers_unlike_pyg import FAULTS
 
 
 @FAULTS.parametrize()

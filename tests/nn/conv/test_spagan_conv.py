@@ -82,7 +82,8 @@ class TestMeanOfPaths(LayerSuite):
 
     def call(self, layer, x, edge_index, cost=None):
         out = edge_index if layer.flow == "target_to_source" else edge_index.flip(0)
-        paths = shortest_paths(out, cost, ratio=math.inf, num_nodes=x.size(-2))
+        num_nodes = x.size(max(x.dim() - 2, 0))
+        paths = shortest_paths(out, cost, ratio=math.inf, num_nodes=num_nodes)
         return layer(x, edge_index, paths)
 
     def dense_reference(self, layer, x, edge_index, cost):
