@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+import graphkit
 from graphkit.precision import normalize, positive, wide
 
 HALF = (torch.float16, torch.bfloat16)
@@ -45,3 +49,32 @@ def test_small_constants_do_not_vanish() -> None:
     assert positive(torch.zeros((), dtype=torch.float64)).item() == 1e-12
     assert wide(torch.ones((), dtype=torch.float16)).dtype == torch.float32
     assert wide(torch.ones((), dtype=torch.float64)).dtype == torch.float64
+
+
+VANISHING = re.compile(
+    r"F\.normalize\(|cosine_similarity\(|clamp(?:_min)?\((?:min=)?1e-(?:[89]|\d\d)\b"
+)
+
+
+def vanishing(source: str) -> list[str]:
+    """Calls with a constant that is 0 in float16."""
+    return [line.strip() for line in source.splitlines() if VANISHING.search(line)]
+
+
+def test_no_file_divides_by_a_constant_that_vanishes() -> None:
+    root = Path(graphkit.__file__).parent
+    complaints = [
+        f"{path.relative_to(root)}: {line}"
+        for path in root.rglob("*.py")
+        if path.name != "precision.py"
+        for line in vanishing(path.read_text(encoding="utf-8"))
+    ]
+    assert not complaints, "use graphkit.precision: " + "\n".join(complaints)
+
+
+@pytest.mark.parametrize(
+    "line", ["F.normalize(x, dim=1)", "x.clamp(min=1e-12).log()", "torch.clamp_min(1e-9)"]
+)
+def test_the_search_finds_a_planted_one(line: str) -> None:
+    assert vanishing(f"y = {line}")
+    assert not vanishing("y = normalize(x); z = x.clamp(min=1e-3)")

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphkit import precision
 from graphkit.catalog import method
 from graphkit.compress.block_net import BlockNet, beside
 from graphkit.compress.folding import fold
@@ -54,7 +55,8 @@ def graft_loss(student: Tensor, teacher: Tensor, normalize: bool = True) -> Tens
         )
     if not normalize:
         return F.mse_loss(student, teacher)
-    apart = F.normalize(student, dim=1, eps=1e-6) - F.normalize(teacher, dim=1, eps=1e-6)
+    unit = [precision.normalize(h, dim=1, eps=1e-6) for h in (student, teacher)]
+    apart = unit[0] - unit[1]
     return apart.square().sum() / max(len(apart), 1)
 
 

@@ -93,8 +93,9 @@ class Distiller(nn.Module):
         self.pairs = pairs_of("pairs", pairs)
         if not self.pairs:
             raise ValueError("'pairs' is empty; name at least one pair of modules")
-        single = isinstance(losses, nn.Module | type)
-        loss_list = [losses] * len(self.pairs) if single else list(losses)
+        loss_list: list[Any] = (
+            [losses] * len(self.pairs) if isinstance(losses, nn.Module | type) else [*losses]
+        )
         self.weights = (
             [float(weights)] * len(self.pairs)
             if isinstance(weights, (int, float))

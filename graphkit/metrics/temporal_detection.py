@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from graphkit.precision import positive
+
 __all__ = ["temporal_map"]
 
 Truth = tuple[Tensor, Tensor]
@@ -100,7 +102,7 @@ def taken(segments: Tensor, real: Tensor, threshold: float) -> Tensor:
     )
     shared = shared.clamp(min=0)
     lengths = (segments[:, 1] - segments[:, 0])[:, None] + (real[:, 1] - real[:, 0])
-    overlap = shared / (lengths - shared).clamp(min=1e-12)
+    overlap = shared / positive(lengths - shared)
     for place in range(len(segments)):
         best = int(overlap[place].argmax())
         if overlap[place, best] >= threshold:

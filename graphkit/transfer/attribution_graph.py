@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit import catalog
 from graphkit.modes import frozen
+from graphkit.precision import normalize
 from graphkit.transfer.attribution import Target, attribute, graph_output, output_of
 
 __all__ = ["AttributionGraph"]
@@ -141,7 +141,7 @@ class AttributionGraph(Data):
             self.edge_index = torch.empty(2, 0, dtype=torch.long)
             self.edge_weight = torch.empty(0)
             return self
-        unit = F.normalize(self.feature, dim=1)
+        unit = normalize(self.feature, dim=1)
         cosine = unit @ unit.T
         keep = ~torch.eye(count, dtype=torch.bool)
         if neighbors is not None:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method, no_method
+from graphkit.precision import normalize
 from graphkit.train import ShardedTask
 
 __all__ = ["ClassRegularization", "EpisodeTask", "draw_episode", "meta_shift"]
@@ -118,7 +119,7 @@ class ClassRegularization(nn.Module):
 
     def assign(self, f: Tensor) -> Tensor:
         """Weights of the basis vectors, on the simplex."""
-        cosine = F.normalize(self.encoder(f), dim=-1) @ F.normalize(self.basis, dim=-1).t()
+        cosine = normalize(self.encoder(f), dim=-1) @ normalize(self.basis, dim=-1).t()
         return (self.temperature * cosine).softmax(-1)
 
     def describe(self, support: Tensor) -> Tensor:
@@ -130,17 +131,17 @@ class ClassRegularization(nn.Module):
         if self.variant == "decoder":
             return regular
         share = self.share.sigmoid()
-        return share * F.normalize(prototype, dim=-1) + (1 - share) * F.normalize(regular, dim=-1)
+        return share * normalize(prototype, dim=-1) + (1 - share) * normalize(regular, dim=-1)
 
     def scores(self, query: Tensor, descriptors: Tensor) -> Tensor:
         """Logits of queries."""
-        return self.scale * (F.normalize(query, dim=-1) @ F.normalize(descriptors, dim=-1).t())
+        return self.scale * (normalize(query, dim=-1) @ normalize(descriptors, dim=-1).t())
 
     def global_logits(self, f: Tensor) -> Tensor:
         """Logits of the training classes."""
         if self.head is not None:
             return self.head(self.assign(f))
-        cosine = F.normalize(f, dim=-1) @ F.normalize(self.basis, dim=-1).t()
+        cosine = normalize(f, dim=-1) @ normalize(self.basis, dim=-1).t()
         return self.temperature * 2 * cosine
 
 
@@ -199,7 +200,7 @@ def meta_shift(descriptors: Tensor) -> Tensor:
         >>> meta_shift(torch.rand(4, 1, 8).expand(4, 6, 8)) < 1e-6
         tensor(True)
     """
-    unit = F.normalize(descriptors, dim=2)
+    unit = normalize(descriptors, dim=2)
     mean = unit.mean(1, keepdim=True)
     within = (unit - mean).square().sum(2).mean()
     return within / (mean - mean.mean(0)).square().sum(2).mean()

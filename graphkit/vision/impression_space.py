@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method
+from graphkit.precision import normalize, positive
 
 __all__ = ["ImpressionSpace"]
 
@@ -111,11 +111,11 @@ class ImpressionSpace(nn.Module):
         maps = self(x)
         chosen = maps if layers is None else [maps[layer] for layer in layers]
         flat = [h.mean((2, 3)) if pool else h.flatten(1) for h in chosen]
-        return torch.cat([F.normalize(h, dim=1) for h in flat], 1)
+        return torch.cat([normalize(h, dim=1) for h in flat], 1)
 
     def relation(self, x: Tensor, layers: Sequence[int] | None = None) -> Tensor:
         """Cosines of impressions, ``[N, N]``."""
-        unit = F.normalize(self.vectors(x, layers), dim=1)
+        unit = normalize(self.vectors(x, layers), dim=1)
         return unit @ unit.t()
 
     def match(self, maps: Maps, style: Maps) -> Maps:
@@ -126,7 +126,7 @@ class ImpressionSpace(nn.Module):
         """
         matched = []
         for own, other in zip(maps, style, strict=True):
-            spread = own.std((2, 3), keepdim=True).clamp(min=1e-6)
+            spread = positive(own.std((2, 3), keepdim=True), 1e-6)
             plain = (own - own.mean((2, 3), keepdim=True)) / spread
             to = other.std((2, 3), keepdim=True), other.mean((2, 3), keepdim=True)
             matched.append(plain * to[0] + to[1])
@@ -197,7 +197,7 @@ class ImpressionSpace(nn.Module):
         for _ in range(30):
             h = back(torch.func.jvp(block, (seed[:1],), (h,))[1])[0]
             norm = h.norm()
-            h = h / norm.clamp(min=1e-12)
+            h = h / positive(norm)
         return 1.0 / max(float(norm), 1e-6)
 
     def decode_joint(
@@ -231,7 +231,7 @@ class ImpressionSpace(nn.Module):
                 loss = variation * self.total_variation(x)
                 for found, given in zip(self(x), maps, strict=True):
                     if given is not None:
-                        scale = given.detach().square().mean().clamp(min=1e-12)
+                        scale = positive(given.detach().square().mean())
                         loss = loss + (found - given.detach()).square().mean() / scale
                 optimizer.zero_grad()
                 loss.backward()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import method
 from graphkit.modes import call_fixed
+from graphkit.precision import positive
 
 __all__ = ["UDOR", "Disassembly", "fuzzy_loss", "udor_loss"]
 
@@ -235,7 +236,7 @@ def udor_loss(
     mass = out.p[..., :-1]
     overlap = (mass.sum(1).square() - mass.square().sum(1)).sum(1).mean() / 2
     average = out.p.flatten(0, 1).mean(0)
-    balance = (average * average.clamp(min=1e-12).log()).sum()
+    balance = (average * positive(average).log()).sum()
     loss = loss + fuzzy * (fuzzy_loss(out.p).mean() + overlap + balance)
     critic = F.relu(1 - out.real).mean() + F.relu(1 + out.fake).mean()
     loss = loss + (critic if adversary else 0) - adversary * out.fooled.mean()
@@ -245,7 +246,7 @@ def udor_loss(
         other = F.one_hot(chosen, parts) == 0
         rest = out.parts[known].square().mean(2)[other].sum() / max(int(other.sum()), 1)
         target = torch.where(other, parts, chosen.unsqueeze(1))
-        named = F.nll_loss(out.p[known].flatten(0, 1).clamp(min=1e-12).log(), target.flatten())
+        named = F.nll_loss(positive(out.p[known].flatten(0, 1)).log(), target.flatten())
         alone = F.mse_loss(out.alone[known], x[known])
         loss = loss + anchor * (alone + 0.1 * rest + 0.02 * named)
     return loss

@@ -121,3 +121,16 @@ def test_wrong_options_are_named():
         make(num_basis=0)
     with pytest.raises(ValueError, match="'y'"):
         EpisodeTask(torch.rand(3, 2), torch.zeros(4).long())
+
+
+@pytest.mark.parametrize("variant", ["decoder", "residual", "prototype"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_an_image_without_features_is_no_nan_in_half_precision(variant, dtype):
+    model = make(variant).to(dtype)
+    support = torch.randn(3, 2, 6).to(dtype)
+    support[0] = 0
+    support.requires_grad_()
+    scores = model.scores(support[:, 0], model.describe(support))
+    assert scores.isfinite().all()
+    (scores.sum() + model.global_logits(support[:, 1]).sum()).backward()
+    assert support.grad.isfinite().all()

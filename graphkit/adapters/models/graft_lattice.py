@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from torch_geometric.data import Data
@@ -16,6 +15,7 @@ from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.compress.block_net import beside
 from graphkit.compress.netgraft import NetGraft
 from graphkit.modes import frozen
+from graphkit.precision import normalize
 
 __all__ = ["GraftLatticeAdapter", "graft_order"]
 
@@ -120,7 +120,7 @@ class GraftLatticeAdapter(GraphAdapter):
             logits = self.logits(x, every, context)
             cost = self.cost(x, context)
         logits = logits if rows is None else logits[:, rows]
-        unit = F.normalize(logits.double(), dim=2, eps=1e-6)
+        unit = normalize(logits.double(), dim=2, eps=1e-6)
         guess = logits.argmax(2)
         target = guess[-1] if labels is None else labels
         if target.shape != guess.shape[1:]:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
+from graphkit.precision import positive
 from graphkit.vision.actions.gtan import Proposals
 from graphkit.vision.actions.segments import segment_iou
 
@@ -120,7 +121,7 @@ class ProposalGraphAdapter(GraphAdapter):
     def link(self, span: Tensor, level: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """Edges of all three kinds and what they carry."""
         overlap = segment_iou(span, span)
-        centre, width = span.mean(1), (span[:, 1] - span[:, 0]).clamp(min=1e-6)
+        centre, width = span.mean(1), positive(span[:, 1] - span[:, 0], 1e-6)
         apart = centre.unsqueeze(0) - centre.unsqueeze(1)
         union = torch.maximum(span[:, None, 1], span[:, 1]) - torch.minimum(
             span[:, None, 0], span[:, 0]

@@ -8,6 +8,7 @@ from torch_geometric.data import Data, HeteroData
 
 from graphkit.adapters.builders import complete_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
+from graphkit.precision import positive
 from graphkit.vision.tracking.tracking_by_counting import TrackingSolution
 
 __all__ = ["TrackGraphAdapter", "TrackingAdapter"]
@@ -202,7 +203,7 @@ class TrackGraphAdapter(GraphAdapter):
         near = far <= self.reach + self.speed * ahead
         edges, ahead = edges[:, near], ahead[near].to(position.dtype)
         step = position[edges[1]] - position[edges[0]]
-        length = step.square().sum(1).clamp(min=1e-12).sqrt()
+        length = positive(step.square().sum(1)).sqrt()
         same = (track[edges[0]] == track[edges[1]]).to(position.dtype)
         velocity = step / ahead.unsqueeze(1)
         attr = [ahead, *velocity.unbind(1), length / ahead, length, same]
@@ -238,7 +239,7 @@ def later_edges(frame: Tensor, most: int) -> Tensor:
 def alone(frame: Tensor, position: Tensor, extent: Tensor) -> Tensor:
     """Distance to the nearest object of the same frame, in widths of the image, at most 1."""
     edges = complete_edges(frame)
-    apart = (position[edges[0]] - position[edges[1]]).square().sum(1).clamp(min=1e-12).sqrt()
+    apart = positive((position[edges[0]] - position[edges[1]]).square().sum(1)).sqrt()
     nearest = position.new_full((len(frame),), 1.0)
     nearest = nearest.scatter_reduce(0, edges[0], apart / extent[1], "amin")
     return nearest.unsqueeze(1)

@@ -11,6 +11,7 @@ from torch_geometric.utils import to_undirected
 
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.modes import evaluating
+from graphkit.precision import positive
 from graphkit.taps import tap
 
 __all__ = ["CoadaptationGraphAdapter"]
@@ -192,4 +193,4 @@ def selectivity(values: Tensor, y: Tensor) -> Tensor:
     best, which = means.max(0)
     others = total.sum(0) - total.gather(0, which.unsqueeze(0))[0]
     others = others / (len(y) - count[which]).clamp(min=1)
-    return ((best - others) / (best + others).clamp(min=1e-12)).clamp(min=0)
+    return ((best - others) / positive(best + others)).clamp(min=0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from graphkit.adapters.builders import complete_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
+from graphkit.precision import normalize, positive
 from graphkit.vision.udor import UDOR
 
 __all__ = ["ObjectGraphAdapter"]
@@ -94,7 +94,7 @@ class ObjectGraphAdapter(GraphAdapter):
     def forward(self, x: Tensor) -> HeteroData:
         """The graph of some images."""
         codes, count = self.model.encode(x), self.model.num_parts
-        presence = codes.square().sum(2).clamp(min=1e-12).sqrt()
+        presence = positive(codes.square().sum(2)).sqrt()
         image, part = (presence > self.tau).nonzero().unbind(1)
         present = codes[image, part]
         number = torch.arange(len(part), device=x.device)
@@ -102,7 +102,7 @@ class ObjectGraphAdapter(GraphAdapter):
         mean = codes.new_zeros(count, codes.size(2)).index_add(0, part, present)
         mean = mean / part.bincount(minlength=count).clamp(min=1).unsqueeze(1)
         pairs = complete_edges(image)
-        unit = F.normalize(present, dim=1)
+        unit = normalize(present, dim=1)
         data = HeteroData()
         data["image"].update({"x": codes.flatten(1).float(), "num_nodes": len(x)})
         data["object"].update(

@@ -8,6 +8,7 @@ from torch_geometric.data import HeteroData
 
 from graphkit.adapters.builders import knn_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
+from graphkit.precision import normalize, wide
 from graphkit.vision.class_regularization import ClassRegularization
 
 __all__ = ["EpisodeGraphAdapter"]
@@ -129,7 +130,8 @@ class EpisodeGraphAdapter(GraphAdapter):
             ends = torch.ones_like(weight).nonzero().t().contiguous()
             data[kind].edge_index, data[kind].edge_weight = ends, weight.flatten().float()
         near = knn_edges(f, self.k, metric="cosine")
-        cosine = torch.cosine_similarity(f[near[0]], f[near[1]], dim=1)
+        unit = normalize(wide(f))
+        cosine = (unit[near[0]] * unit[near[1]]).sum(1)
         data["sample", "near", "sample"].edge_index = near
         data["sample", "near", "sample"].edge_weight = ((1 + cosine) / 2).clamp(0, 1).float()
         return data.detach()

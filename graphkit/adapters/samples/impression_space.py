@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.adapters.builders import knn_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
+from graphkit.precision import normalize
 from graphkit.vision.impression_space import ImpressionSpace
 
 __all__ = ["ImpressionGraphAdapter"]
@@ -84,7 +84,7 @@ class ImpressionGraphAdapter(GraphAdapter):
         if y.shape != x.shape[:1]:
             raise ValueError(f"'y' has shape {list(y.shape)} for {len(x)} images")
         vectors = self.space.vectors(x, self.layers, self.pool)
-        unit = F.normalize(vectors - vectors.mean(0), dim=1)
+        unit = normalize(vectors - vectors.mean(0), dim=1)
         edges = knn_edges(unit, self.k)
         cosine = (unit[edges[0]] * unit[edges[1]]).sum(1)
         return Data(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.nn import Linear
 from torch_geometric.typing import Adj
@@ -22,6 +21,7 @@ from graphkit.nn.edges import (
     plain_edges,
 )
 from graphkit.nn.fast_path import FastPath
+from graphkit.precision import normalize
 
 
 @method(
@@ -149,7 +149,7 @@ class DisenConv(FastPath, fast=True):
         share = centre = start
         for _ in range(self.num_routings):
             share, gathered = self.gather_neighbours(edges, z, centre)
-            centre = F.normalize(start + gathered, dim=-1)
+            centre = normalize(start + gathered)
         out = centre.flatten(-2)
         return (out, (edges, share)) if return_attention_weights else out
 
@@ -166,7 +166,7 @@ class DisenConv(FastPath, fast=True):
 
     def channels(self, h: Tensor) -> Tensor:
         """One direction per factor."""
-        return F.normalize(h.relu().unflatten(-1, (self.num_factors, -1)), dim=-1)
+        return normalize(h.relu().unflatten(-1, (self.num_factors, -1)))
 
     def gather_neighbours(self, edges: Tensor, z: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
         """The shares ``[E, K]`` of one round and the weighted sums, by kernel or by messages."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data.datapipes import functional_transform
 
 from graphkit.data.skeleton_graph import SkeletonGraph
+from graphkit.precision import normalize, positive, wide
 from graphkit.transforms.skeletons.base import SkeletonTransform, check_clips
 
 __all__ = ["SkeletonNormalize", "turn_onto"]
@@ -102,16 +102,17 @@ def turn_onto(direction: Tensor, axis: Tensor) -> Tensor:
         - **output:** :math:`(B, 3, 3)`; the identity for zero vectors and for those that point
           along the axis, either way
     """
-    unit = F.normalize(direction, dim=1)
+    # Turns are worked out in float32 at least: float16 cannot hold what is nearly parallel.
+    unit, axis = normalize(wide(direction)), wide(axis)
     around = torch.linalg.cross(unit, axis.expand_as(unit))
     one_plus_cosine = ((unit + axis).square().sum(dim=1) / 2).view(-1, 1, 1)
     x, y, z = around.unbind(1)
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).view(-1, 3, 3)
-    eye = torch.eye(3, dtype=direction.dtype, device=direction.device)
-    turned = eye + cross + cross @ cross / one_plus_cosine.clamp(min=1e-12)
+    eye = torch.eye(3, dtype=unit.dtype, device=unit.device)
+    turned = eye + cross + cross @ cross / positive(one_plus_cosine)
     still = around.norm(dim=1) < 1e-6
-    return torch.where(still.view(-1, 1, 1), eye, turned)
+    return torch.where(still.view(-1, 1, 1), eye, turned).to(direction.dtype)
 
 
 def find(graph: SkeletonGraph, names: tuple[str, ...]) -> int:

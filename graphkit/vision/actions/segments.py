@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit.precision import positive
+
 __all__ = ["decode", "encode", "group_kernels", "segment_iou", "temporal_nms"]
 
 PRIOR = 0.1
@@ -33,7 +35,7 @@ def segment_iou(first: Tensor, second: Tensor) -> Tensor:
     shared = torch.minimum(one[..., 1], two[..., 1]) - torch.maximum(one[..., 0], two[..., 0])
     shared = shared.clamp(min=0)
     union = (one[..., 1] - one[..., 0]) + (two[..., 1] - two[..., 0]) - shared
-    return torch.where(union > 0, shared / union.clamp(min=1e-12), 0.0)
+    return torch.where(union > 0, shared / positive(union), 0.0)
 
 
 def encode(segments: Tensor, centre: Tensor, width: Tensor) -> Tensor:

@@ -57,3 +57,16 @@ def test_one_factor_takes_whole_edges():
 def test_refuses_wrong_options(name, value):
     with pytest.raises(ValueError, match=name):
         DisenConv(4, 8, **{"num_factors": 2, name: value})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_nodes_without_features_are_no_nan_in_half_precision(dtype: torch.dtype) -> None:
+    """1e-12 is 0 in float16, and 0 / 0 made every node NaN that heard of an empty one."""
+    conv = DisenConv(4, 8, 2, bias=False).to(dtype)
+    x = torch.randn(3, 4).to(dtype)
+    x[0] = 0
+    x.requires_grad_()
+    out = conv(x, torch.tensor([[0, 1, 2], [1, 2, 0]]))
+    assert out.isfinite().all()
+    out.sum().backward()
+    assert x.grad.isfinite().all()

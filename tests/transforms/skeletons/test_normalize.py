@@ -105,3 +105,13 @@ def test_every_clip_is_turned_on_its_own_and_within_bounds():
     assert angle[:, 0].unique().numel() == 5
     again = RandomSkeletonRotation((0.0, 0.0, 0.5), generator=generator.manual_seed(1)).dense(x)
     assert torch.equal(again, turned)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_turns_of_half_precision_are_those_of_double(dtype):
+    axis = torch.tensor([0.0, 0.0, 1.0])
+    vectors = torch.tensor([[0.0, 0.0, 0.0], [3.0, 1.0, 0.5], [1e-2, 0.0, -1.0], [0, 300.0, 300.0]])
+    turns = turn_onto(vectors.to(dtype), axis.to(dtype))
+    assert turns.dtype == dtype
+    expected = turn_onto(vectors.to(dtype).double(), axis.double())
+    torch.testing.assert_close(turns.double(), expected, rtol=1e-2, atol=1e-2)
