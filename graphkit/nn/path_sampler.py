@@ -98,27 +98,35 @@ class PathSampler(BaseSampler):
     def sample_from_nodes(self, index: NodeSamplerInput, **kwargs: Any) -> SamplerOutput:
         """The edges, paths and nodes behind some seeds."""
         seeds = index.node
-        centres = seeds
+        centres = seeds.unique()
         for _ in range(self.num_layers - 1):
             edge, _ = self.edges_into(centres)
             centres = torch.cat([centres, self.source[edge]]).unique()
         edge, target = self.edges_into(centres)
-        found = self.index.query(centres, self.max_nodes, self.ratio)
-        paths = {c: self.drawn(rows, rows[:, 0]) for c, rows in found.items() if c > 2}
+        queried = self.index.query(centres, self.max_nodes, self.ratio)
+        paths = {c: self.drawn(rows, rows[:, 0]) for c, rows in queried.items() if c > 2}
         pieces = [seeds, centres, self.source[edge], *(rows.flatten() for rows in paths.values())]
         names = torch.cat(pieces).unique()
         others = names[~torch.isin(names, seeds)]
         node = torch.cat([seeds, others])
-        place = torch.empty_like(names)
-        place[torch.searchsorted(names, node)] = torch.arange(node.numel())
+        # A seed that comes again is a row of its own; others refer to the first of its rows.
+        name = torch.searchsorted(names, node)
+        first = torch.full_like(names, node.numel())
+        first.scatter_reduce_(0, name, torch.arange(node.numel()), "amin")
 
         def local(nodes: Tensor) -> Tensor:
-            return place[torch.searchsorted(names, nodes.contiguous())]
+            rows = first[torch.searchsorted(names, nodes.contiguous())]
+            return rows if names.numel() == node.numel() else with_copies(rows, first[name])
 
+        ends = torch.stack([target, self.source[edge]], dim=1)
+        if names.numel() < node.numel():
+            copies = torch.bincount(name)[torch.searchsorted(names, target.contiguous())]
+            edge = edge.repeat_interleave(copies)
+        ends = local(ends)
         return SamplerOutput(
             node=node,
-            row=local(self.source[edge]),
-            col=local(target),
+            row=ends[:, 1],
+            col=ends[:, 0],
             edge=edge,
             metadata=(index.input_id, index.time, {c: local(rows) for c, rows in paths.items()}),
         )
@@ -148,6 +156,29 @@ class PathSampler(BaseSampler):
         return rows[order[kept].sort().values]
 
 
+def with_copies(rows: Tensor, first: Tensor) -> Tensor:
+    """Rows of a graph in which some nodes stand several times, once for each of their centre.
+
+    A centre that is met again within a row is the same copy of it, so that loops stay loops.
+
+    Args:
+        rows (torch.Tensor): Nodes, the centre in front, each by the first of its places.
+        first (torch.Tensor): The first place of the node at each place.
+
+    Shapes:
+        - **input:** :math:`(R, c)` and :math:`(N)`
+        - **output:** :math:`(R', c)`
+    """
+    places = torch.argsort(first, stable=True)
+    count = torch.bincount(first, minlength=first.numel())
+    start = count.cumsum(0) - count
+    centre = rows[:, 0]
+    owner = torch.repeat_interleave(count[centre])
+    offset = torch.arange(owner.numel()) - (count[centre].cumsum(0) - count[centre])[owner]
+    rows, copy = rows[owner], places[start[centre[owner]] + offset].unsqueeze(1)
+    return torch.where(rows == rows[:, :1], copy, rows)
+
+
 @method(takes="a graph and seed nodes", gives="batches with path_index_c attributes", **CARD)
 class PathLoader(NodeLoader):
     r"""Batches of a graph for networks that attend to shortest paths, as in the `"SPAGAN:
@@ -161,17 +192,26 @@ class PathLoader(NodeLoader):
     :class:`~torch_geometric.data.Data` with the seeds in the first ``batch_size`` rows and
     ``path_index_c`` of shape ``[c, P]`` for :func:`graphkit.transforms.paths_of`.
 
+    Seeds may repeat, as those of a weighted sampler do: each repetition is a row of its own, with
+    all edges and paths into it.
+
     Args:
         data (Data): The graph.
-        sampler (PathSampler): What draws from it.
+        node_sampler (PathSampler): What draws from it.
         input_nodes (torch.Tensor, optional): Seeds, as indices or a mask.
             (default: all nodes)
         **kwargs (optional): Arguments of :class:`~torch_geometric.loader.NodeLoader` and of
-            :class:`torch.utils.data.DataLoader`, such as :obj:`batch_size`.
+            :class:`torch.utils.data.DataLoader`, such as :obj:`batch_size`, or :obj:`sampler` for
+            a :class:`~torch.utils.data.DistributedSampler` over the seeds. (A
+            :class:`PathSampler` given as :obj:`sampler` is the :obj:`node_sampler`, which once
+            had this name.)
 
     Shapes:
         - **input:** a graph of :math:`N` nodes
         - **output:** graphs with the nodes of each batch
+
+    Raises:
+        TypeError: If there is no :class:`PathSampler`.
 
     Example:
         >>> from torch_geometric.datasets import KarateClub
@@ -183,9 +223,20 @@ class PathLoader(NodeLoader):
     """
 
     def __init__(
-        self, data: Data, sampler: PathSampler, input_nodes: Any = None, **kwargs: Any
+        self,
+        data: Data,
+        node_sampler: PathSampler | None = None,
+        input_nodes: Any = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(data, sampler, input_nodes, **kwargs)
+        if node_sampler is None and isinstance(kwargs.get("sampler"), BaseSampler):
+            node_sampler = kwargs.pop("sampler")
+        if not isinstance(node_sampler, PathSampler):
+            raise TypeError(
+                f"'node_sampler' must be a PathSampler, got {type(node_sampler).__name__}; "
+                "samplers of torch.utils.data go by 'sampler'"
+            )
+        super().__init__(data, node_sampler, input_nodes, **kwargs)
 
     def filter_fn(self, out: Any) -> Any:
         """Adds the paths to PyG's batch."""
