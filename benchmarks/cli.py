@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from benchmarks.harness.command import Command
 
 app = typer.Typer(
     add_completion=False,
@@ -39,7 +42,6 @@ DEFAULT = (
     "gat-karate",
     "graphsage-karate",
 )
-PLAIN = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "precision": "32-true"}
 console = Console()
 
 Seeds = Annotated[int | None, typer.Option(min=1, help="Seeds 0 … n-1; else the recipe's number.")]
@@ -56,8 +58,10 @@ Json = Annotated[Path | None, typer.Option("--json", help="Write the results to 
 @app.callback(invoke_without_command=True)
 def default(context: typer.Context) -> None:
     """Runs the default recipes when no command is given."""
+    from benchmarks.harness.command import Command
+
     if context.invoked_subcommand is None:
-        execute(DEFAULT, seeds=5)
+        execute(Command(DEFAULT, seeds=5))
 
 
 @app.command("list")
@@ -97,44 +101,32 @@ def run(
     record: Annotated[bool, typer.Option(help="Keep the figures in benchmarks/results.")] = False,
 ) -> None:
     """Runs recipes and prints a table; writes JSON and a plot, and says where."""
+    from benchmarks.harness.command import Command
+
     launch = {
         "accelerator": accelerator,
         "devices": devices if devices == "auto" else int(devices),
         "num_nodes": nodes,
         "precision": precision,
     }
-    execute(recipes, seeds, launch, set_ or [], json_file, out, resume, record, jobs)
+    command = Command(recipes, seeds, launch, set_ or (), out, resume, record, jobs)
+    execute(command, json_file)
 
 
-def execute(
-    names: Any,
-    seeds: int | None = None,
-    launch: dict[str, Any] | None = None,
-    assignments: Any = (),
-    json_file: Path | None = None,
-    out: Path = Path("runs"),
-    resume: bool = False,
-    record_results: bool = False,
-    jobs: str = "1",
-) -> None:
+def execute(command: Command, json_file: Path | None = None) -> None:
     """Runs recipes, shows and writes their results; errors end the command with status 1."""
     from concurrent.futures.process import BrokenProcessPool
 
-    from benchmarks.harness import recipe as recipes
     from graphkit.datasets import MissingDataError
 
     try:
-        chosen = recipes.expand(names)
-        loaded = [recipes.load(name).set(assignments) for name in chosen]
-        if assignments and record_results:
-            raise ValueError("--record keeps figures of the recipe as it is; leave out --set")
-        results = run_all(loaded, seeds, launch or {}, out, resume, record_results, jobs)
+        results = command.run(quiet=not leads())
     except (MissingDataError, ValueError, ImportError, FloatingPointError) as error:
         fail(error)
     except BrokenProcessPool:
         fail(RuntimeError("a process was killed, for want of memory?; add --jobs 1 --resume"))
     if leads():
-        present(results, json_file, out)
+        present(results, json_file, command.out)
 
 
 def fail(error: Exception) -> NoReturn:
@@ -146,38 +138,6 @@ def fail(error: Exception) -> NoReturn:
 def leads() -> bool:
     """Whether this process is the first of those that share the work."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
-
-
-def run_all(
-    loaded: list[Any],
-    seeds: int | None,
-    launch: dict[str, Any],
-    out: Path,
-    resume: bool,
-    record_results: bool,
-    jobs: str = "1",
-) -> list[dict[str, Any]]:
-    """Runs checked recipes, one after another or several at a time."""
-    from benchmarks.harness.progress import Display
-    from benchmarks.harness.runner import Options, record, run_recipe
-    from benchmarks.harness.side_by_side import chosen, run_side_by_side
-    from graphkit.train import make_fabric
-
-    plain = launch in ({}, PLAIN)
-    options = Options(seeds, out, resume, None if plain else make_fabric(**launch))
-    at_once = chosen(jobs, len(loaded), plain)
-    total = sum(seeds or recipe.seeds for recipe in loaded)
-    results = {}
-    with Display(total, quiet=not leads()) as display:
-        for recipe, result in (
-            run_side_by_side(loaded, options, display, at_once)
-            if at_once > 1
-            else ((recipe, run_recipe(recipe, options, display)) for recipe in loaded)
-        ):
-            results[recipe.name] = result
-            if record_results and options.leads:
-                record(recipe, result)
-    return [results[recipe.name] for recipe in loaded]
 
 
 def present(results: list[dict[str, Any]], json_file: Path | None, out: Path) -> None:
@@ -238,14 +198,14 @@ def speed(
         if unknown:
             raise ValueError(f"unknown {sorted(unknown)}; there are {[*OPS, *PARTS]}")
         kernels = [name for name in wanted if name in OPS]
-        found: dict[str, Any] = {}
+        measured: dict[str, Any] = {}
         if kernels:
-            found = run_kernels(quick=quick, plot=out / "speed.png", only=kernels)
-        found |= run_parts([name for name in wanted if name in PARTS], quick, console)
+            measured = run_kernels(quick=quick, plot=out / "speed.png", only=kernels)
+        measured |= run_parts([name for name in wanted if name in PARTS], quick, console)
     except (MissingDataError, ValueError) as error:
         fail(error)
     for file in (out / "speed.json", *([json_file] if json_file else [])):
-        write_text(file, json.dumps(found, indent=1) + "\n")
+        write_text(file, json.dumps(measured, indent=1) + "\n")
         console.print(f"figures: {file.resolve()}", soft_wrap=True, highlight=False)
 
 

@@ -49,7 +49,7 @@ def processor() -> str:
 
 def environment() -> dict[str, Any]:
     """Commit, versions, processor and determinism of this process."""
-    found = {
+    facts = {
         "commit": git("rev-parse", "--short=12", "HEAD") or "-",
         "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
@@ -61,8 +61,8 @@ def environment() -> dict[str, Any]:
         "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
     if torch.cuda.is_available():
-        found["device"] = torch.cuda.get_device_name()
-    return found
+        facts["device"] = torch.cuda.get_device_name()
+    return facts
 
 
 def reset_peak_memory() -> None:

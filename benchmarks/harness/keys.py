@@ -21,15 +21,15 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """Named parameters of a function, or of a class with those of its bases behind ``**``."""
     if not inspect.isclass(function):
         return dict(inspect.signature(function).parameters)
-    found: dict[str, inspect.Parameter] = {}
+    named: dict[str, inspect.Parameter] = {}
     for cls in function.__mro__:
         if "__init__" not in vars(cls) or cls is object:
             continue
-        own = dict(inspect.signature(vars(cls)["__init__"]).parameters)
-        found = {**own, **found}
-        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in own.values()):
+        here = dict(inspect.signature(vars(cls)["__init__"]).parameters)
+        named = {**here, **named}
+        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in here.values()):
             break
-    return found
+    return named
 
 
 def check_keys(

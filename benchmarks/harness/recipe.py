@@ -66,8 +66,8 @@ class Recipe:
         """A copy with ``section.key=value`` assignments (values are YAML) applied and checked."""
         sections = yaml.safe_load(yaml.safe_dump(self.sections))
         for text in assignments:
-            path, found, value = text.partition("=")
-            if not found:
+            path, sign, value = text.partition("=")
+            if not sign:
                 raise RecipeError(f"--set takes key=value, got '{text}'")
             *parents, last = path.split(".")
             place = sections
@@ -97,12 +97,12 @@ def expand(wanted: Iterable[str]) -> list[str]:
     """Recipe names behind what a user typed: a name, a name with ``*``, a group, or ``all``."""
     import fnmatch
 
-    found: list[str] = []
+    expanded: list[str] = []
     for word in wanted:
         pattern = "*" if word == "all" else word
         matches = fnmatch.filter(names(), pattern) or members(word) or [word]
-        found += [name for name in matches if name not in found]
-    return found
+        expanded += [name for name in matches if name not in expanded]
+    return expanded
 
 
 def members(group: str) -> list[str]:
@@ -152,6 +152,7 @@ def validate(recipe: Recipe) -> None:
     if "fit" in parameters(module.run) and sections.pop("train", None) is None:
         raise RecipeError(f"{where}: the key 'train' is missing")
     check_keys(where, sections, module.run, provided=OFFERED)
+    # Sections of other names are values that only the protocol understands, and checks itself.
     for section, value in recipe.sections.items():
         place = f"{where}, section '{section}'"
         if section not in ("dataset", "model", "train"):

@@ -25,7 +25,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def chosen(jobs: str, recipes: int, plain: bool = True) -> int:
+def processes(jobs: str, recipes: int, plain: bool = True) -> int:
     """The number of processes behind ``--jobs``; ``auto`` is one per core, at most 8.
 
     A run that is not ``plain`` has devices or processes of its own, and takes recipes in turn.
@@ -44,14 +44,15 @@ def chosen(jobs: str, recipes: int, plain: bool = True) -> int:
     return min(int(jobs), max(recipes, 1))
 
 
-class Wire(Display):
+class RemoteDisplay(Display):
     """A display whose screen is in the process that started this one.
 
     Args:
         recipe (str): The recipe in work.
     """
 
-    end: ClassVar[Any] = None
+    messages: ClassVar[Any] = None
+    """The queue to the process with the screen; every process of the pool gets it as it starts."""
 
     def __init__(self, recipe: str) -> None:
         super().__init__(0, quiet=True)
@@ -59,20 +60,21 @@ class Wire(Display):
 
     def show(self, text: str) -> None:
         """Says there what is in work."""
-        self.end.put(("at", self.recipe, text))
+        self.messages.put(("at", self.recipe, text))
 
     def end_seed(self, recipe: str, seed: int, value: float | None) -> None:
         """Says there that a seed is done."""
-        self.end.put(("done", recipe, (seed, value)))
+        self.messages.put(("done", recipe, (seed, value)))
 
 
-def begin(end: Any) -> None:
+def begin(messages: Any) -> None:
     """What a process does first: it learns where its lines go to, and ends with its parent."""
-    Wire.end = end
+    RemoteDisplay.messages = messages
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def follow() -> None:
+        # A pool does not hear that its parent was killed, and would compute on for nobody.
         parent.join()
         os._exit(1)
 
@@ -83,19 +85,22 @@ def work(recipe: Recipe, options: Any) -> dict[str, Any]:
     """What a process does with a recipe."""
     from benchmarks.harness.runner import run_recipe
 
-    return run_recipe(recipe, options, Wire(recipe.name))
+    return run_recipe(recipe, options, RemoteDisplay(recipe.name))
 
 
 def run_side_by_side(
     recipes: list[Recipe], options: Any, display: Display, jobs: int
 ) -> Iterator[tuple[Recipe, dict[str, Any]]]:
     """Results as they come. After an error no further recipe begins; it is raised in the end."""
+    # Not forked: threads of OpenMP and numba do not survive that, and share() works at the start.
     context = multiprocessing.get_context("spawn")
-    end = context.Queue()
+    messages = context.Queue()
     with (
         share(jobs),
-        shown(end, display),
-        ProcessPoolExecutor(jobs, mp_context=context, initializer=begin, initargs=(end,)) as pool,
+        passed_on(messages, display),
+        ProcessPoolExecutor(
+            jobs, mp_context=context, initializer=begin, initargs=(messages,)
+        ) as pool,
     ):
         running = {pool.submit(work, recipe, options): recipe for recipe in recipes}
         first: BaseException | None = None
@@ -106,6 +111,7 @@ def run_side_by_side(
             if error is None:
                 yield running[done], done.result()
                 continue
+            # Those at work go on to their end, which the caller keeps; the rest does not begin.
             first = first or error
             for waiting in running:
                 waiting.cancel()
@@ -129,28 +135,29 @@ def share(jobs: int) -> Iterator[None]:
 
 
 @contextmanager
-def shown(end: Any, display: Display) -> Iterator[None]:
-    """Shows what processes tell while they work."""
+def passed_on(messages: Any, display: Display) -> Iterator[None]:
+    """Passes on to a display what processes say while they work."""
     over = threading.Event()
 
     def listen() -> None:
-        now: dict[str, str] = {}
-        while not (over.is_set() and end.empty()):
+        in_work: dict[str, str] = {}
+        # What was said before the end is still shown, however late it is heard.
+        while not (over.is_set() and messages.empty()):
             try:
-                kind, recipe, what = end.get(timeout=0.2)
+                kind, recipe, content = messages.get(timeout=0.2)
             except queue.Empty:
                 continue
             if kind == "done":
-                now.pop(recipe, None)
-                display.end_seed(recipe, *what)
+                in_work.pop(recipe, None)
+                display.end_seed(recipe, *content)
             else:
-                now[recipe] = what
-            display.show(" · ".join(now.values()))
+                in_work[recipe] = content
+            display.show(" · ".join(in_work.values()))
 
-    ear = threading.Thread(target=listen, daemon=True)
-    ear.start()
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
     try:
         yield
     finally:
         over.set()
-        ear.join()
+        listener.join()

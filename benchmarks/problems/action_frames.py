@@ -100,14 +100,14 @@ def runs(frames: int, generator: torch.Generator) -> Timeline:
 def window(videos: list[ActionVideo], seconds: float, generator: torch.Generator) -> Timeline:
     """A window around some video's action: what is at least half inside, cut, as shares."""
     video = videos[int(torch.randint(len(videos), (1,), generator=generator))]
-    chosen = int(torch.randint(len(video.action), (1,), generator=generator))
-    middle = float(video.segments[chosen].mean())
+    number = int(torch.randint(len(video.action), (1,), generator=generator))
+    middle = float(video.segments[number].mean())
     start = middle - seconds * float(torch.rand(1, generator=generator) * 0.8 + 0.1)
     shares = (video.segments - start) / seconds
     inside = shares.clamp(0, 1)
     length = shares[:, 1] - shares[:, 0]
-    kept = (inside[:, 1] - inside[:, 0]) >= 0.5 * length
-    return inside[kept], video.action[kept]
+    mostly = (inside[:, 1] - inside[:, 0]) >= 0.5 * length
+    return inside[mostly], video.action[mostly]
 
 
 def digit_images(split: str) -> tuple[Tensor, Tensor]:
@@ -119,8 +119,8 @@ def digit_images(split: str) -> tuple[Tensor, Tensor]:
     train, test, ours, theirs = train_test_split(
         pixels / 8 - 1, labels, train_size=0.6, stratify=labels, random_state=0
     )
-    chosen = (train, ours) if split == "val" else (test, theirs)
-    return torch.from_numpy(chosen[0]).float(), torch.from_numpy(chosen[1])
+    images_of = (train, ours) if split == "val" else (test, theirs)
+    return torch.from_numpy(images_of[0]).float(), torch.from_numpy(images_of[1])
 
 
 def draw(

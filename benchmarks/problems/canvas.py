@@ -33,9 +33,9 @@ def digits(part: str) -> tuple[Tensor, Tensor]:
     """scikit-learn's digits in [0, 2], 60 % ``"train"`` and 40 % ``"test"``, stratified."""
     images, y = load_digits(return_X_y=True)
     rows = train_test_split(range(len(y)), test_size=0.4, random_state=0, stratify=y)
-    chosen = rows[part == "test"]
-    x = torch.from_numpy(images[chosen]).float().view(-1, 1, DIGIT, DIGIT) / 8
-    return x, torch.from_numpy(y[chosen])
+    numbers = rows[part == "test"]
+    x = torch.from_numpy(images[numbers]).float().view(-1, 1, DIGIT, DIGIT) / 8
+    return x, torch.from_numpy(y[numbers])
 
 
 def canvas(part: str, count: int, seed: int, size: int = 24, noise: float = 0.15) -> Canvas:

@@ -122,9 +122,9 @@ def graphs(name: str, batch_size: int, seed: int) -> Problem:
     everything, folds = sets.load(name)
     y = np.array([int(graph.y) for graph in everything])
     train, test = folds[seed % len(folds)]
-    kept, held = inner_split(y, train, seed)
+    learned, held = inner_split(y, train, seed)
     task = GraphTask(
-        pick(everything, kept), pick(everything, held), pick(everything, test), batch_size
+        pick(everything, learned), pick(everything, held), pick(everything, test), batch_size
     )
     batch = task.evaluation_batches("test")[0]
     return Problem(
@@ -143,8 +143,8 @@ def point_sets(num_points: int, shapes: int | None, batch_size: int, seed: int) 
     )
     y = np.array([int(shape.y) for shape in train])
     drawn = np.random.default_rng(seed).permutation(len(y))[:shapes]
-    kept, held = inner_split(y[drawn], np.arange(len(drawn)), seed)
-    kept_shapes, held_shapes = ([train[int(i)] for i in drawn[part]] for part in (kept, held))
+    learned, held = inner_split(y[drawn], np.arange(len(drawn)), seed)
+    kept_shapes, held_shapes = ([train[int(i)] for i in drawn[part]] for part in (learned, held))
     task = GraphTask(kept_shapes, held_shapes, [], batch_size, forward=set_scores)
     final = GraphTask(kept_shapes, held_shapes, list(test), batch_size, forward=set_scores)
     batch = Batch.from_data_list([test[i] for i in range(batch_size)])

@@ -70,8 +70,8 @@ def summary(inner: np.ndarray, outer: np.ndarray, window: int) -> dict[str, floa
     """
     from scipy.ndimage import uniform_filter1d
 
-    chosen = uniform_filter1d(inner, window, axis=1, mode="nearest").argmax(axis=1)
-    honest = outer[np.arange(len(outer)), chosen]
+    epochs = uniform_filter1d(inner, window, axis=1, mode="nearest").argmax(axis=1)
+    honest = outer[np.arange(len(outer)), epochs]
     best = int(outer.mean(axis=0).argmax())
     return {
         "test_accuracy": float(honest.mean()),

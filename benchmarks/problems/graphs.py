@@ -29,8 +29,8 @@ def inner_split(y: np.ndarray, train: np.ndarray, seed: int) -> tuple[np.ndarray
     """Holds a ninth of the training graphs back, class by class."""
     from sklearn.model_selection import train_test_split
 
-    kept, held = train_test_split(train, test_size=1 / 9, stratify=y[train], random_state=seed)
-    return np.sort(kept), np.sort(held)
+    learned, held = train_test_split(train, test_size=1 / 9, stratify=y[train], random_state=seed)
+    return np.sort(learned), np.sort(held)
 
 
 def pick(graphs: list[Data], index: np.ndarray) -> list[Data]:

@@ -58,10 +58,10 @@ def scenes(
     present = torch.rand(count, len(classes), generator=generator) < share
     for k, digit in enumerate(classes):
         rows = (y == digit).nonzero().squeeze(1)
-        chosen = rows[torch.randint(len(rows), (count,), generator=generator)]
+        drawn = rows[torch.randint(len(rows), (count,), generator=generator)]
         corner = torch.stack([cells[:, k] // 2, cells[:, k] % 2], 1) * side
         here = present[:, k].view(-1, 1, 1, 1)
-        canvas += paste(x[chosen], corner, 2 * side) * here
-        box = paste(torch.ones_like(x[chosen]), corner, 2 * side) > 0
+        canvas += paste(x[drawn], corner, 2 * side) * here
+        box = paste(torch.ones_like(x[drawn]), corner, 2 * side) > 0
         masks[:, k] = (box & here)[:, 0]
     return canvas, masks

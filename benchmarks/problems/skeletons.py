@@ -75,9 +75,9 @@ class Clips:
     lengths: Tensor
     y: Tensor
 
-    def take(self, chosen: Tensor, index: Tensor) -> Tensor:
+    def take(self, numbers: Tensor, index: Tensor) -> Tensor:
         """Frames ``index [b, T]`` of the chosen clips, ``[b, C, T, V, M]``."""
-        rows = self.begins[chosen].view(-1, 1) + index
+        rows = self.begins[numbers].view(-1, 1) + index
         return self.frames[rows].transpose(1, 2)
 
     def stream(self, name: Any, layout: str) -> Clips:

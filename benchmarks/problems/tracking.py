@@ -56,14 +56,14 @@ def load(
     return Scene(density, truth, people, detections, cell, sigma)
 
 
-def kept_merges(truth: Points, found: Points, near: float, radius: float) -> tuple[float, float]:
+def kept_merges(truth: Points, tracks: Points, near: float, radius: float) -> tuple[float, float]:
     """The share of encounters after which both people have their numbers, and how many there are.
 
     An encounter begins and ends with frames in which both are there and apart.
     """
-    names = assigned(truth, found, radius)
+    names = assigned(truth, tracks, radius)
     people = truth[1].unique().tolist()
-    kept = merges = 0
+    right = merges = 0
     for i, one in enumerate(people):
         for two in people[i + 1 :]:
             both = shared_frames(truth, one, two)
@@ -74,9 +74,9 @@ def kept_merges(truth: Points, found: Points, near: float, radius: float) -> tup
                     merges += 1
                     start = apart[before][0]
                     pairs = [(names.get((who, start)), names.get((who, t))) for who in (one, two)]
-                    kept += all(a == b and a is not None for a, b in pairs)
+                    right += all(a == b and a is not None for a, b in pairs)
                 before = place if far else before
-    return kept / max(merges, 1), float(merges)
+    return right / max(merges, 1), float(merges)
 
 
 def shared_frames(truth: Points, one: int, two: int) -> list[tuple[int, float]]:
@@ -99,12 +99,12 @@ def perfect(truth: Points, frame: Tensor, heads: Tensor, radius: float) -> Point
     return when, who, heads[list(boxes.values())]
 
 
-def assigned(truth: Points, found: Points, radius: float) -> dict[tuple[int, int], int]:
+def assigned(truth: Points, tracked: Points, radius: float) -> dict[tuple[int, int], int]:
     """The number that a tracker gives to a person in a frame, where it found them."""
     names: dict[tuple[int, int], int] = {}
     for t in truth[0].unique().tolist():
-        here, there = truth[0] == t, found[0] == t
-        ours, theirs = match(truth[2][here].numpy(), found[2][there].numpy(), radius)
-        people, tracks = truth[1][here].tolist(), found[1][there].tolist()
+        here, there = truth[0] == t, tracked[0] == t
+        ours, theirs = match(truth[2][here].numpy(), tracked[2][there].numpy(), radius)
+        people, tracks = truth[1][here].tolist(), tracked[1][there].tolist()
         names |= {(people[i], t): tracks[j] for i, j in zip(ours, theirs, strict=True)}
     return names

@@ -121,12 +121,12 @@ def load(name: str = "digits", images: int = 200, seed: int = 0) -> Problem:
     parts = [handwritten(name, part) for part in ("train", "test")]
     x, y = (torch.cat(both) for both in zip(*parts, strict=True))
     train, test = torch.arange(len(y)).split([len(part[1]) for part in parts])
-    chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:images]
+    shown = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:images]
 
     def cnns() -> list[nn.Module]:
         return [classifier(10, 10), classifier(16, 5), classifier(12, 5)]
 
-    return Problem(x, y, None, train, train[chosen], test, 5, cnns, "8", (40, 64, 48))
+    return Problem(x, y, None, train, train[shown], test, 5, cnns, "8", (40, 64, 48))
 
 
 def run(
@@ -177,20 +177,20 @@ def run(
         if weight:
             metrics[f"gain_{arm}"] = metrics[arm] - metrics["kd"]
         else:
-            found = mechanism(model, problem)
-            metrics |= suffixed({name: found[name] for name in ("nearest", "hits")}, "_kd")
+            qualities = mechanism(model, problem)
+            metrics |= suffixed({name: qualities[name] for name in ("nearest", "hits")}, "_kd")
         if weight == weights[0]:
-            found = mechanism(model, problem)
-            metrics |= {"mmd_end": found.pop("mmd")} | found
+            qualities = mechanism(model, problem)
+            metrics |= {"mmd_end": qualities.pop("mmd")} | qualities
             metrics["mmd_fall"] = metrics["mmd_start"] / metrics["mmd_end"]
             metrics |= alignment(model, problem, k, given, draws, seed)
     metrics["gap"] = metrics["teachers"] - metrics[f"cfl{weights[0]:g}"]
     return metrics
 
 
-def suffixed(found: dict[str, float], suffix: str) -> dict[str, float]:
+def suffixed(metrics: dict[str, float], suffix: str) -> dict[str, float]:
     """The same metrics under other names."""
-    return {f"{name}{suffix}": value for name, value in found.items()}
+    return {f"{name}{suffix}": value for name, value in metrics.items()}
 
 
 def owned(problem: Problem, rows: Tensor, number: int) -> Tensor:
@@ -226,7 +226,7 @@ def mechanism(model: CommonFeatureLearning, problem: Problem) -> dict[str, float
     ours, *theirs = (h[rows].flatten(1) for h in seen.common)
     discrepancy = sum(MultiKernelMMDLoss()(ours, h) for h in theirs)
     fits, right, partners = [], [], []
-    own = torch.eye(len(rows), dtype=torch.bool)
+    itself = torch.eye(len(rows), dtype=torch.bool)
     for number, h in enumerate(theirs):
         given, back = seen.features[number + 1][rows], seen.decoded[number][rows]
         fits.append(1 - (back - given).square().sum() / (given - given.mean(0)).square().sum())
@@ -234,7 +234,7 @@ def mechanism(model: CommonFeatureLearning, problem: Problem) -> dict[str, float
         near = unit[0] @ unit[1].t()
         partners.append(hits(unit[1], unit[0]))
         mine = owned(problem, problem.test, number)
-        best = near.masked_fill(own | ~mine, -2.0).argmax(1)
+        best = near.masked_fill(itself | ~mine, -2.0).argmax(1)
         right.append((y[best] == y)[mine])
     return {
         "mmd": float(discrepancy),
@@ -288,5 +288,5 @@ def arrivals(edge_index: Tensor, known: Tensor, count: int) -> Tensor:
 
 def hits(theirs: Tensor, ours: Tensor) -> float:
     """Share of rows whose own row is among the ten nearest of another matrix."""
-    own = torch.arange(len(ours))
-    return float(hits_at_k(theirs @ ours.t(), own, min(10, len(ours))).float().mean())
+    number = torch.arange(len(ours))
+    return float(hits_at_k(theirs @ ours.t(), number, min(10, len(ours))).float().mean())

@@ -34,8 +34,8 @@ MAIN = "average_performance"
 
 def roc_auc(out: Tensor, y: Tensor) -> Tensor:
     """ROC-AUC of a task's labels, where they are known, averaged over the labels."""
-    found = Evaluator("rocauc", y.size(1)).eval({"y_true": y, "y_pred": out})
-    return torch.tensor(found["rocauc"])
+    scores = Evaluator("rocauc", y.size(1)).eval({"y_true": y, "y_pred": out})
+    return torch.tensor(scores["rocauc"])
 
 
 METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"micro_f1": micro_f1, "roc_auc": roc_auc}
@@ -95,8 +95,8 @@ class LearnLabels(Task):
         order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed))
         for batch in (batches[i] for i in order.tolist()):
             mine = torch.arange(len(batch.rows))[self.rank :: self.world_size]
-            kept = mine if len(mine) else torch.zeros(1, dtype=torch.long)
-            yield dataclasses.replace(batch, rows=batch.rows[kept], y=batch.y[kept]), len(mine)
+            places = mine if len(mine) else torch.zeros(1, dtype=torch.long)
+            yield dataclasses.replace(batch, rows=batch.rows[places], y=batch.y[places]), len(mine)
 
     def loss(self, model: nn.Module, batch: tuple[LabelBatch, int]) -> Tensor:
         loss = batch[0].loss(model)

@@ -87,8 +87,8 @@ def run(
         task = TensorTask((x, only), lambda m, a, b, w=weights: udor_loss(m, a, b, **w))
         fit(model, task, tag=arm)
         anchored = binding if weights.get("anchor", 1.0) else None
-        found = judged(model.eval(), test_x, test_masks, anchored)
-        metrics |= {f"{key}_{arm}": value for key, value in found.items()}
+        qualities = judged(model.eval(), test_x, test_masks, anchored)
+        metrics |= {f"{key}_{arm}": value for key, value in qualities.items()}
     return metrics
 
 
@@ -108,9 +108,9 @@ def judged(model: UDOR, x: Tensor, masks: Tensor, binding: Tensor | None) -> dic
     mine[torch.arange(len(binding)), binding] = True
     gone, edits = [], []
     for k in kinds:
-        kept = codes.clone()
-        kept[:, k] = 0
-        edits.append(model.decode(kept))
+        remaining = codes.clone()
+        remaining[:, k] = 0
+        edits.append(model.decode(remaining))
         rest = masks.clone()
         rest[:, binding[k]] = False
         gone.append(rest.any(1, keepdim=True))

@@ -69,7 +69,7 @@ def run(
     ``train``.
     """
     problem = load(**{**dataset, "seed": seed})
-    chosen = {name: {} for name in ARMS} if arms is None else arms
+    methods = {name: {} for name in ARMS} if arms is None else arms
     seed_everything(seed)
     master = Network(teacher, problem)
     metrics = master.measure("teacher", problem)
@@ -79,10 +79,10 @@ def run(
         metrics |= Network(settings, problem).measure(size, problem)
         for budget, changes in (budgets or {"converged": {}}).items():
             stem = f"{budget}_{size}"
-            for arm in ("labels", *chosen):
+            for arm in ("labels", *methods):
                 seed_everything(seed)
                 pupil = Network(settings, problem)
-                model, callbacks = pupil.attach(master, problem, arm, chosen.get(arm, {}))
+                model, callbacks = pupil.attach(master, problem, arm, methods.get(arm, {}))
                 tag = f"{stem}_{arm}"
                 scores = pupil.learn(fit, problem, tag, model, callbacks, changes)
                 metrics |= {tag: scores["test"], f"val_{tag}": scores["val"]}
@@ -114,8 +114,8 @@ class Network:
         changes: dict[str, Any] | None = None,
     ) -> dict[str, float]:
         """Scores after training the model, or the distiller around it, as the settings say."""
-        own = dataclasses.replace(fit, train={**fit.train, **self.train, **(changes or {})})
-        result = own(model or self.model, problem.task, callbacks, tag)
+        fit_here = dataclasses.replace(fit, train={**fit.train, **self.train, **(changes or {})})
+        result = fit_here(model or self.model, problem.task, callbacks, tag)
         self.model.eval()
         return problem.scores(self.model, result)
 
@@ -133,8 +133,8 @@ class Network:
             widths = (self.width, master.width)
         if kind is SoftTargetLoss:
             rest["multilabel"] = problem.multilabel
-        own = OUTPUT if kind is SoftTargetLoss else (self.pair, master.pair)
-        pair = tuple(rest.pop("pair", own))
+        usual = OUTPUT if kind is SoftTargetLoss else (self.pair, master.pair)
+        pair = tuple(rest.pop("pair", usual))
         graphs = None
         if self.graph is not None and master.graph is not None:
             graphs = [(self.graph, master.graph)]

@@ -89,8 +89,8 @@ def balanced_accuracy(out: Tensor, y: Tensor) -> Tensor:
     """Mean over the classes of the share of their nodes that is found."""
     hits = (out.argmax(1) == y).to(out.dtype)
     counts = torch.bincount(y, minlength=out.size(1))
-    found = torch.zeros(out.size(1), dtype=out.dtype).index_add(0, y, hits)
-    return (found / counts.clamp(min=1))[counts > 0].mean()
+    right = torch.zeros(out.size(1), dtype=out.dtype).index_add(0, y, hits)
+    return (right / counts.clamp(min=1))[counts > 0].mean()
 
 
 def run(

@@ -79,15 +79,15 @@ def judge(network: nn.Module, batch: Any) -> dict[str, float]:
         rankings = first_layer(network.cpu(), batch)
     metrics: dict[str, float] = {}
     for name, score in rankings.items():
-        found = factor_ged(score, batch.edge_factor, batch.edge_index, batch.batch)
-        test = found.compare("random_gate")
+        distances = factor_ged(score, batch.edge_factor, batch.edge_index, batch.batch)
+        test = distances.compare("random_gate")
         metrics |= {
-            f"ged_by_{name}": found.mean,
-            f"c_by_{name}": found.consistency,
+            f"ged_by_{name}": distances.mean,
+            f"c_by_{name}": distances.consistency,
             f"t_by_{name}": test["t"],
             f"p_by_{name}": test["p"],
         }
-        for floor, value in found.floors.items():
+        for floor, value in distances.floors.items():
             metrics |= {f"ged_{floor}": value.mean, f"c_{floor}": value.consistency}
     return metrics | (usage(rankings["gate"]) if rankings else {})
 

@@ -109,8 +109,8 @@ def run(
     metrics: dict[str, float] = {}
     x, y = data["new"]
     for arm, model in models.items():
-        found = judged(model.eval(), x, y, tasks)
-        metrics |= {f"{key}_{arm}": value for key, value in found.items()}
+        qualities = judged(model.eval(), x, y, tasks)
+        metrics |= {f"{key}_{arm}": value for key, value in qualities.items()}
     metrics["shift_ratio"] = metrics["shift_crn"] / metrics["shift_prototype"]
     metrics["gain_accuracy"] = metrics["accuracy_crn"] - metrics["accuracy_prototype"]
     metrics["accuracy_graph"] = propagated(first.eval(), x, y, tasks, k, alpha)
@@ -157,6 +157,6 @@ def propagated(
         known = F.one_hot(sample.y.clamp(min=0), 5).float() * sample.support.unsqueeze(1)
         sharp = ((2 * near.edge_weight - 2) * 10).exp()
         edges, weight = gcn_norm(near.edge_index, sharp, len(known), add_self_loops=False)
-        found = spread(known, edges, edge_weight=weight)
-        right.append((found[~sample.support].argmax(1) == target).float().mean())
+        beliefs = spread(known, edges, edge_weight=weight)
+        right.append((beliefs[~sample.support].argmax(1) == target).float().mean())
     return float(torch.stack(right).mean())

@@ -74,14 +74,14 @@ def run(
     metrics = {"teacher": problem.judge(master), "joined": float(lattice.score[-1])}
     metrics |= guessed(lattice, known, draws, epochs, seed)
     few = problem.x[rows] if not problem.context else problem.x
-    own = None if not problem.context else rows
-    chosen = {
+    few_rows = None if not problem.context else rows
+    orders = {
         "front": list(range(count)),
-        "path": graft_order(adapter(few, rows=own, **problem.context)),
+        "path": graft_order(adapter(few, rows=few_rows, **problem.context)),
         "random": torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist(),
     }
     start = copy.deepcopy(net.state_dict())
-    for name, order in chosen.items():
+    for name, order in orders.items():
         net.load_state_dict(start)
         seed_everything(seed)
         for mask in net.stages(order)[count:]:
@@ -95,17 +95,17 @@ def run(
 def guessed(lattice: Data, known: int, draws: int, epochs: int, seed: int) -> dict[str, float]:
     """Errors and rank correlations of the distances of unknown hybrids, averaged over draws."""
     generator = torch.Generator().manual_seed(seed)
-    found: dict[str, list[float]] = {}
+    by_draw: dict[str, list[float]] = {}
     for draw in range(draws):
         given = torch.zeros(lattice.num_nodes, dtype=torch.bool)
         given[torch.randperm(lattice.num_nodes, generator=generator)[:known]] = True
         for name, guess in guesses(lattice, given, epochs, draw).items():
             error = (guess - lattice.y)[~given].abs().mean()
-            found.setdefault(f"error_{name}", []).append(float(error))
+            by_draw.setdefault(f"error_{name}", []).append(float(error))
             if name != "mean":
                 rank = spearmanr(guess[~given].numpy(), lattice.y[~given].numpy()).statistic
-                found.setdefault(f"rank_{name}", []).append(float(rank))
-    metrics = {name: sum(values) / draws for name, values in found.items()}
+                by_draw.setdefault(f"rank_{name}", []).append(float(rank))
+    metrics = {name: sum(values) / draws for name, values in by_draw.items()}
     metrics["gain_linear"] = metrics["error_linear"] - metrics["error_graph"]
     metrics["gain_edges"] = metrics["error_alone"] - metrics["error_graph"]
     return metrics

@@ -110,11 +110,13 @@ def run(
         for view, options in VIEWS.items():
             adapter = ImpressionGraphAdapter(one, k=k, **options)
             graphs[f"{state}_{view}"] = adapter(x, data["label"])
-    found = {f"homophily_{n}": float(homophily(g.edge_index, g.y)) for n, g in graphs.items()}
-    best = {s: max(found[f"homophily_{s}_{v}"] for v in VIEWS) for s in ("trained", "untrained")}
-    found["gain_pixels"] = best["trained"] - found["homophily_pixels"]
-    found["gain_untrained"] = best["trained"] - best["untrained"]
-    return metrics | found | few_labels(graphs, labels, draws, seed)
+    homophilies = {f"homophily_{n}": float(homophily(g.edge_index, g.y)) for n, g in graphs.items()}
+    best = {
+        s: max(homophilies[f"homophily_{s}_{v}"] for v in VIEWS) for s in ("trained", "untrained")
+    }
+    homophilies["gain_pixels"] = best["trained"] - homophilies["homophily_pixels"]
+    homophilies["gain_untrained"] = best["trained"] - best["untrained"]
+    return metrics | homophilies | few_labels(graphs, labels, draws, seed)
 
 
 def decoded(space: ImpressionSpace, x: Tensor, steps: int) -> dict[str, float]:
@@ -129,11 +131,11 @@ def decoded(space: ImpressionSpace, x: Tensor, steps: int) -> dict[str, float]:
         "templates": space.decode_layerwise(maps, size, 0),
         "mean": x.mean(0, keepdim=True).expand_as(x),
     }
-    found = {}
+    ratios = {}
     for name, image in images.items():
         error = (image - x).square().mean((1, 2, 3)).clamp(min=1e-10)
-        found[f"psnr_{name}"] = float((-10 * error.log10()).mean())
-    return found
+        ratios[f"psnr_{name}"] = float((-10 * error.log10()).mean())
+    return ratios
 
 
 def styled(space: ImpressionSpace, x: Tensor, steps: int) -> float:
@@ -165,7 +167,7 @@ def few_labels(graphs: dict[str, Data], labels: int, draws: int, seed: int) -> d
         order = (key + (graph.y != torch.arange(SEEN).unsqueeze(1)) * 2.0).argsort(1)
         known = torch.zeros(len(graph.y), dtype=torch.bool)
         known[order[:, :labels]] = True
-        found = {
+        guesses = {
             name: spread(g.y, g.edge_index, known).argmax(1)
             for name, g in (
                 ("propagated", graph),
@@ -174,13 +176,13 @@ def few_labels(graphs: dict[str, Data], labels: int, draws: int, seed: int) -> d
             )
         }
         nearest = KNeighborsClassifier(1, metric="cosine").fit(plain[known], y[known])
-        found["nearest"] = torch.from_numpy(nearest.predict(plain))
+        guesses["nearest"] = torch.from_numpy(nearest.predict(plain))
         logistic = LogisticRegression(C=100.0, max_iter=500).fit(plain[known], y[known])
         belief = torch.from_numpy(logistic.predict_proba(plain)).float()
-        found["logistic"] = belief.argmax(1)
+        guesses["logistic"] = belief.argmax(1)
         belief[known] = F.one_hot(graph.y[known], SEEN).float()
-        found["graph"] = smooth(belief, graph.edge_index).argmax(1)
-        for name, guess in found.items():
+        guesses["graph"] = smooth(belief, graph.edge_index).argmax(1)
+        for name, guess in guesses.items():
             hit = float((guess[~known] == graph.y[~known]).float().mean())
             right.setdefault(name, []).append(hit)
     means = {name: sum(values) / len(values) for name, values in right.items()}

@@ -89,8 +89,8 @@ def regrets(
         "node": node,
         "edge": edge,
     }
-    found = {name: best - results[int(score.argmax())] for name, score in scores.items()}
-    return found | {
+    lost = {name: best - results[int(score.argmax())] for name, score in scores.items()}
+    return lost | {
         "first": best - results[0],
         "last": best - results[-1],
         "random": best - statistics.fmean(results),

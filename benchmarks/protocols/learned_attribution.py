@@ -84,18 +84,20 @@ def explained(model: nn.Module, x: Tensor, learned: dict[str, Any]) -> dict[str,
     """The maps of every method, :math:`(B, 1, H, W)`, largest value 1."""
     with torch.no_grad():
         target = model(x).argmax(1)
-    found: dict[str, Tensor] = {}
+    by_method: dict[str, Tensor] = {}
     for method in PLAIN:
         raw = attribute(model, x, method, target=target).abs().sum(1, True)
-        found[method] = scaled(raw)
-        found[f"{method}_smooth"] = scaled(F.avg_pool2d(raw, 3, 1, 1))
+        by_method[method] = scaled(raw)
+        by_method[f"{method}_smooth"] = scaled(F.avg_pool2d(raw, 3, 1, 1))
     maps: dict[str, Callable[[], Tensor]] = {
         "guided": lambda: LearnedAttribution(model, steps=0, init=50.0, guided=True)(x),
         "frozen": lambda: LearnedAttribution(model, **{**learned, "steps": 0})(x),
         "learned": lambda: LearnedAttribution(model, **learned)(x),
     }
     return (
-        found | {name: make() for name, make in maps.items()} | {"grad_cam": cam(model, x, target)}
+        by_method
+        | {name: make() for name, make in maps.items()}
+        | {"grad_cam": cam(model, x, target)}
     )
 
 
@@ -118,24 +120,24 @@ def judged(model: nn.Module, test: Canvas, maps: Tensor) -> dict[str, float]:
     """All metrics of one method's maps."""
     with torch.no_grad():
         target = model(test.x).argmax(1)
-        kept = model(test.x * maps).argmax(1) == target
-    found = {
+        same = model(test.x * maps).argmax(1) == target
+    qualities = {
         "insertion": insertion_area(model, test.x, maps, target),
         "deletion": deletion_area(model, test.x, maps, target),
         "energy": energy_in_region(maps, test.box),
         "pointing": pointing_game(maps, test.box),
-        "kept": kept.float(),
+        "kept": same.float(),
         "area": maps.mean((1, 2, 3)),
     }
-    return {name: float(value.mean()) for name, value in found.items()}
+    return {name: float(value.mean()) for name, value in qualities.items()}
 
 
 def gains(metrics: dict[str, float]) -> dict[str, float]:
     """How much better LearnedAttribution is than the better of its rivals, by each metric."""
     names = [f"{rival}{ending}" for rival in RIVALS for ending in ("", "_smooth")]
-    found = {}
+    gained = {}
     for key in ("insertion", "deletion", "energy", "pointing"):
         sign = -1 if key in SMALLER else 1
         best = max(sign * metrics[f"{key}_{name}"] for name in names)
-        found[f"gain_{key}"] = sign * metrics[f"{key}_learned"] - best
-    return found
+        gained[f"gain_{key}"] = sign * metrics[f"{key}_learned"] - best
+    return gained

@@ -83,7 +83,7 @@ def run(
 
 def figures(row: RankingRow) -> dict[str, float]:
     """A row of the table as metrics."""
-    found = {
+    values = {
         "rho": row.spearman,
         "low": row.low,
         "high": row.high,
@@ -101,7 +101,7 @@ def figures(row: RankingRow) -> dict[str, float]:
         "saved_high": row.saved_high,
         "over_random": row.over_random,
     }
-    return {f"{key}_{row.name}": value for key, value in found.items()}
+    return {f"{key}_{row.name}": value for key, value in values.items()}
 
 
 def all_scores(
@@ -115,8 +115,8 @@ def all_scores(
     }
     probed = {name: (graph.x, graph.feature) for name, graph in graphs.items()}
     scores = similarities(probed, weight)
-    for name, found in on_own_probes(zoo, probed, count, weight).items():
-        scores[f"own_{name}"] = found
+    for name, score in on_own_probes(zoo, probed, count, weight).items():
+        scores[f"own_{name}"] = score
     for other in MAPS:
         scores[other] = maps_alone(models, graphs, probes, nodes, other)
     for name, similarity in (("rsa", rsa), ("cka", cka)):
@@ -142,14 +142,14 @@ def on_own_probes(zoo: str, probed: Probed, count: int, weight: float) -> dict[s
     domains = tuple(FILES) if zoo == "images" else graph_zoo.GRAPHS
     if any(len(maps) != count * len(domains) for maps, _ in probed.values()):
         raise ValueError(f"'probes' must not be more than a domain or graph has, got {count}")
-    found: dict[str, Tensor] = {}
+    by_method: dict[str, Tensor] = {}
     for place, domain in enumerate(domains):
         rows = slice(place * count, (place + 1) * count)
         part = {name: (maps[rows], features[rows]) for name, (maps, features) in probed.items()}
-        own = torch.tensor([domain_of(zoo, name) == domain for name in probed])
+        in_domain = torch.tensor([domain_of(zoo, name) == domain for name in probed])
         for key, score in similarities(part, weight).items():
-            found.setdefault(key, torch.zeros_like(score))[own] = score[own]
-    return found
+            by_method.setdefault(key, torch.zeros_like(score))[in_domain] = score[in_domain]
+    return by_method
 
 
 def domain_of(zoo: str, target: str) -> str:
@@ -209,29 +209,29 @@ def maps_alone(
 
 def pairwise(features: list[Tensor], similarity: Callable[[Tensor, Tensor], float]) -> Tensor:
     """A similarity of all pairs."""
-    found = torch.zeros(len(features), len(features))
+    table = torch.zeros(len(features), len(features))
     for i, first in enumerate(features):
         for j in range(i):
-            found[i, j] = found[j, i] = similarity(first, features[j])
-    return found
+            table[i, j] = table[j, i] = similarity(first, features[j])
+    return table
 
 
 def with_labels(zoo: str, models: dict[str, nn.Module], seed: int) -> dict[str, Tensor]:
     """Scores that see the target's few labels."""
     names = list(models)
     kinds = ["log_me", "h_score", *(["leep"] if zoo == "images" else [])]
-    found = {kind: torch.zeros(len(names), len(names)) for kind in kinds}
+    scores = {kind: torch.zeros(len(names), len(names)) for kind in kinds}
     heads = {name: image_zoo.pretrained(name).head for name in names if "leep" in kinds}
     for row, target in enumerate(names):
         inputs, y = few_labels(zoo, target, seed)
         for column, source in enumerate(names):
             features = features_of(zoo, models[source], inputs)
-            found["log_me"][row, column] = log_me(features, y)
-            found["h_score"][row, column] = h_score(features, y, shrinkage=0.1)
+            scores["log_me"][row, column] = log_me(features, y)
+            scores["h_score"][row, column] = h_score(features, y, shrinkage=0.1)
             if source in heads:
                 probabilities = F.softmax(heads[source](features), 1).detach()
-                found["leep"][row, column] = leep(probabilities, y)
-    return found
+                scores["leep"][row, column] = leep(probabilities, y)
+    return scores
 
 
 def few_labels(zoo: str, target: str, seed: int) -> tuple[Any, Tensor]:

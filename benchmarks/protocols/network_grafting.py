@@ -52,13 +52,13 @@ def run(
     metrics = {"teacher": problem.judge(master), "parameters": size[0] / size[1]}
     for number in shots:
         rows, pupil = problem.few(number, seed), copy.deepcopy(start)
-        found = grafted(problem, master, copy.deepcopy(start), rows, fit, steps, lr, joint_lr)
+        accuracies = grafted(problem, master, copy.deepcopy(start), rows, fit, steps, lr, joint_lr)
         count = steps * (2 * len(master) - 1)
         plain = NetGraft([master], [pupil], problem.x, **problem.context)
         learn(fit, plain, problem.task_of((True,), rows, count), kd_lr)
-        found["kd"] = problem.judge(pupil)
-        found["gain"] = found["netgraft"] - found["kd"]
-        metrics |= {f"{name}_{number}": value for name, value in found.items()}
+        accuracies["kd"] = problem.judge(pupil)
+        accuracies["gain"] = accuracies["netgraft"] - accuracies["kd"]
+        metrics |= {f"{name}_{number}": value for name, value in accuracies.items()}
     return metrics | {"gain": metrics[f"gain_{shots[0]}"]}
 
 
@@ -74,13 +74,13 @@ def grafted(
 ) -> dict[str, float]:
     """Both stages; what every hybrid can do in between."""
     net = NetGraft(teacher, student, problem.x, **problem.context)
-    found, blocks = {}, len(student)
+    accuracies, blocks = {}, len(student)
     for stage, mask in enumerate(net.stages()):
         if stage == blocks:
-            found["joined"] = problem.judge(net)
+            accuracies["joined"] = problem.judge(net)
         learn(fit, net, problem.task_of(mask, rows, steps), lr if stage < blocks else joint_lr)
         if stage < blocks:
-            found[f"block_{stage}"] = problem.judge(net, grafted=mask)
+            accuracies[f"block_{stage}"] = problem.judge(net, grafted=mask)
     merged = net.merge(problem.x, **problem.context)
-    found |= {"blocks": min(found[f"block_{level}"] for level in range(blocks))}
-    return found | {"netgraft": problem.judge(merged), "adapters": problem.judge(net)}
+    accuracies |= {"blocks": min(accuracies[f"block_{level}"] for level in range(blocks))}
+    return accuracies | {"netgraft": problem.judge(merged), "adapters": problem.judge(net)}

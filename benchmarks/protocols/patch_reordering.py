@@ -88,11 +88,11 @@ def run(
 @torch.no_grad()
 def judged(model: nn.Module, data: dict[str, Any]) -> dict[str, float]:
     """Accuracies by place."""
-    found = {}
+    accuracies = {}
     for place, x in data["canvases"].items():
         right = torch.cat([model(part).argmax(1) for part in x.split(256)]) == data["label"]
-        found[place] = float(right.float().mean())
-    return found
+        accuracies[place] = float(right.float().mean())
+    return accuracies
 
 
 def jigsaws(

@@ -129,8 +129,8 @@ def run(
         model.fit_cooccurrence(judge.learned, judge.joint.alpha, judge.joint.power)
     fit(model, task, tag="alone")
     if not arms:
-        own = judge(model)
-        return own | judge.compare(own)
+        qualities_first = judge(model)
+        return qualities_first | judge.compare(qualities_first)
     weights = copy.deepcopy(model.state_dict())
     metrics: dict[str, float] = {}
     for number, (name, adversary) in enumerate(arms.items()):
@@ -138,11 +138,11 @@ def run(
         callbacks = [] if adversary is None else [make_adversary(sizes, **adversary)]
         go_on = dataclasses.replace(fit, train={**fit.train, **(arm_train or {})})
         go_on(model, task, callbacks, tag=name)
-        found = judge(model)
+        qualities = judge(model)
         if number == 0:
-            metrics |= found | judge.compare(found)
+            metrics |= qualities | judge.compare(qualities)
         else:
-            metrics |= {f"{name}_{key}": value for key, value in found.items()}
+            metrics |= {f"{name}_{key}": value for key, value in qualities.items()}
     return metrics
 
 
@@ -169,10 +169,10 @@ class Judge:
     def __call__(self, model: nn.Module) -> dict[str, float]:
         """Everything about a model by itself."""
         model.eval().cpu()
-        found = [model(part.rest, part.category)[:2] for part in self.parts]
-        guesses = [(objects[:, :-1], relations) for objects, relations in found]
+        outputs = [model(part.rest, part.category)[:2] for part in self.parts]
+        guesses = [(objects[:, :-1], relations) for objects, relations in outputs]
         metrics = self.recalls(guesses)
-        lacking = torch.cat([objects for objects, _ in found])
+        lacking = torch.cat([objects for objects, _ in outputs])
         metrics |= judge_stopping(model(self.scenes.test).object_logits, lacking)
         if isinstance(model, SceneGraphEnricher):
             generator = torch.Generator().manual_seed(self.seed)
@@ -211,7 +211,7 @@ class Judge:
         place = torch.rand(test.num_graphs, generator=generator) * test.node_ptr.diff()
         return test.knock_out(test.node_ptr[:-1] + place.long(), self.drop_orphans)
 
-    def compare(self, own: dict[str, float], max_links: int = 5) -> dict[str, float]:
+    def compare(self, model: dict[str, float], max_links: int = 5) -> dict[str, float]:
         """The priors on the same graphs, what a model gains over them, and the optimum."""
         metrics: dict[str, float] = {}
         for name, prior in self.priors.items():
@@ -229,15 +229,15 @@ class Judge:
         metrics["lacking_mmd"] = wl_mmd(test, self.taken().rest)
         metrics["real_new_triples"] = novelty(real, known)
         made = complete_by(self.joint, self.taken().rest, max_links, self.seed)
-        found = judge_graphs(self.scenes, *made, self.seed)
-        metrics |= {f"cooccurrence_{key}": value for key, value in found.items()}
-        metrics["gain_recall@5"] = own["recall@5"] - metrics["cooccurrence_recall@5"]
+        figures = judge_graphs(self.scenes, *made, self.seed)
+        metrics |= {f"cooccurrence_{key}": value for key, value in figures.items()}
+        metrics["gain_recall@5"] = model["recall@5"] - metrics["cooccurrence_recall@5"]
         for rival in ("frequency", "cooccurrence"):
-            gain = own["relation@20"] - metrics[f"{rival}_relation@20"]
+            gain = model["relation@20"] - metrics[f"{rival}_relation@20"]
             metrics[f"gain_over_{rival}_relation@20"] = gain
         grammar, slot = self.scenes.grammar, self.scenes.slot
         if grammar is not None and slot is not None:
-            metrics |= judge_grammar(own, grammar, slot[slot >= 0], self.test)
+            metrics |= judge_grammar(model, grammar, slot[slot >= 0], self.test)
         return metrics
 
 
@@ -281,14 +281,14 @@ def judge_graphs(scenes: Scenes, graphs: SceneBatch, is_new: Tensor, seed: int) 
     """How far completed test graphs are from the real ones, and how varied what is new is."""
     sizes = scenes.names.num_objects, scenes.names.num_predicates
     known = triples_of(scenes.train, torch.ones_like(scenes.train.x, dtype=torch.bool))
-    found = triples_of(graphs, is_new)
+    new_triples = triples_of(graphs, is_new)
     return {
         "mmd": wl_mmd(scenes.test, graphs),
         "two_sample": two_sample_accuracy(scenes.test, graphs, *sizes, epochs=10, seed=seed),
         "distinct_objects": distinct_share(graphs.x[is_new]),
-        "distinct_triples": distinct_share(found),
-        "new_triples": novelty(found, known),
-        "links": found.size(0) / scenes.test.num_graphs,
+        "distinct_triples": distinct_share(new_triples),
+        "new_triples": novelty(new_triples, known),
+        "links": new_triples.size(0) / scenes.test.num_graphs,
     }
 
 
@@ -297,14 +297,14 @@ def complete_by(
 ) -> tuple[SceneBatch, Tensor]:
     """The graphs with an object and relations drawn from a prior, as the model draws them."""
     generator = torch.Generator().manual_seed(seed)
-    chosen = straight_through(prior.object_logits(rest), generator=generator)
-    logits = prior.relation_logits(rest, chosen.argmax(1))
+    one_hot = straight_through(prior.object_logits(rest), generator=generator)
+    logits = prior.relation_logits(rest, one_hot.argmax(1))
     odds = logits[..., :-1].logsumexp(-1) - logits[..., -1]
     odds = odds + gumbel(odds, generator) - gumbel(odds, generator)
     alive = torch.ones(rest.num_graphs, dtype=torch.bool)
     links = likely_links(odds, rest.batch, alive, max_links)
     soft = straight_through(logits[..., :-1], generator=generator)[links]
-    return joined(rest, torch.zeros_like(rest.x, dtype=torch.bool), chosen, alive, links, soft)
+    return joined(rest, torch.zeros_like(rest.x, dtype=torch.bool), one_hot, alive, links, soft)
 
 
 def triples_of(scenes: SceneBatch, nodes: Tensor) -> Tensor:

@@ -35,10 +35,10 @@ class Pictures(NamedTuple):
     boxes: Tensor
     images: Tensor
 
-    def select(self, chosen: Tensor) -> Pictures:
+    def select(self, numbers: Tensor) -> Pictures:
         """Some of them."""
-        nodes, _ = spans(self.scenes.node_ptr, chosen)
-        return Pictures(self.scenes.select(chosen), self.boxes[nodes], self.images[chosen])
+        nodes, _ = spans(self.scenes.node_ptr, numbers)
+        return Pictures(self.scenes.select(numbers), self.boxes[nodes], self.images[numbers])
 
 
 def load(name: str, num_graphs: int = 2000) -> tuple[Pictures, Pictures, Pictures]:
@@ -127,8 +127,8 @@ def run(
     learning, val, test = load(**dataset)
     seed_everything(seed)
     enricher = SceneGraphEnricher(10, 2, 48, 8, triple_channels=48, num_layers=3, residual=True)
-    own = dataclasses.replace(fit, train={**fit.train, **(enricher_train or {})})
-    own(enricher, EnrichmentTask(learning.scenes, val.scenes, 64), tag="enricher")
+    fit_enricher = dataclasses.replace(fit, train={**fit.train, **(enricher_train or {})})
+    fit_enricher(enricher, EnrichmentTask(learning.scenes, val.scenes, 64), tag="enricher")
     painter = Painter(channels, structure=structure)
     fit(painter, PaintingTask(learning, val, batch_size), tag="painter")
     return judge(enricher.eval(), painter.eval(), test, seed)
@@ -177,8 +177,8 @@ def read(images: Tensor, boxes: Tensor, scenes: SceneBatch, mask: Tensor | None 
 
     pixels, labels = digits("train")
     reader = KNeighborsClassifier(5).fit(pixels.flatten(1).numpy(), labels.numpy())
-    found = reader.predict(crops(images, boxes, scenes.batch).flatten(1).numpy())
-    right = torch.from_numpy(found) == scenes.x
+    guess = reader.predict(crops(images, boxes, scenes.batch).flatten(1).numpy())
+    right = torch.from_numpy(guess) == scenes.x
     return float((right if mask is None else right[mask]).float().mean())
 
 

@@ -81,29 +81,31 @@ def run(
     """
     parts = load(**dataset)
     look = View(**(view or {}))
-    kept, held = (read(part, normalize) for part in parts)
-    found: dict[str, Tensor] = {}
+    learned, held = (read(part, normalize) for part in parts)
+    by_stream: dict[str, Tensor] = {}
     for stream in streams:
-        task = SkeletonTask(kept.stream(stream, parts[0].layout), look, batch_size, label_smoothing)
+        task = SkeletonTask(
+            learned.stream(stream, parts[0].layout), look, batch_size, label_smoothing
+        )
         seed_everything(seed)
         model = build(network, parts[0])
         rates = Schedule(task.steps * fit.settings.epochs, **(schedule or {}))
         fit(model, task, [rates], tag=stream)
-        found[stream] = scores(model, held.stream(stream, parts[0].layout), look)
-    return table(found, held.y, fusion)
+        by_stream[stream] = scores(model, held.stream(stream, parts[0].layout), look)
+    return table(by_stream, held.y, fusion)
 
 
 def table(
-    found: dict[str, Tensor], y: Tensor, weights: dict[str, float] | None
+    by_stream: dict[str, Tensor], y: Tensor, weights: dict[str, float] | None
 ) -> dict[str, float]:
     """Accuracy of each stream and of their fusion."""
-    metrics = {"fusion_accuracy": float(accuracy(fuse_scores(found, weights), y))}
-    if {"j", "b"} < set(found):
-        both = {stream: found[stream] for stream in ("j", "b")}
+    metrics = {"fusion_accuracy": float(accuracy(fuse_scores(by_stream, weights), y))}
+    if {"j", "b"} < set(by_stream):
+        both = {stream: by_stream[stream] for stream in ("j", "b")}
         metrics["fusion2_accuracy"] = float(accuracy(fuse_scores(both), y))
-    for stream, score in found.items():
+    for stream, score in by_stream.items():
         metrics[f"{TITLES[stream]}_accuracy"] = float(accuracy(score, y))
     classes = torch.bincount(y)
-    hits = torch.bincount(y[fuse_scores(found, weights).argmax(1) == y], minlength=len(classes))
+    hits = torch.bincount(y[fuse_scores(by_stream, weights).argmax(1) == y], minlength=len(classes))
     metrics["worst_class_recall"] = float((hits / classes.clamp(min=1))[classes > 0].min())
     return metrics

@@ -107,11 +107,11 @@ def methods(folder: Path, targets: Tensor, weight: float, centre: bool) -> dict[
         features.append(torch.from_numpy(np.load(feature, allow_pickle=False)).flatten(1))
         models[task] = (np.load(maps, mmap_mode="c", allow_pickle=False), features[-1])
     space.extend(models)
-    found = {
+    scores = {
         "depara": space.similarity(weight),
         "depara_ranks": space.similarity(how="ranks"),
         "node": space.node,
         "edge": space.edge,
         "rsa": torch.tensor([[rsa(a, b) for b in features] for a in features]),
     }
-    return {name: score[targets].double() for name, score in found.items()}
+    return {name: score[targets].double() for name, score in scores.items()}

@@ -75,15 +75,15 @@ def run(
     metrics |= kernel_widths(models["gaussian"], test)
     adapter = ProposalGraphAdapter(network.get("channels", 64), learn.classes, keep)
     graphs = [proposal_graphs(models["gaussian"], adapter, part) for part in (score, test)]
-    own = [split_scores(graph, learn.classes) for graph in graphs[1]]
-    metrics |= judged(own, graphs[1], test, keep, "own")
+    first_scores = [split_scores(graph, learn.classes) for graph in graphs[1]]
+    metrics |= judged(first_scores, graphs[1], test, keep, "own")
     for arm, linked in (("graph", True), ("alone", False)):
         seed_everything(seed)
         scorer = Rescorer(graphs[0][0].x.size(1), learn.classes, linked=linked)
         again = dataclasses.replace(fit, train={**fit.train, "epochs": graph_epochs})
         again(scorer, GraphTask(graphs[0], [], [], batch_size, rescoring, forward=ask), tag=arm)
-        found = rescored(scorer.cpu().eval(), graphs[1])
-        metrics |= judged(found, graphs[1], test, keep, arm)
+        scores = rescored(scorer.cpu().eval(), graphs[1])
+        metrics |= judged(scores, graphs[1], test, keep, arm)
     for overlap in (50, 70):
         gain = metrics[f"map_{overlap}_graph"] - metrics[f"map_{overlap}_alone"]
         metrics[f"gain_{overlap}_graph"] = gain
@@ -101,9 +101,9 @@ def objective(part: Clips) -> Any:
     return loss
 
 
-def named(found: dict[float, float], arm: str) -> dict[str, float]:
+def named(precisions: dict[float, float], arm: str) -> dict[str, float]:
     """Mean average precisions by the names of metrics."""
-    return {f"map_{100 * overlap:.0f}_{arm}": value for overlap, value in found.items()}
+    return {f"map_{100 * overlap:.0f}_{arm}": value for overlap, value in precisions.items()}
 
 
 @torch.no_grad()
@@ -141,14 +141,14 @@ def judged(
     scores: list[tuple[Tensor, Tensor]], graphs: list[Data], test: Clips, keep: int, arm: str
 ) -> dict[str, float]:
     """Mean average precision of proposals scored by actions and overlap; how right overlaps are."""
-    found = [
+    detections = [
         suppress(graph.span, actions * overlap.unsqueeze(1), 0.4, keep)
         for graph, (actions, overlap) in zip(graphs, scores, strict=True)
     ]
     foreseen = torch.cat([overlap for _, overlap in scores])
     true = torch.cat([graph.y_iou for graph in graphs])
     quality = {f"quality_{arm}": float(spearman(foreseen, true))}
-    return named(temporal_map(found, test.truth, OVERLAPS), arm) | quality
+    return named(temporal_map(detections, test.truth, OVERLAPS), arm) | quality
 
 
 class Rescorer(nn.Module):
@@ -177,8 +177,8 @@ class Rescorer(nn.Module):
     def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
         """Logits of the actions, of background and of the overlap."""
         x, edge_attr = self.norm(x), edge_attr.clamp(-5, 5)
-        for layer, own in enumerate(self.own):
-            h = own(x)
+        for layer, itself in enumerate(self.own):
+            h = itself(x)
             x = (h + self.near[layer](x, edge_index, edge_attr) if self.linked else h).relu()
         return self.out(x)
 

@@ -97,9 +97,9 @@ def run(
         scores = []
         # Tables of points are what trackers give: the networks' edges are linked into tracks first.
         for graph, given, truth in zip(judge, answer, truths, strict=True):
-            found = (graph.time, link(graph, given), graph.pos)
-            kept, merges = tracking.kept_merges(truth, found, RADIUS, RADIUS)
-            scores.append({**clear_mot(truth, found, RADIUS), "kept_merges": kept * merges})
+            points = (graph.time, link(graph, given), graph.pos)
+            right, merges = tracking.kept_merges(truth, points, RADIUS, RADIUS)
+            scores.append({**clear_mot(truth, points, RADIUS), "kept_merges": right * merges})
         for name in ("idf1", "mota", "switches", "kept_merges"):
             values = [score[name] for score in scores]
             whole = (

@@ -40,13 +40,13 @@ def run(
     are changes to :class:`~graphkit.vision.TrackingByCounting`.
     """
     scene = load(**{**dataset, "seed": seed})
-    chosen = {"sigma": scene.sigma, **(tracker or {})}
+    options_tbc = {"sigma": scene.sigma, **(tracker or {})}
     metrics: dict[str, float] = {}
     arms: dict[str, Points] = {}
     # The plain arm leaves out the reward of density, the one term that is ours to justify.
     for arm, options in {
-        "tbc": chosen,
-        **({"tbc_plain": {**chosen, "lam_density": 0.0}} if plain else {}),
+        "tbc": options_tbc,
+        **({"tbc_plain": {**options_tbc, "lam_density": 0.0}} if plain else {}),
     }.items():
         began = time.perf_counter()
         solution = TrackingByCounting(**options).solve(scene.density)
@@ -65,11 +65,11 @@ def run(
         arms["sort_on_boxes"] = sort_like(scene.detections.frame, heads, radius)
         arms["perfect_on_boxes"] = perfect(scene.truth, scene.detections.frame, heads, radius)
     for arm, points in arms.items():
-        found = clear_mot(scene.truth, points, radius)
-        metrics |= {f"{name}_{arm}": value for name, value in found.items()}
+        figures = clear_mot(scene.truth, points, radius)
+        metrics |= {f"{name}_{arm}": value for name, value in figures.items()}
         # People are merged when their blobs overlap, which two deviations of the density say.
-        kept, all_merges = kept_merges(scene.truth, points, 2 * scene.sigma, radius)
-        metrics |= {f"kept_merges_{arm}": kept, "merges": all_merges}
+        right, all_merges = kept_merges(scene.truth, points, 2 * scene.sigma, radius)
+        metrics |= {f"kept_merges_{arm}": right, "merges": all_merges}
     for rival in ("peaks", "sort"):
         metrics[f"gain_over_{rival}"] = metrics["mota_tbc"] - metrics[f"mota_{rival}"]
     return metrics

@@ -82,18 +82,18 @@ def plot(results: list[dict[str, Any]], path: Path) -> Path:
 
 def is_stale(recipe: Recipe) -> bool:
     """Whether the recipe's settings or its code changed since ``reproduced`` was written."""
-    kept = recipe.reproduced
-    return kept["code"] != code_of(recipe) or kept["settings"] != fingerprint(recipe)
+    result = recipe.reproduced
+    return result["code"] != code_of(recipe) or result["settings"] != fingerprint(recipe)
 
 
 def state(recipe: Recipe) -> str:
     """How a recipe was run here: seeds, minutes, collapsed runs, and whether that is stale."""
-    kept = recipe.reproduced
-    if not kept:
+    result = recipe.reproduced
+    if not result:
         return "not run here"
-    text = f"{kept['seeds']} seed{'s' * (kept['seeds'] > 1)}, {kept['minutes']:g} min"
-    if "collapsed" in kept["metrics"]:
-        text += f", {round(kept['metrics']['collapsed']['mean'] * kept['seeds'])} collapsed"
+    text = f"{result['seeds']} seed{'s' * (result['seeds'] > 1)}, {result['minutes']:g} min"
+    if "collapsed" in result["metrics"]:
+        text += f", {round(result['metrics']['collapsed']['mean'] * result['seeds'])} collapsed"
     return text + (", **stale**: the code has changed since" if is_stale(recipe) else "")
 
 
@@ -107,9 +107,9 @@ def rows(recipes: Iterable[Recipe]) -> list[list[str]]:
             reported = recipe.reported.get(name) or {}
             theirs = percent(reported) if is_rate(name) else str(reported.get("mean", "–"))
             metric = measured(recipe, name)
-            found = "–" if metric is None else number(name, metric).replace(" %", "")
+            figure = "–" if metric is None else number(name, metric).replace(" %", "")
             cells = [f"`{recipe.name}`", name, f"{theirs} {reported.get('source', '')}".strip()]
-            table.append([*cells, found, state(recipe)])
+            table.append([*cells, figure, state(recipe)])
     return table
 
 
@@ -165,12 +165,12 @@ def report(check: bool = False, console: Console | None = None) -> bool:
         filled = fill(filled, name, table(recipes))
     if not check:
         write_text(README, filled)
-        kept = [
+        plotted = [
             {"recipe": r.name, "main": r.module.MAIN, "metrics": r.reproduced["metrics"]}
             for r in recipes
             if r.reproduced and is_rate(r.module.MAIN)
         ]
-        plot(kept, PLOT)
+        plot(plotted, PLOT)
     if console is not None:
         console.print(markdown(recipes), highlight=False, markup=False)
     return filled == text

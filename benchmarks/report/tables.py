@@ -41,8 +41,8 @@ Metrics = dict[str, dict[str, float]]
 
 def recorded(recipes: Iterable[Recipe], pattern: str) -> list[tuple[re.Match[str], Recipe]]:
     """Recipes with a result whose whole name fits a pattern, by name."""
-    found = [(re.fullmatch(pattern, recipe.name), recipe) for recipe in recipes]
-    return [(match, recipe) for match, recipe in found if match and recipe.reproduced]
+    matches = [(re.fullmatch(pattern, recipe.name), recipe) for recipe in recipes]
+    return [(match, recipe) for match, recipe in matches if match and recipe.reproduced]
 
 
 def factors(recipes: Iterable[Recipe]) -> str:
@@ -53,18 +53,18 @@ def factors(recipes: Iterable[Recipe]) -> str:
     """
     rows = []
     for match, recipe in recorded(recipes, r"factorgcn.*-synthetic(\d)"):
-        kept: Metrics = recipe.reproduced["metrics"]
+        metrics: Metrics = recipe.reproduced["metrics"]
         seeds = recipe.reproduced["seeds"]
-        mean = {name: metric["mean"] for name, metric in kept.items()}
-        own = OWN.get(recipe.sections["model"].get("objective", ""), "the paper's")
+        mean = {name: metric["mean"] for name, metric in metrics.items()}
+        objective = OWN.get(recipe.sections["model"].get("objective", ""), "the paper's")
         shares = [mean[f"gates_{i / 10:.1f}"] for i in range(10)]
         bars = "".join(BARS[min(int(8 * share), 7)] for share in shares)
-        cells = [match[1], own, str(seeds), percent(measured(recipe, "test_f1"))]
+        cells = [match[1], objective, str(seeds), percent(measured(recipe, "test_f1"))]
         for stem, kind in (("ged", ".1f"), ("c", ".2f")):
             for rank in ("by_gate", "by_score", "random_gate", "single_graph"):
                 cells.append(f"{mean[f'{stem}_{rank}']:{kind}}")
         for rank in ("gate", "score"):
-            against = kept[f"t_by_{rank}"]
+            against = metrics[f"t_by_{rank}"]
             spread = "" if seeds == 1 else f" ± {against['std']:.0f}"
             cells.append(f"{against['mean']:.0f}{spread}")
         rows.append([*cells, bars])
@@ -80,11 +80,11 @@ def factors(recipes: Iterable[Recipe]) -> str:
 
 def strategies(recipes: Iterable[Recipe]) -> str:
     """Continual learning on Amazon Computers: every strategy with every backbone."""
-    found: dict[str, dict[str, str]] = {}
+    by_strategy: dict[str, dict[str, str]] = {}
     for match, recipe in recorded(recipes, r"(\w+)-(gat|gcn|gin)-computers"):
         if "strategy" not in recipe.sections:
             continue
-        row = found.setdefault(recipe.sections["strategy"]["name"], {})
+        row = by_strategy.setdefault(recipe.sections["strategy"]["name"], {})
         both = ("average_performance", "average_forgetting")
         row[match[2]] = ", ".join(percent(measured(recipe, name)) for name in both)
         theirs = recipe.reported.get("average_performance")
@@ -92,7 +92,9 @@ def strategies(recipes: Iterable[Recipe]) -> str:
             lost = recipe.reported["average_forgetting"]["mean"]
             row["paper"] = f"{100 * theirs['mean']:.1f}, {100 * lost:.1f}"
     columns = {"paper": "TWP's program, GAT", "gat": "GAT", "gcn": "GCN", "gin": "GIN"}
-    rows = [[name, *(row.get(key, "–") for key in columns)] for name, row in sorted(found.items())]
+    rows = [
+        [name, *(row.get(key, "–") for key in columns)] for name, row in sorted(by_strategy.items())
+    ]
     return markdown_table(["strategy (AP, AF in points)", *columns.values()], rows)
 
 
@@ -102,7 +104,7 @@ def distillation(recipes: Iterable[Recipe]) -> str:
 
     rows, arms = [], []
     for match, recipe in recorded(recipes, r"distill-(cora|citeseer|modelnet10)"):
-        kept, seeds = recipe.reproduced["metrics"], recipe.reproduced["seeds"]
+        metrics, seeds = recipe.reproduced["metrics"], recipe.reproduced["seeds"]
         arms = ["labels", *recipe.sections["arms"]]
         half = t.ppf(0.975, seeds - 1) / seeds**0.5
         for student in recipe.sections["students"]:
@@ -110,14 +112,14 @@ def distillation(recipes: Iterable[Recipe]) -> str:
                 cells = []
                 for arm in arms:
                     cell = percent(measured(recipe, f"{budget}_{student}_{arm}"))
-                    gain = kept.get(f"gain_{budget}_{student}_{arm}")
+                    gain = metrics.get(f"gain_{budget}_{student}_{arm}")
                     if gain:
                         low, high = (gain["mean"] + s * half * gain["std"] for s in (-1, 1))
                         cell += f" ({100 * low:+.1f} … {100 * high:+.1f})"
                     cells.append(cell)
                 about = f"{match[1]}, {student}, {budget}"
-                size = f"{kept[f'{student}_parameters']['mean']:,.0f}"
-                time = f"{kept[f'{student}_ms']['mean']:.1f}"
+                size = f"{metrics[f'{student}_parameters']['mean']:,.0f}"
+                time = f"{metrics[f'{student}_ms']['mean']:.1f}"
                 rows.append([about, size, time, *cells])
     return markdown_table(["data, student, budget", "parameters", "ms", *arms], rows)
 
@@ -135,13 +137,13 @@ def sweep(recipes: Iterable[Recipe]) -> str:
             arm, _, text = option.partition(" ")
             if arm != "lsp":
                 continue
-            chosen = json.loads(text)
+            settings = json.loads(text)
             lead = [100 * (run[option]["test"] - run["labels {}"]["test"]) for run in runs]
             spread = f" ± {statistics.stdev(lead):.1f}" if len(lead) > 1 else ""
-            layer = chosen.get("pair", [recipe.sections["students"]["shallow"]["pair"]])[0]
-            place = (chosen["kernel"], f"`{layer}`" if layer else "output")
+            layer = settings.get("pair", [recipe.sections["students"]["shallow"]["pair"]])[0]
+            place = (settings["kernel"], f"`{layer}`" if layer else "output")
             cell = f"{statistics.fmean(lead):+.1f}{spread}"
-            gains.setdefault(place, {})[chosen["weight"]] = cell
+            gains.setdefault(place, {})[settings["weight"]] = cell
         weights = sorted({weight for row in gains.values() for weight in row})
         name = f"{recipe.name.partition('-')[2]}, {len(runs)} seeds"
         rows += [
@@ -156,11 +158,11 @@ def skeletons(recipes: Iterable[Recipe]) -> str:
     """Every network on skeletons: accuracy of its streams and of their fusion."""
     rows = []
     for match, recipe in recorded(recipes, r"\w+?-(authors-)?(nw-ucla|utd-mhad)"):
-        kept = recipe.reproduced
+        result = recipe.reproduced
         cells = [percent(measured(recipe, f"{stream}_accuracy")) for stream in STREAMS]
         about = [match[2], recipe.sections["network"]["name"]]
         kind = "authors'" if match[1] else "modern"
-        rows.append([*about, kind, f"{kept['parameters']:,}", str(kept["seeds"]), *cells])
+        rows.append([*about, kind, f"{result['parameters']:,}", str(result["seeds"]), *cells])
     head = ["data", "network", "recipe", "parameters", "seeds", *STREAMS.values()]
     return markdown_table(head, sorted(rows))
 

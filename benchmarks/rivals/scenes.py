@@ -81,12 +81,12 @@ class CooccurrencePrior(FrequencyPrior):
     def relation_recall(self, val: KnockOut, beta: float) -> float:
         """Recall at 20 with given smoothing."""
         self.beta = beta
-        found = []
+        hits = []
         for part in val.split():
             logits = self.relation_logits(part.rest, part.category)[..., :-1]
             rest = part.rest
-            found.append(relation_hits(logits, part.links, rest.batch, rest.num_graphs, 20))
-        return float(torch.cat(found).float().mean())
+            hits.append(relation_hits(logits, part.links, rest.batch, rest.num_graphs, 20))
+        return float(torch.cat(hits).float().mean())
 
     def object_logits(self, rest: SceneBatch) -> Tensor:
         smooth = self.counts + self.alpha * self.shares

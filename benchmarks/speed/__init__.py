@@ -61,13 +61,13 @@ def run(
     unknown = set(only or ()) - set(OPS)
     if unknown:
         raise ValueError(f"only must hold ops among {list(OPS)}, got {sorted(unknown)}")
-    chosen = [problem for problem in problems(quick) if not only or problem.op in only]
+    timed = [problem for problem in problems(quick) if not only or problem.op in only]
     console = Console()
     results: list[dict[str, Any]] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("copy", total=len(chosen) + 2 * (not quick))
+        bar = progress.add_task("copy", total=len(timed) + 2 * (not quick))
         copy = copy_bandwidth(32 if quick else 256)
-        for problem in chosen:
+        for problem in timed:
             progress.update(bar, description=problem.label)
             results.append(_timed(problem, 5 if quick else 9))
             progress.advance(bar)
@@ -77,13 +77,13 @@ def run(
             _add_memory(results, Problem())
             progress.advance(bar)
     console.print(as_table(results, copy))
-    found = {"environment": environment(), "copy_bytes_per_second": copy, "results": results}
+    report = {"environment": environment(), "copy_bytes_per_second": copy, "results": results}
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(found, indent=1))
+        json_file.write_text(json.dumps(report, indent=1))
     if plot is not None:
         draw(results, plot)
-    return found
+    return report
 
 
 def _timed(problem: Problem, repeats: int) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _without_allocator(problem: Problem) -> dict[str, Any]:
 
 def _add_memory(results: list[dict[str, Any]], problem: Problem) -> None:
     """Adds what both sides need at their peak to the result of the same problem."""
-    found = {
+    megabytes = {
         side: measure(
             {"kind": "memory", "problem": problem.describe(), "side": side}, RETURN_MEMORY
         )["megabytes"]
@@ -110,4 +110,4 @@ def _add_memory(results: list[dict[str, Any]], problem: Problem) -> None:
     }
     for result in results:
         if result["label"] == problem.label:
-            result["megabytes"] = found
+            result["megabytes"] = megabytes

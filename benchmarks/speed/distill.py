@@ -84,14 +84,14 @@ def compare(kernel: str, num_edges: int, channels: int, runs: int) -> dict[str, 
 
     fresh().backward()
     # The rival remembers nothing; the row that is compared with it is the fresh one.
-    found = {
+    medians_of = {
         "fresh": measure(fresh, student, runs),
         "cached": measure(lambda: loss(student, teacher, edge_index), student, runs),
         "direct": measure(
             lambda: direct_loss(student, teacher, edge_index, kernel, width), student, runs
         ),
     }
-    ours, cached, rival = (found[name] for name in ("fresh", "cached", "direct"))
+    ours, cached, rival = (medians_of[name] for name in ("fresh", "cached", "direct"))
     scale = rival["grad"].abs().max()
     return {
         "what": f"LocalStructureLoss({kernel}), forward and backward",

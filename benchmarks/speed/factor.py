@@ -88,7 +88,7 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
         "graphkit attention": Attention(64, 8),
         "loop": Loop(conv),
     }
-    found = medians(
+    seconds_of = medians(
         {name: step(layer, x, edge_index) for name, layer in layers.items()}, 3 if quick else 9
     )
     size = f"{nodes:,} nodes, {edges:,} edges, width 64, 8 factors"
@@ -98,9 +98,9 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
             "what": name,
             "size": size,
             "seconds": seconds,
-            "relative": seconds / found["FactorConv"],
+            "relative": seconds / seconds_of["FactorConv"],
         }
-        for name, seconds in found.items()
+        for name, seconds in seconds_of.items()
     ]
 
 

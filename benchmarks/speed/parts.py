@@ -35,13 +35,13 @@ def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def run_parts(names: Iterable[str], quick: bool, console: Console) -> dict[str, Any]:
     """Runs parts one after another, prints what they measured and returns it."""
-    found = {}
+    measured = {}
     for name in names:
         module, function = PARTS[name].split(":")
         with console.status(f"measuring {name}"):
-            found[name] = getattr(importlib.import_module(module), function)(quick=quick)
+            measured[name] = getattr(importlib.import_module(module), function)(quick=quick)
         table = Table("measurement", "value", title=name)
-        for leaf, value in flatten(found[name]):
+        for leaf, value in flatten(measured[name]):
             table.add_row(leaf, f"{value:.4g}" if isinstance(value, float) else str(value))
         console.print(table)
-    return found
+    return measured

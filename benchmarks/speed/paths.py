@@ -95,8 +95,8 @@ def step_times(name: str, repeats: int = 50) -> dict[str, float]:
             SPAGANConv(width, 8, 8, dropout=0.6), sparse, edges, paths
         ),
     }
-    found = seconds_in_turns(steps, repeats)
-    return {**found, "ratio": found["SPAGANConv"] / found["GATConv"]}
+    times = seconds_in_turns(steps, repeats)
+    return {**times, "ratio": times["SPAGANConv"] / times["GATConv"]}
 
 
 def trained_costs(data: Data, seed: int) -> tuple[Tensor, Tensor]:
@@ -136,16 +136,16 @@ def agreement(name: str, seed: int = 0, ratio: float = 0.5) -> dict[str, float]:
 
 def run(*, quick: bool = False, names: tuple[str, ...] = ("Cora", "CiteSeer")) -> dict[str, Any]:
     """All measurements, by data set."""
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     for name in names:
-        found[name] = {
+        measured[name] = {
             "paths": path_times(name),
             "step": step_times(name, 5 if quick else 50),
         }
         if not quick:
-            found[name]["agreement, ratio 0.5"] = agreement(name)
-            found[name]["agreement, all paths"] = agreement(name, ratio=math.inf)
-    return found
+            measured[name]["agreement, ratio 0.5"] = agreement(name)
+            measured[name]["agreement, all paths"] = agreement(name, ratio=math.inf)
+    return measured
 
 
 def main() -> None:

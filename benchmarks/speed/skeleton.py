@@ -134,20 +134,20 @@ def inference(model: nn.Module, x: Tensor) -> Callable[[], Tensor]:
 
 def in_turns(steps: dict[str, Callable[[], Any]], repeats: int) -> dict[str, dict[str, float]]:
     """Median wall and processor seconds of calls that take turns, one turn to warm up."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
+    spent_by: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for repeat in range(repeats + 1):
         for name, run in steps.items():
             wall, cpu = time.perf_counter(), time.process_time()
             run()
             spent = (time.perf_counter() - wall, time.process_time() - cpu)
             if repeat:
-                found[name].append(spent)
+                spent_by[name].append(spent)
     return {
         name: {
             "seconds": statistics.median(wall for wall, _ in spent),
             "processor_seconds": statistics.median(cpu for _, cpu in spent),
         }
-        for name, spent in found.items()
+        for name, spent in spent_by.items()
     }
 
 

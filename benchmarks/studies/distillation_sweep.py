@@ -64,8 +64,8 @@ def sweep(
             pupil = Network(sections["students"][student], problem)
             model, callbacks = pupil.attach(master, problem, arm, options)
             name = f"{arm} {json.dumps(options)}"
-            found = pupil.learn(fit, problem, arm, model, callbacks)
-            scores[name] = {part: round(score, 4) for part, score in found.items()}
+            by_part = pupil.learn(fit, problem, arm, model, callbacks)
+            scores[name] = {part: round(score, 4) for part, score in by_part.items()}
     return scores
 
 
@@ -77,19 +77,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arms", nargs="+", default=list(GRID), choices=list(GRID))
     parser.add_argument("--out", type=Path, default=Path("runs"))
-    chosen = parser.parse_args()
-    recipe = recipes.load(chosen.recipe)
-    found: list[dict[str, dict[str, float]]] = []
-    for seed in range(FIRST_SEED, FIRST_SEED + chosen.seeds):
-        found.append(sweep(recipe, chosen.student, seed, chosen.arms))
-        file = chosen.out / f"sweep-{recipe.name}-{chosen.student}.json"
-        write_text(file, json.dumps(found, indent=1))
+    options = parser.parse_args()
+    recipe = recipes.load(options.recipe)
+    runs: list[dict[str, dict[str, float]]] = []
+    for seed in range(FIRST_SEED, FIRST_SEED + options.seeds):
+        runs.append(sweep(recipe, options.student, seed, options.arms))
+        file = options.out / f"sweep-{recipe.name}-{options.student}.json"
+        write_text(file, json.dumps(runs, indent=1))
         print(f"seed {seed} done, {file}", flush=True)
     means = {
-        name: {part: statistics.fmean(run[name][part] for run in found) for part in ("val", "test")}
-        for name in found[0]
+        name: {part: statistics.fmean(run[name][part] for run in runs) for part in ("val", "test")}
+        for name in runs[0]
     }
-    for arm in chosen.arms:
+    for arm in options.arms:
         rows = {name: mean for name, mean in means.items() if name.split()[0] == arm}
         best = max(rows, key=lambda name: rows[name]["val"])
         for name, mean in rows.items():

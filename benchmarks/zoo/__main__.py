@@ -14,12 +14,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("kind", choices=list(MEASURES))
     parser.add_argument("--draws", type=int, default=1, help="draws of the target's labels")
     parser.add_argument("--minutes", type=float, help="stop after so many; call again to go on")
-    chosen = parser.parse_args(arguments)
-    part = measure(chosen.zoo, chosen.kind, chosen.draws, chosen.minutes)
+    options = parser.parse_args(arguments)
+    part = measure(options.zoo, options.kind, options.draws, options.minutes)
     if part is None:
         print("not finished; call again to go on")
     else:
-        print(f"table: {write(chosen.zoo, chosen.kind, part)}")
+        print(f"table: {write(options.zoo, options.kind, part)}")
 
 
 if __name__ == "__main__":

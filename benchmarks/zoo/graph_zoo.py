@@ -89,9 +89,9 @@ def graph(name: str) -> Data:
     x = torch.from_numpy(left * values).float()
     part.x = (x - x.mean(0)) / x.std()
     part.y = torch.unique(part.y, return_inverse=True)[1]
-    own = degree(part.edge_index[0], part.num_nodes)
-    cuts = torch.quantile(own, torch.linspace(0, 1, LEVELS + 1)[1:-1])
-    part.level = torch.unique(torch.bucketize(own, cuts), return_inverse=True)[1]
+    degrees = degree(part.edge_index[0], part.num_nodes)
+    cuts = torch.quantile(degrees, torch.linspace(0, 1, LEVELS + 1)[1:-1])
+    part.level = torch.unique(torch.bucketize(degrees, cuts), return_inverse=True)[1]
     generator = torch.Generator().manual_seed(0)
     part.train_mask = torch.rand(part.num_nodes, generator=generator) < 0.5
     return part
@@ -141,9 +141,9 @@ def problem(kind: str, data: Data, budget: Budget, draw: int) -> tuple[Tensor, .
     known, rest = (mask.nonzero()[:, 0].numpy() for mask in halves)
     classes = y[known].numpy()
     rows = [generator.permutation(known[classes == c])[: budget.labels] for c in np.unique(classes)]
-    chosen = torch.from_numpy(np.concatenate(rows))
+    labelled = torch.from_numpy(np.concatenate(rows))
     test = torch.from_numpy(generator.permutation(rest)[: budget.test])
-    return chosen, y[chosen], test, y[test]
+    return labelled, y[labelled], test, y[test]
 
 
 def picked(h: Tensor, where: Tensor) -> Tensor:
@@ -208,8 +208,8 @@ def finetune(source: nn.Module, name: str, budget: Budget, draw: int) -> float:
     model, head = deepcopy(source), head_of(kind, data)
     fit(model, head, data, where, y, budget.tune_epochs, budget.lr)
     with torch.no_grad():
-        found = head(picked(embedded(model, data), test)).argmax(1)
-    return float((found == test_y).float().mean())
+        guess = head(picked(embedded(model, data), test)).argmax(1)
+    return float((guess == test_y).float().mean())
 
 
 def probe(source: nn.Module, name: str, budget: Budget, draw: int) -> float:

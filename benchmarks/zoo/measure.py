@@ -62,17 +62,17 @@ def load_table(name: str, measure: str = "finetune") -> tuple[list[str], Tensor]
     if measure not in MEASURES or measure not in table:
         there = [kind for kind in MEASURES if kind in table]
         raise ValueError(f"'measure' must be one of {there} in {name!r}, got {measure!r}")
-    names, found = table["networks"], table[measure]["accuracy"]
-    rows = [[found[target][source]["mean"] for source in names] for target in names]
+    names, accuracies = table["networks"], table[measure]["accuracy"]
+    rows = [[accuracies[target][source]["mean"] for source in names] for target in names]
     truth = torch.tensor(rows, dtype=torch.double)
     return names, truth.masked_fill(torch.eye(len(names), dtype=torch.bool), torch.nan)
 
 
 def spread(values: list[float]) -> dict[str, float]:
     """Mean and standard deviation over draws of labels."""
-    found = torch.tensor(values, dtype=torch.double)
-    deviation = float(found.std()) if len(values) > 1 else 0.0
-    return {"mean": round(float(found.mean()), 4), "std": round(deviation, 4)}
+    accuracies = torch.tensor(values, dtype=torch.double)
+    deviation = float(accuracies.std()) if len(values) > 1 else 0.0
+    return {"mean": round(float(accuracies.mean()), 4), "std": round(deviation, 4)}
 
 
 def measure(
@@ -135,11 +135,11 @@ def transfers_to(
     """All transfers to one target, and the seconds that took."""
     started, judge = time.perf_counter(), getattr(zoo.module, kind)
     scratch = zoo.module.untrained(target, zoo.budget)
-    found = {
+    accuracies = {
         source: spread([judge(network, target, zoo.budget, draw) for draw in range(draws)])
         for source, network in {**networks, SCRATCH: scratch}.items()
     }
-    return {"accuracy": found, "seconds": time.perf_counter() - started}
+    return {"accuracy": accuracies, "seconds": time.perf_counter() - started}
 
 
 def write(name: str, kind: str, part: dict[str, Any]) -> Path:

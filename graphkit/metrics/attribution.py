@@ -43,12 +43,12 @@ def curve(
     place = maps.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     place = place.view(x.size(0), 1, *x.shape[2:])
     blank = torch.as_tensor(baseline).to(x).expand_as(x)
-    found = []
+    probabilities = []
     for step in range(steps + 1):
-        chosen = place < round(step * pixels / steps)
-        shown = torch.where(chosen == insert, x, blank)
-        found.append(model(shown).softmax(1).gather(1, target[:, None])[:, 0])
-    return torch.stack(found)
+        strongest = place < round(step * pixels / steps)
+        shown = torch.where(strongest == insert, x, blank)
+        probabilities.append(model(shown).softmax(1).gather(1, target[:, None])[:, 0])
+    return torch.stack(probabilities)
 
 
 def insertion_area(
@@ -89,8 +89,8 @@ def insertion_area(
         >>> [round(area.item(), 2) for area in areas]
         [0.94, 0.56]
     """
-    found = curve(model, x, maps, target, steps, baseline, insert=True)
-    return (found[1:] + found[:-1]).mean(0) / 2
+    heights = curve(model, x, maps, target, steps, baseline, insert=True)
+    return (heights[1:] + heights[:-1]).mean(0) / 2
 
 
 def deletion_area(
@@ -119,8 +119,8 @@ def deletion_area(
     Raises:
         ValueError: As there.
     """
-    found = curve(model, x, maps, target, steps, baseline, insert=False)
-    return (found[1:] + found[:-1]).mean(0) / 2
+    heights = curve(model, x, maps, target, steps, baseline, insert=False)
+    return (heights[1:] + heights[:-1]).mean(0) / 2
 
 
 def energy_in_region(maps: Tensor, region: Tensor) -> Tensor:

@@ -207,11 +207,11 @@ def matched(rank: Tensor, truth: Tensor, jitter: torch.Generator | None) -> Fact
         noise = 1e-6 * torch.rand(cost.shape, generator=jitter, dtype=cost.dtype)
     matches = torch.full(size.shape, -1)
     total = 2.0 * size
-    for graph, (found, tilt) in enumerate(zip(cost.numpy(), (cost + noise).numpy(), strict=True)):
+    for graph, (exact, tilt) in enumerate(zip(cost.numpy(), (cost + noise).numpy(), strict=True)):
         there = np.flatnonzero(size[graph].numpy())
         rows, columns = linear_sum_assignment(tilt[there])
         matches[graph, there[rows]] = torch.from_numpy(columns)
-        total[graph, there[rows]] = torch.from_numpy(found[there][rows, columns])
+        total[graph, there[rows]] = torch.from_numpy(exact[there][rows, columns])
     costs = total.sum(1) / (size > 0).sum(1)
     return FactorGED(costs, matches, consistency_score(matches, rank.size(2)))
 

@@ -56,18 +56,18 @@ def spearman(scores: Tensor, truth: Tensor) -> Tensor:
         0.5
     """
     first, second, shape = pair(scores, truth)
-    found = (unit_ranks(first) * unit_ranks(second)).sum(1)
-    return torch.from_numpy(found).reshape(shape)
+    correlations = (unit_ranks(first) * unit_ranks(second)).sum(1)
+    return torch.from_numpy(correlations).reshape(shape)
 
 
 def unit_ranks(rows: np.ndarray) -> np.ndarray:
     """Average ranks of every row, centred and of length one; 0 for NaN and for constant rows."""
     from scipy.stats import rankdata
 
-    found = rankdata(rows, axis=1, nan_policy="omit")
-    found = np.nan_to_num(found - np.nanmean(found, axis=1, keepdims=True))
-    length = np.linalg.norm(found, axis=1, keepdims=True)
-    return found / np.where(length > 0, length, 1.0)
+    ranks = rankdata(rows, axis=1, nan_policy="omit")
+    ranks = np.nan_to_num(ranks - np.nanmean(ranks, axis=1, keepdims=True))
+    length = np.linalg.norm(ranks, axis=1, keepdims=True)
+    return ranks / np.where(length > 0, length, 1.0)
 
 
 def kendall(scores: Tensor, truth: Tensor) -> Tensor:
@@ -98,11 +98,11 @@ def kendall(scores: Tensor, truth: Tensor) -> Tensor:
     from scipy.stats import kendalltau
 
     first, second, shape = pair(scores, truth)
-    found = [
+    correlations = [
         kendalltau(a[~np.isnan(a)], b[~np.isnan(b)]).statistic
         for a, b in zip(first, second, strict=True)
     ]
-    return torch.from_numpy(np.nan_to_num(np.array(found))).reshape(shape)
+    return torch.from_numpy(np.nan_to_num(np.array(correlations))).reshape(shape)
 
 
 def share_in_top(rows: np.ndarray, k: int) -> np.ndarray:

@@ -102,8 +102,8 @@ def popularity(truth: Tensor) -> Tensor:
     spread = gap.square().nanmean(1, keepdim=True).sqrt()
     z = torch.where(none, 0.0, gap / torch.where(spread > 0, spread, 1.0))
     others = (~none).sum(0) - (~none).long()
-    found = (z.sum(0) - z) / others.clamp(min=1)
-    return found.masked_fill(none, torch.nan)
+    worth = (z.sum(0) - z) / others.clamp(min=1)
+    return worth.masked_fill(none, torch.nan)
 
 
 def compare_rankings(
@@ -230,14 +230,14 @@ def permuted(
     first, second, _ = pair(score, truth)
     mine, true = unit_ranks(first), unit_ranks(second)
     square = first.shape[0] == first.shape[1] and bool(np.isnan(first.diagonal()).all())
-    found = np.empty(count)
+    correlations = np.empty(count)
     for draw in range(count):
         if square:
             order = generator.permutation(len(mine))
-            found[draw] = (mine[np.ix_(order, order)] * true).sum(1).mean()
+            correlations[draw] = (mine[np.ix_(order, order)] * true).sum(1).mean()
         else:
-            found[draw] = (permuted_rows(mine, first, generator) * true).sum(1).mean()
-    return found
+            correlations[draw] = (permuted_rows(mine, first, generator) * true).sum(1).mean()
+    return correlations
 
 
 def permuted_rows(
@@ -246,8 +246,8 @@ def permuted_rows(
     """Every row's candidates in an order of its own; what is no candidate stays in place."""
     keys = np.where(np.isnan(rows), np.inf, generator.random(rows.shape))
     mixed = np.take_along_axis(ranks, np.argsort(keys, axis=1), axis=1)
-    found = np.zeros_like(ranks)
-    found[~np.isnan(rows)] = np.concatenate(
+    shuffled = np.zeros_like(ranks)
+    shuffled[~np.isnan(rows)] = np.concatenate(
         [row[:n] for row, n in zip(mixed, (~np.isnan(rows)).sum(1), strict=True)]
     )
-    return found
+    return shuffled

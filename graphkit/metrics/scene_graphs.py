@@ -69,8 +69,8 @@ def mean_class_recall(hits: Tensor, target: Tensor) -> float:
             f"{list(target.shape)}"
         )
     count = target.bincount()
-    found = torch.bincount(target, weights=hits.double())
-    return float((found[count > 0] / count[count > 0]).mean())
+    recalled = torch.bincount(target, weights=hits.double())
+    return float((recalled[count > 0] / count[count > 0]).mean())
 
 
 def perplexity(logits: Tensor, target: Tensor) -> float:

@@ -58,9 +58,9 @@ def wl_mmd(real: SceneBatch, fake: SceneBatch, iterations: int = 2) -> float:
     sums, within = [], []
     for part, size in ((rows < split, split), (rows >= split, graphs - split)):
         total = counts.new_zeros(width).index_add(0, labels[part], value[part])
-        own = value[part].square().sum()
+        same = value[part].square().sum()
         sums.append(total / size)
-        within.append((total.square().sum() - own) / (size * (size - 1)))
+        within.append((total.square().sum() - same) / (size * (size - 1)))
     return float(within[0] + within[1] - 2 * sums[0] @ sums[1])
 
 
@@ -95,15 +95,15 @@ def features_of(sets: list[SceneBatch], iterations: int) -> tuple[Tensor, Tensor
     """Graphs, labels and counts of all sets behind one another."""
     if iterations < 0:
         raise ValueError(f"'iterations' must not be negative, got {iterations}")
-    found, graphs, shift = [], [], 0
+    labels_by_step, graphs, shift = [], [], 0
     for scenes in sets:
         label = mix(scenes.x)
         for step in range(iterations + 1):
-            found.append(mix(label + step))
+            labels_by_step.append(mix(label + step))
             graphs.append(scenes.batch + shift)
             label = refine(label, scenes)
         shift += scenes.num_graphs
-    _, number = torch.cat(found).unique(return_inverse=True)
+    _, number = torch.cat(labels_by_step).unique(return_inverse=True)
     pairs = torch.stack([torch.cat(graphs), number])
     unique, counts = pairs.unique(dim=1, return_counts=True)
     return unique[0], unique[1], counts.double()

@@ -152,8 +152,8 @@ class PathSampler(BaseSampler):
         order = order[torch.argsort(owner[order], stable=True)]
         _, group = torch.unique_consecutive(owner[order], return_inverse=True)
         size = int(group[-1]) + 1 if group.numel() else 0
-        kept = rank_in_group(group, size) < self.num_neighbors
-        return rows[order[kept].sort().values]
+        drawn_first = rank_in_group(group, size) < self.num_neighbors
+        return rows[order[drawn_first].sort().values]
 
 
 def with_copies(rows: Tensor, first: Tensor) -> Tensor:

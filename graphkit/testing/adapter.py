@@ -144,9 +144,9 @@ class AdapterSuite(Suite, ABC):
         batch = next(iter(DataLoader(graphs, batch_size=len(graphs))))
         for given, back in zip(graphs, batch.to_data_list(), strict=True):
             graph_checks.check_dtypes(given, back)
-            found = dict(named_tensors(back))
+            parted = dict(named_tensors(back))
             for name, (_, value, *_) in named_tensors(given):
-                assert_close(found[name].value, value, f"{name} after batching")
+                assert_close(parted[name].value, value, f"{name} after batching")
 
     def test_input_not_mutated(self) -> None:
         """The arguments are left as they were, also inside lists and data classes."""
@@ -174,8 +174,10 @@ class AdapterSuite(Suite, ABC):
             leaf.requires_grad_()
         tensors = {name: entry.value for name, entry in named_tensors(self.call(adapter, *leaves))}
         declared = set(self.schema(adapter).differentiable)
-        found = {name for name, value in tensors.items() if value.requires_grad}
-        assert found == declared, f"gradients on {sorted(found)}, declared: {sorted(declared)}"
+        carrying = {name for name, value in tensors.items() if value.requires_grad}
+        assert carrying == declared, (
+            f"gradients on {sorted(carrying)}, declared: {sorted(declared)}"
+        )
         for name in declared:
             total = tensors[name].square().sum()
             grads = torch.autograd.grad(
@@ -237,8 +239,8 @@ class AdapterSuite(Suite, ABC):
         adapter, args = self.build()
         pairs = self.recovered(self.call(adapter, *args), *args)
         assert pairs, "recovered() reads nothing back"
-        for name, (found, expected) in pairs.items():
-            assert_close(found, expected, f"{name}, read back,")
+        for name, (read_back, expected) in pairs.items():
+            assert_close(read_back, expected, f"{name}, read back,")
 
     def test_round_trip(self) -> None:
         """PyG's dictionary of a graph survives a file, read with ``weights_only``."""
@@ -262,10 +264,10 @@ class AdapterSuite(Suite, ABC):
         adapter, args = self.build()
         expected = self.call(adapter, *args)
         with torch.device("meta"):
-            found = self.call(adapter, *args)
-        for name, (_, value, *_) in named_tensors(found):
+            graph = self.call(adapter, *args)
+        for name, (_, value, *_) in named_tensors(graph):
             assert value.device.type == "cpu", f"{name} is on the default device"
-        _assert_same(expected, found, "another default device gives")
+        _assert_same(expected, graph, "another default device gives")
 
     @needs_cuda
     def test_cuda(self) -> None:
@@ -282,8 +284,8 @@ def _first_count(graph: Graph) -> int:
     return next(iter(node_stores(graph).values())).num_nodes
 
 
-def _assert_same(expected: Graph, found: Graph, what: str) -> None:
-    first, second = dict(named_tensors(expected)), dict(named_tensors(found))
+def _assert_same(expected: Graph, actual: Graph, what: str) -> None:
+    first, second = dict(named_tensors(expected)), dict(named_tensors(actual))
     assert set(first) == set(second), f"{what} {sorted(second)}, not {sorted(first)}"
     for name, entry in first.items():
         assert same(entry.value, second[name].value), f"{what} another {name}"

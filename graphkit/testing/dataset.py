@@ -58,9 +58,9 @@ class DatasetSuite(Suite, ABC):
     def splits(self, dataset: Dataset) -> dict[str, Tensor]:
         """The parts as index tensors by name; by default from the masks of the first graph."""
         data = dataset[0]
-        found = {name: data[name] for name in SPLITS if name in data}
+        masks = {name: data[name] for name in SPLITS if name in data}
         return {
-            name: mask.view(mask.size(0), -1)[:, 0].nonzero()[:, 0] for name, mask in found.items()
+            name: mask.view(mask.size(0), -1)[:, 0].nonzero()[:, 0] for name, mask in masks.items()
         }
 
     def test_valid(self) -> None:

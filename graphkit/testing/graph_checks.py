@@ -51,8 +51,10 @@ def check_undirected(graph: Data | HeteroData, schema: Any) -> None:
         said = said if isinstance(said, bool) else said[key.removesuffix(".")]
         if store.edge_index.numel():
             square = not store.is_bipartite()
-            found = square and is_undirected(store.edge_index, num_nodes=store.size(0))
-            assert found == said, f"{key}the schema says undirected={said}, the graph is {found}"
+            undirected = square and is_undirected(store.edge_index, num_nodes=store.size(0))
+            assert undirected == said, (
+                f"{key}the schema says undirected={said}, the graph is {undirected}"
+            )
 
 
 def check_schema(graph: Data | HeteroData, schema: Any) -> None:
@@ -70,10 +72,10 @@ def check_schema(graph: Data | HeteroData, schema: Any) -> None:
         sizes[f"{entry.scope}N"] = entry.num_nodes or 0
         sizes[f"{entry.scope}E"] = entry.num_edges or 0
         shape = [
-            sizes.setdefault(f"{entry.scope}{size}" if size in ("N", "E") else str(size), found)
+            sizes.setdefault(f"{entry.scope}{size}" if size in ("N", "E") else str(size), length)
             if isinstance(size, str)
             else size
-            for size, found in zip(schema.attributes[name], entry.value.shape, strict=False)
+            for size, length in zip(schema.attributes[name], entry.value.shape, strict=False)
         ]
         assert list(entry.value.shape) == shape, (
             f"{name} has shape {tuple(entry.value.shape)}, not {schema.attributes[name]}"
@@ -95,8 +97,8 @@ def check_dtypes(graph: Data | HeteroData, other: Data | HeteroData) -> None:
     first, second = dict(named_tensors(graph)), dict(named_tensors(other))
     assert set(first) == set(second), f"one graph has {sorted(first)}, another {sorted(second)}"
     for name, entry in first.items():
-        found, expected = second[name].value.dtype, entry.value.dtype
-        assert found == expected, f"{name} is {expected} in one graph and {found} in another"
+        actual, expected = second[name].value.dtype, entry.value.dtype
+        assert actual == expected, f"{name} is {expected} in one graph and {actual} in another"
 
 
 class Reader(nn.Module):

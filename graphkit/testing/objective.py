@@ -163,8 +163,8 @@ class ObjectiveSuite(Suite, ABC):
             with assert_no_trace(model):
                 self.value(objective, model, *self.inputs())
             for name, parameter in model.named_parameters():
-                kept = parameter.grad is not None and bool((parameter.grad == 3.0).all())
-                assert kept, f"making or asking changed the gradient of {name}"
+                unchanged = parameter.grad is not None and bool((parameter.grad == 3.0).all())
+                assert unchanged, f"making or asking changed the gradient of {name}"
 
     def test_restored_after_failure(self) -> None:
         """If the model raises, early or late, while the objective runs it, nothing stays behind."""
@@ -337,10 +337,10 @@ def _move(model: nn.Module, seed: int = 1) -> None:
 def _gradients(value: Tensor, model: nn.Module) -> dict[str, Tensor]:
     assert value.requires_grad, "the value does not require a gradient"
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    found = torch.autograd.grad(
+    grads = torch.autograd.grad(
         value, list(named.values()), allow_unused=True, materialize_grads=True
     )
-    return dict(zip(named, found, strict=True))
+    return dict(zip(named, grads, strict=True))
 
 
 def _tensors(state: Any) -> Iterator[Tensor]:

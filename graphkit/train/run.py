@@ -67,9 +67,9 @@ class Run:
         for name, tensor in self.model.state_dict().items():
             if not isinstance(tensor, Tensor):
                 continue
-            kept = self.best_weights.get(name)
-            if isinstance(kept, Tensor) and kept.shape == tensor.shape:
-                kept.copy_(tensor)
+            best = self.best_weights.get(name)
+            if isinstance(best, Tensor) and best.shape == tensor.shape:
+                best.copy_(tensor)
             else:
                 self.best_weights[name] = tensor.detach().clone()
 

@@ -114,19 +114,19 @@ def attribute(
     """
     values = x.x if isinstance(x, Data) else x
     check(values, method, batch_size, steps, eps)
-    chosen = {"baseline": baseline, "steps": steps, "eps": eps, "batch_size": batch_size}
+    settings = {"baseline": baseline, "steps": steps, "eps": eps, "batch_size": batch_size}
     with frozen(model), torch.enable_grad():
         if isinstance(x, Data):
             score = graph_score(model, x, target, layer)
-            return one_batch(score, values[None], method, (), {**chosen, "batch_size": 1})[0]
+            return one_batch(score, values[None], method, (), {**settings, "batch_size": 1})[0]
         score = sample_score(model, target, layer)
-        found = []
+        maps = []
         for start in range(0, len(values), batch_size):
             part = slice(start, start + batch_size)
             extra = (target[part],) if isinstance(target, Tensor) else ()
-            here = {**chosen, "baseline": piece(baseline, part, values)}
-            found.append(one_batch(score, values[part], method, extra, here))
-        return torch.cat(found) if found else torch.zeros_like(values)
+            here = {**settings, "baseline": piece(baseline, part, values)}
+            maps.append(one_batch(score, values[part], method, extra, here))
+        return torch.cat(maps) if maps else torch.zeros_like(values)
 
 
 def check(x: Any, method: str, batch_size: int, steps: int, eps: float) -> None:
@@ -174,8 +174,8 @@ def reduced(out: Tensor, target: Target, index: Tensor | None = None) -> Tensor:
         return target(out)
     flat = out.reshape(out.size(0), -1)
     if isinstance(target, int | Tensor):
-        chosen = target if index is None else index
-        picked = torch.as_tensor(chosen, device=out.device).expand(out.size(0))
+        column = target if index is None else index
+        picked = torch.as_tensor(column, device=out.device).expand(out.size(0))
         if picked.numel() and not 0 <= int(picked.min()) <= int(picked.max()) < flat.size(1):
             raise ValueError(
                 f"'target' must lie between 0 and {flat.size(1) - 1}, got values from "

@@ -146,8 +146,8 @@ class AttributionGraph(Data):
         keep = ~torch.eye(count, dtype=torch.bool)
         if neighbors is not None:
             near = cosine.masked_fill(~keep, -torch.inf).topk(neighbors, dim=1).indices
-            chosen = torch.zeros_like(keep).scatter_(1, near, True)
-            keep &= chosen | chosen.T
+            nearest = torch.zeros_like(keep).scatter_(1, near, True)
+            keep &= nearest | nearest.T
         self.edge_index = keep.nonzero().T.contiguous()
         self.edge_weight = cosine[keep]
         return self

@@ -167,13 +167,13 @@ def log_me(features: Tensor, y: Tensor, iterations: int = 100, tolerance: float 
     f, y = labelled(features, y)
     left, values, _ = torch.linalg.svd(f, full_matrices=False)
     s, count, width = values.square().numpy(), f.size(0), f.size(1)
-    found = []
+    evidences = []
     for c in range(int(y.max()) + 1):
         t = (y == c).double()
         z2 = (left.T @ t).square().numpy()
         outside = max(float(t @ t) - float(z2.sum()), 0.0)
-        found.append(evidence(s, z2, outside, count, width, iterations, tolerance))
-    return float(np.mean(found))
+        evidences.append(evidence(s, z2, outside, count, width, iterations, tolerance))
+    return float(np.mean(evidences))
 
 
 def evidence(

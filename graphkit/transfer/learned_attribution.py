@@ -185,14 +185,14 @@ class LearnedAttribution:
         """The masks that the gates give as they are."""
         (grad,) = torch.autograd.grad(score, x, create_graph=create_graph, retain_graph=True)
         if self.signal == "gradient":
-            found = grad.abs().sum(1, keepdim=True)
+            strength = grad.abs().sum(1, keepdim=True)
         else:
-            found = (x.detach() * grad).sum(1, keepdim=True).clamp(min=0)
+            strength = (x.detach() * grad).sum(1, keepdim=True).clamp(min=0)
         if self.smooth > 1:
-            found = F.avg_pool2d(found, self.smooth, 1, self.smooth // 2)
-        largest = found.amax((1, 2, 3), keepdim=True)
-        found = found / torch.where(largest > 0, largest, 1.0)
-        return found if create_graph else found.detach()
+            strength = F.avg_pool2d(strength, self.smooth, 1, self.smooth // 2)
+        largest = strength.amax((1, 2, 3), keepdim=True)
+        strength = strength / torch.where(largest > 0, largest, 1.0)
+        return strength if create_graph else strength.detach()
 
     def objective(self, x: Tensor, mask: Tensor, target: Tensor, belief: Tensor) -> Tensor:
         """The sum of the images' objectives."""

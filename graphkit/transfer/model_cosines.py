@@ -134,7 +134,7 @@ def ranks(values: Tensor) -> Tensor:
     """
     from scipy.stats import rankdata
 
-    found = rankdata(values.numpy())
-    found -= found.mean()
-    length = np.linalg.norm(found)
-    return torch.from_numpy(found / length if length else found).float()
+    rank = rankdata(values.numpy())
+    rank -= rank.mean()
+    length = np.linalg.norm(rank)
+    return torch.from_numpy(rank / length if length else rank).float()

@@ -141,8 +141,8 @@ class ModelSpace:
         """
         node, edge = self.node.double(), self.edge.double()
         if how != "sum":
-            own = torch.eye(len(self), dtype=torch.bool)
-            node, edge = (t.masked_fill(own, torch.nan) for t in (node, edge))
+            itself = torch.eye(len(self), dtype=torch.bool)
+            node, edge = (t.masked_fill(itself, torch.nan) for t in (node, edge))
         return combine(node, edge, weight, how)
 
     def rank(self, target: str, weight: float = 0.25, how: str = "sum") -> list[tuple[str, float]]:
@@ -176,8 +176,8 @@ class ModelSpace:
                     f"'neighbors' must lie between 1 and {len(self) - 1}, got {neighbors}"
                 )
             near = score.masked_fill(~keep, -torch.inf).topk(neighbors, dim=1).indices
-            chosen = torch.zeros_like(keep).scatter_(1, near, True)
-            keep &= chosen | chosen.T
+            nearest = torch.zeros_like(keep).scatter_(1, near, True)
+            keep &= nearest | nearest.T
         return Data(
             edge_index=keep.nonzero().T.contiguous(),
             edge_weight=score[keep],

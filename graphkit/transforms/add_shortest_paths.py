@@ -85,7 +85,7 @@ class AddShortestPaths(BaseTransform):
         if self.cost is not None and self.cost not in data:
             raise ValueError(f"'data' has no attribute '{self.cost}'; it has {data.keys()}")
         cost = None if self.cost is None else data[self.cost]
-        found = shortest_paths(
+        paths_of = shortest_paths(
             data.edge_index.flip(0),
             cost,
             self.max_nodes,
@@ -93,7 +93,7 @@ class AddShortestPaths(BaseTransform):
             self.method,
             num_nodes=data.num_nodes,
         )
-        for length, paths in found.items():
+        for length, paths in paths_of.items():
             if length > 2:
                 data[f"{PREFIX}{length}"] = paths.t().contiguous()
         return data

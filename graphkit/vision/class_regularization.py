@@ -173,10 +173,10 @@ def draw_episode(
         raise ValueError(
             f"{len(rich)} classes have {shots + queries} rows, {ways} are needed for an episode"
         )
-    chosen = rich[torch.randperm(len(rich), generator=generator)[:ways]]
+    classes = rich[torch.randperm(len(rich), generator=generator)[:ways]]
     key = torch.rand(len(y), generator=generator)
-    order = (key + (y != chosen.unsqueeze(1)) * 2.0).argsort(1)[:, : shots + queries]
-    return order[:, :shots], order[:, shots:], chosen
+    order = (key + (y != classes.unsqueeze(1)) * 2.0).argsort(1)[:, : shots + queries]
+    return order[:, :shots], order[:, shots:], classes
 
 
 def meta_shift(descriptors: Tensor) -> Tensor:

@@ -109,8 +109,8 @@ class ImpressionSpace(nn.Module):
                 (default: :obj:`True`)
         """
         maps = self(x)
-        chosen = maps if layers is None else [maps[layer] for layer in layers]
-        flat = [h.mean((2, 3)) if pool else h.flatten(1) for h in chosen]
+        responses = maps if layers is None else [maps[layer] for layer in layers]
+        flat = [h.mean((2, 3)) if pool else h.flatten(1) for h in responses]
         return torch.cat([normalize(h, dim=1) for h in flat], 1)
 
     def relation(self, x: Tensor, layers: Sequence[int] | None = None) -> Tensor:
@@ -125,9 +125,9 @@ class ImpressionSpace(nn.Module):
             maps, style (list of torch.Tensor): Responses of all blocks.
         """
         matched = []
-        for own, other in zip(maps, style, strict=True):
-            spread = positive(own.std((2, 3), keepdim=True), 1e-6)
-            plain = (own - own.mean((2, 3), keepdim=True)) / spread
+        for response, other in zip(maps, style, strict=True):
+            spread = positive(response.std((2, 3), keepdim=True), 1e-6)
+            plain = (response - response.mean((2, 3), keepdim=True)) / spread
             to = other.std((2, 3), keepdim=True), other.mean((2, 3), keepdim=True)
             matched.append(plain * to[0] + to[1])
         return matched
@@ -229,10 +229,10 @@ class ImpressionSpace(nn.Module):
         with torch.enable_grad():
             for _ in range(steps):
                 loss = variation * self.total_variation(x)
-                for found, given in zip(self(x), maps, strict=True):
+                for response, given in zip(self(x), maps, strict=True):
                     if given is not None:
                         scale = positive(given.detach().square().mean())
-                        loss = loss + (found - given.detach()).square().mean() / scale
+                        loss = loss + (response - given.detach()).square().mean() / scale
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

@@ -112,8 +112,8 @@ class PatchReorder(nn.Module):
         """Which finest block comes to each place, ``[B, 1 or C, side, side]``."""
         place = torch.arange(self.side**2, device=energy.device).view(self.side, self.side)
         place = place.expand_as(energy).flatten(0, 1)
-        found = sort_blocks(energy.detach().flatten(0, 1), place, self.n, self.levels)
-        return found.view_as(energy)
+        blocks = sort_blocks(energy.detach().flatten(0, 1), place, self.n, self.levels)
+        return blocks.view_as(energy)
 
     def forward(self, x: Tensor, return_order: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """The reordered maps."""

@@ -22,10 +22,11 @@ class Disassembly(NamedTuple):
         parts (torch.Tensor): Codes, ``[B, K, D]``.
         p (torch.Tensor): Category of each part, the last one is *empty*, ``[B, K, K + 1]``.
         image (torch.Tensor): Decoded from all parts, ``[B, C, S, S]``.
-        kept (torch.Tensor): The codes without the removed part, ``[B, K, D]``.
+        remaining (torch.Tensor): The codes without the removed part, ``[B, K, D]``.
         edited (torch.Tensor): Decoded from them, ``[B, C, S, S]``.
-        again (torch.Tensor): Codes of ``edited``, ``[B, K, D]``.
-        alone (torch.Tensor): Decoded from the anchored part alone, ``[B, C, S, S]``.
+        recoded (torch.Tensor): Codes of ``edited``, ``[B, K, D]``.
+        anchored (torch.Tensor): Decoded from the anchored part alone, or from all parts of an image
+            without an anchor, ``[B, C, S, S]``.
         real, fake, fooled (torch.Tensor): The discriminator on the images, on ``edited`` without
             a gradient to it, and on ``edited`` without a gradient to the discriminator, ``[B]``.
     """
@@ -33,10 +34,10 @@ class Disassembly(NamedTuple):
     parts: Tensor
     p: Tensor
     image: Tensor
-    kept: Tensor
+    remaining: Tensor
     edited: Tensor
-    again: Tensor
-    alone: Tensor
+    recoded: Tensor
+    anchored: Tensor
     real: Tensor
     fake: Tensor
     fooled: Tensor
@@ -128,6 +129,7 @@ class UDOR(nn.Module):
             nn.ReLU(),
             nn.Linear(128, code),
         )
+        # Without biases nothing is drawn of no code at all: a part that is taken out leaves no trace.
         self.decoder = nn.Sequential(
             nn.Linear(code, 128, bias=False),
             nn.ReLU(),
@@ -164,17 +166,19 @@ class UDOR(nn.Module):
         """Takes images apart and together again."""
         part = torch.arange(self.num_parts, device=x.device)
         parts = self.encode(x)
-        kept = parts * (part != removed.unsqueeze(1)).unsqueeze(2)
-        mine = (part == only.unsqueeze(1)) | (only < 0).unsqueeze(1)
-        edited = self.decode(kept)
+        remaining = parts * (part != removed.unsqueeze(1)).unsqueeze(2)
+        present = (part == only.unsqueeze(1)) | (only < 0).unsqueeze(1)
+        edited = self.decode(remaining)
         return Disassembly(
             parts=parts,
             p=self.categories(parts),
             image=self.decode(parts),
-            kept=kept,
+            remaining=remaining,
             edited=edited,
-            again=self.encode(edited),
-            alone=self.decode(parts * mine.unsqueeze(2)),
+            # What is taken out must stay out when the edited image is looked at anew.
+            recoded=self.encode(edited),
+            anchored=self.decode(parts * present.unsqueeze(2)),
+            # Three losses, three gradients: two to the discriminator, one to the decoder.
             real=self.discriminator(x).squeeze(1),
             fake=self.discriminator(edited.detach()).squeeze(1),
             fooled=call_fixed(self.discriminator, edited).squeeze(1),
@@ -232,9 +236,12 @@ def udor_loss(
     parts = model.num_parts
     out = model(x, torch.randint(parts, (len(x),), device=x.device), only)
     loss = 2 * F.mse_loss(out.image, x)
-    loss = loss + consistency * F.mse_loss(out.again, out.kept)
+    loss = loss + consistency * F.mse_loss(out.recoded, out.remaining)
+    # The last category is *empty*: any number of parts may be that.
     mass = out.p[..., :-1]
+    # Products of pairs of parts in one category, as the square of the sum less the squares.
     overlap = (mass.sum(1).square() - mass.square().sum(1)).sum(1).mean() / 2
+    # Negative entropy of the mean: least when all categories are used alike.
     average = out.p.flatten(0, 1).mean(0)
     balance = (average * positive(average).log()).sum()
     loss = loss + fuzzy * (fuzzy_loss(out.p).mean() + overlap + balance)
@@ -242,11 +249,13 @@ def udor_loss(
     loss = loss + (critic if adversary else 0) - adversary * out.fooled.mean()
     known = only >= 0
     if anchor and bool(known.any()):
-        chosen = only[known]
-        other = F.one_hot(chosen, parts) == 0
+        category = only[known]
+        # In an image of one category all other parts are empty: small codes, named *empty*, and
+        # not needed to draw the image.
+        other = F.one_hot(category, parts) == 0
         rest = out.parts[known].square().mean(2)[other].sum() / max(int(other.sum()), 1)
-        target = torch.where(other, parts, chosen.unsqueeze(1))
+        target = torch.where(other, parts, category.unsqueeze(1))
         named = F.nll_loss(positive(out.p[known].flatten(0, 1)).log(), target.flatten())
-        alone = F.mse_loss(out.alone[known], x[known])
-        loss = loss + anchor * (alone + 0.1 * rest + 0.02 * named)
+        redrawn = F.mse_loss(out.anchored[known], x[known])
+        loss = loss + anchor * (redrawn + 0.1 * rest + 0.02 * named)
     return loss

@@ -57,9 +57,9 @@ def anchor_clusters(x: Tensor, num_parts: int, extent: int, seed: int = 0) -> Te
     channel = torch.arange(x.size(1), device=x.device).view(1, -1, 1, 1)
     cut = padded[image, channel, high, wide].flatten(1)
     labels = KMeans(num_parts, n_init=10, random_state=seed).fit_predict(cut.cpu().numpy())
-    found = torch.full((len(x),), -1, device=x.device)
-    found[rows] = torch.from_numpy(labels).long().to(x.device)
-    return found
+    cluster = torch.full((len(x),), -1, device=x.device)
+    cluster[rows] = torch.from_numpy(labels).long().to(x.device)
+    return cluster
 
 
 @torch.no_grad()
@@ -90,9 +90,9 @@ def removal_matrix(model: UDOR, x: Tensor, masks: Tensor) -> Tensor:
 
     before, rows = ink(parts), []
     for part in range(model.num_parts):
-        kept = parts.clone()
-        kept[:, part] = 0
-        drop = (1 - ink(kept) / before.clamp(min=1e-3)).clamp(-1, 1) * here
+        remaining = parts.clone()
+        remaining[:, part] = 0
+        drop = (1 - ink(remaining) / before.clamp(min=1e-3)).clamp(-1, 1) * here
         rows.append(drop.sum(0) / here.sum(0).clamp(min=1))
     return torch.stack(rows)
 

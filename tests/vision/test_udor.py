@@ -29,15 +29,15 @@ def test_no_part_means_no_object_and_the_removed_part_is_gone():
     removed = torch.tensor([0, 1, 2, 0, 1])
     out = model(x, removed, torch.full((5,), -1))
     rows = torch.arange(5)
-    assert not out.kept[rows, removed].any()
+    assert not out.remaining[rows, removed].any()
     kept = out.parts.clone()
     kept[rows, removed] = 0
     assert torch.equal(out.edited, model.decode(kept))
-    assert torch.equal(out.again, model.encode(out.edited))
-    assert torch.equal(out.alone, out.image)
+    assert torch.equal(out.recoded, model.encode(out.edited))
+    assert torch.equal(out.anchored, out.image)
     only = model(x, removed, removed)
-    rest = out.parts - out.kept
-    assert torch.allclose(only.alone, model.decode(rest))
+    rest = out.parts - out.remaining
+    assert torch.allclose(only.anchored, model.decode(rest))
     assert torch.allclose(out.p.sum(2), torch.ones(5, 3))
 
 
@@ -79,7 +79,7 @@ def test_the_consistency_of_an_ideal_block_model_is_zero():
     model = Ideal(1, 4, num_parts=2, part_channels=8)
     model.basis = torch.linalg.qr(torch.randn(16, 16))[0]
     out = model(torch.rand(6, 1, 4, 4), torch.ones(6).long(), torch.full((6,), -1))
-    assert torch.allclose(out.again, out.kept, atol=1e-5)
+    assert torch.allclose(out.recoded, out.remaining, atol=1e-5)
 
 
 def test_the_loss_adds_its_terms():

@@ -65,11 +65,11 @@ def main() -> None:
     parser.add_argument("--dataset", default="Computers")
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--backbones", nargs="+", default=["GAT", "GCN"])
-    chosen = parser.parse_args()
-    task = load(chosen.dataset, 2, "task", hops=2)[1]
-    for name in chosen.backbones:
+    arguments = parser.parse_args()
+    task = load(arguments.dataset, 2, "task", hops=2)[1]
+    for name in arguments.backbones:
         hidden = {"hidden_channels": 8, "heads": 8} if name == "GAT" else {"hidden_channels": 64}
-        seconds = measure(task, {"name": name, **hidden}, chosen.turns)
+        seconds = measure(task, {"name": name, **hidden}, arguments.turns)
         for arm, times in seconds.items():
             ratios = [t / f for t, f in zip(times, seconds["fine-tune"], strict=True)]
             milliseconds = 1e3 * statistics.median(times)

@@ -27,22 +27,22 @@ def combinations(ranges: Iterable[str]) -> Iterator[list[str]]:
     """Assignments ``key=value`` for every combination of ``key=value,value,…``."""
     lists = []
     for text in ranges:
-        key, found, values = text.partition("=")
-        if not found or not values:
+        key, sign, values = text.partition("=")
+        if not sign or not values:
             raise RecipeError(f"a sweep takes key=value,value,…, got '{text}'")
         lists.append([f"{key}={value}" for value in values.split(",")])
-    for chosen in itertools.product(*lists):
-        yield list(chosen)
+    for assignments in itertools.product(*lists):
+        yield list(assignments)
 
 
 def sweep(name: str, ranges: list[str], seeds: int, out: Path) -> list[dict[str, Any]]:
     """Runs a recipe with every combination; returns settings and metrics."""
-    points = [(chosen, load(name).set(chosen)) for chosen in combinations(ranges)]
+    points = [(assignments, load(name).set(assignments)) for assignments in combinations(ranges)]
     rows = []
     with Display(seeds * len(points)) as display:
-        for number, (chosen, recipe) in enumerate(points):
+        for number, (assignments, recipe) in enumerate(points):
             result = run_recipe(recipe, Options(seeds, out / str(number)), display)
-            rows.append({"settings": chosen, "metrics": result["metrics"]})
+            rows.append({"settings": assignments, "metrics": result["metrics"]})
     return rows
 
 
@@ -65,11 +65,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("ranges", nargs="+", metavar="key=value,value,…")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/sweep"))
-    chosen = parser.parse_args(arguments)
-    rows = sweep(chosen.recipe, chosen.ranges, chosen.seeds, chosen.out)
+    options = parser.parse_args(arguments)
+    rows = sweep(options.recipe, options.ranges, options.seeds, options.out)
     show(rows, Console())
-    write_text(chosen.out / "sweep.json", json.dumps(rows, indent=2) + "\n")
-    Console().print(f"rows: {(chosen.out / 'sweep.json').resolve()}", highlight=False)
+    write_text(options.out / "sweep.json", json.dumps(rows, indent=2) + "\n")
+    Console().print(f"rows: {(options.out / 'sweep.json').resolve()}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -104,29 +104,29 @@ def find(name: str) -> Path:
 @cache
 def load_pool(domain: str) -> Pool:
     """The images of a domain, read once and then kept in the cache folder."""
-    kept = cache_root() / "zoo" / f"{domain}.npz"
-    if not kept.is_file():
+    file_of = cache_root() / "zoo" / f"{domain}.npz"
+    if not file_of.is_file():
         arrays = {"digits": read_digits, "objects": read_objects, "letters": read_letters}[domain]()
-        with replacing(kept) as file:
+        with replacing(file_of) as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    with np.load(kept) as file:
+    with np.load(file_of) as file:
         return Pool(**{name: torch.from_numpy(file[name]) for name in file.files})
 
 
 def read_digits() -> dict[str, np.ndarray]:
     """The first digits of every class."""
     path = find(FILES["digits"][0])
-    found: dict[Any, Any] = {}
+    arrays: dict[Any, Any] = {}
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             for part, count in zip(("train", "test"), COUNTS["digits"], strict=True):
                 y = file[f"y_{part}"].astype(np.int64)
                 rows = np.concatenate([np.flatnonzero(y == c)[:count] for c in range(10)])
                 images = np.repeat(file[f"x_{part}"][rows][:, None], 3, axis=1)
-                found |= {part: images, f"{part}_y": y[rows]}
+                arrays |= {part: images, f"{part}_y": y[rows]}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DamagedDataError(f"cannot read '{path}': {error}") from error
-    return found
+    return arrays
 
 
 def read_objects() -> dict[str, np.ndarray]:
@@ -152,12 +152,12 @@ def read_objects() -> dict[str, np.ndarray]:
                     place[parts[-1]] = pixels[2:-2, 2:-2].transpose(2, 0, 1)
     except (OSError, EOFError, tarfile.TarError) as error:
         raise DamagedDataError(f"cannot read '{path}': {error}") from error
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     for part in wanted:
         groups = [[images[part, c][n] for n in sorted(images[part, c])] for c in range(10)]
-        found[part] = np.concatenate([np.stack(group) for group in groups])
-        found[f"{part}_y"] = np.repeat(np.arange(10), [len(group) for group in groups])
-    return found
+        arrays[part] = np.concatenate([np.stack(group) for group in groups])
+        arrays[f"{part}_y"] = np.repeat(np.arange(10), [len(group) for group in groups])
+    return arrays
 
 
 def read_letters() -> dict[str, np.ndarray]:
@@ -176,7 +176,7 @@ def read_letters() -> dict[str, np.ndarray]:
                         drawn[alphabet, character][file] = 255 - np.asarray(image)
         except (OSError, EOFError, zipfile.BadZipFile) as error:
             raise DamagedDataError(f"cannot read '{path}': {error}") from error
-    found: dict[str, list[np.ndarray]] = defaultdict(list)
+    arrays: dict[str, list[np.ndarray]] = defaultdict(list)
     for alphabet, character in sorted(drawn):
         files = drawn[alphabet, character]
         stack = torch.from_numpy(np.stack([files[n] for n in sorted(files)]))[:, None].float()
@@ -184,9 +184,9 @@ def read_letters() -> dict[str, np.ndarray]:
         small = (255 * shrunk / shrunk.amax((2, 3), keepdim=True)).round().byte().numpy()
         label = [ALPHABETS.index(alphabet), int(character[-2:]) - 1]
         for part, rows in (("train", slice(LETTER_TRAIN)), ("test", slice(LETTER_TRAIN, None))):
-            found[part].append(np.repeat(small[rows], 3, axis=1))
-            found[f"{part}_y"].append(np.tile(label, (len(small[rows]), 1)))
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+            arrays[part].append(np.repeat(small[rows], 3, axis=1))
+            arrays[f"{part}_y"].append(np.tile(label, (len(small[rows]), 1)))
+    return {name: np.concatenate(parts) for name, parts in arrays.items()}
 
 
 Rule = Callable[[Tensor], Tensor]

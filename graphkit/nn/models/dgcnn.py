@@ -56,8 +56,8 @@ class EdgeBlock(nn.Module):
 
     def forward(self, x: Tensor, neighbours: Tensor) -> Tensor:
         """The features of every node from those of its neighbours."""
-        towards, own = self.lin.weight.chunk(2, dim=1)
-        source, target = x @ towards.t(), x @ (own - towards).t()
+        towards, centre = self.lin.weight.chunk(2, dim=1)
+        source, target = x @ towards.t(), x @ (centre - towards).t()
         mean, variance = self.norm.running_mean, self.norm.running_var
         if self.training:
             mean, variance = edge_statistics(source, target, neighbours)
@@ -73,9 +73,9 @@ class EdgeBlock(nn.Module):
     def track(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Moves the running statistics, as batch normalisation over the edges does."""
         norm, unbiased = self.norm, variance * (count / max(count - 1, 1))
-        for kept, new in ((norm.running_mean, mean), (norm.running_var, unbiased)):
-            assert kept is not None
-            kept.lerp_(new, MOMENTUM)
+        for running, new in ((norm.running_mean, mean), (norm.running_var, unbiased)):
+            assert running is not None
+            running.lerp_(new, MOMENTUM)
 
 
 def edge_statistics(source: Tensor, target: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:

@@ -200,12 +200,12 @@ class SceneGraphEnricher(nn.Module):
         )
         if category is None:
             return proposal
-        chosen = F.one_hot(category.clamp(min=0), self.num_objects).to(objects.dtype)
-        return proposal._replace(relation_logits=self.relate(proposal, chosen, scenes.batch))
+        one_hot = F.one_hot(category.clamp(min=0), self.num_objects).to(objects.dtype)
+        return proposal._replace(relation_logits=self.relate(proposal, one_hot, scenes.batch))
 
-    def relate(self, proposal: Proposal, chosen: Tensor, batch: Tensor) -> Tensor:
+    def relate(self, proposal: Proposal, one_hot: Tensor, batch: Tensor) -> Tensor:
         """Scores of the relations ``[N, 2, P + 1]`` for categories as rows ``[B, C]``."""
-        embedded = chosen @ self.encoder.embed_objects.weight[: self.num_objects]
+        embedded = one_hot @ self.encoder.embed_objects.weight[: self.num_objects]
         new = self.lin_new(torch.cat([proposal.new, embedded], dim=1))
         pairs = (new[batch] + self.lin_old(proposal.objects)).relu()
         return self.relation_head(pairs).unflatten(-1, (2, self.num_predicates + 1))
@@ -276,10 +276,10 @@ class SceneGraphEnricher(nn.Module):
             logits.append(scores)
             if not stop:
                 scores = scores[:, : self.num_objects]
-            chosen = straight_through(scores, temperature, sample, generator)
-            alive = alive & (chosen.argmax(1) < self.num_objects)
+            one_hot = straight_through(scores, temperature, sample, generator)
+            alive = alive & (one_hot.argmax(1) < self.num_objects)
             scenes, is_new = self.grow(
-                scenes, is_new, proposal, chosen, alive, temperature, sample, generator
+                scenes, is_new, proposal, one_hot, alive, temperature, sample, generator
             )
         return Enriched(scenes, is_new, logits)
 
@@ -288,21 +288,21 @@ class SceneGraphEnricher(nn.Module):
         scenes: SceneBatch,
         is_new: Tensor,
         proposal: Proposal,
-        chosen: Tensor,
+        one_hot: Tensor,
         alive: Tensor,
         temperature: float = 1.0,
         sample: bool = True,
         generator: torch.Generator | None = None,
     ) -> tuple[SceneBatch, Tensor]:
         """The graphs with a chosen object ``[B, C]`` each where ``alive``, and its relations."""
-        chosen = chosen[:, : self.num_objects]
-        logits = self.relate(proposal, chosen, scenes.batch)
+        one_hot = one_hot[:, : self.num_objects]
+        logits = self.relate(proposal, one_hot, scenes.batch)
         predicates = straight_through(logits[..., :-1], temperature, sample, generator)
         odds = logits[..., :-1].logsumexp(-1) - logits[..., -1]
         if sample:
             odds = odds + gumbel(odds, generator) - gumbel(odds, generator)
         links = likely_links(odds.detach(), scenes.batch, alive, self.max_links)
-        return joined(scenes, is_new, chosen, alive, links, predicates[links])
+        return joined(scenes, is_new, one_hot, alive, links, predicates[links])
 
 
 def likely_links(odds: Tensor, batch: Tensor, alive: Tensor, max_links: int) -> Tensor:
@@ -320,7 +320,7 @@ def likely_links(odds: Tensor, batch: Tensor, alive: Tensor, max_links: int) -> 
 
 
 def joined(
-    scenes: SceneBatch, is_new: Tensor, chosen: Tensor, alive: Tensor, links: Tensor, soft: Tensor
+    scenes: SceneBatch, is_new: Tensor, one_hot: Tensor, alive: Tensor, links: Tensor, soft: Tensor
 ) -> tuple[SceneBatch, Tensor]:
     """Copies the graphs, puts a new object behind the objects of each, and relates it.
 
@@ -338,9 +338,9 @@ def joined(
     ends = torch.where(direction == 0, ends, ends.flip(0))
     x_soft, edge_soft = scenes.x_soft, scenes.edge_soft
     if x_soft is None or edge_soft is None:
-        x_soft = F.one_hot(scenes.x, chosen.size(1)).to(chosen.dtype)
+        x_soft = F.one_hot(scenes.x, one_hot.size(1)).to(one_hot.dtype)
         edge_soft = F.one_hot(scenes.edge_attr, soft.size(1)).to(soft.dtype)
-    rows = chosen[growing]
+    rows = one_hot[growing]
     grown = SceneBatch(
         torch.cat([scenes.x, rows.argmax(1)])[order],
         place[torch.cat([scenes.edge_index, ends], dim=1)],

@@ -157,8 +157,8 @@ class SPAGAN(nn.Module):
     @property
     def paths(self) -> dict[int, Tensor]:
         """The paths in use, by number of nodes; empty before the first round."""
-        found = {length: getattr(self, f"paths_{length}") for length in self.longer}
-        return {length: paths for length, paths in found.items() if paths is not None}
+        buffers = {length: getattr(self, f"paths_{length}") for length in self.longer}
+        return {length: paths for length, paths in buffers.items() if paths is not None}
 
     @paths.setter
     def paths(self, paths: Mapping[int, Tensor]) -> None:

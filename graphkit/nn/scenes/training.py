@@ -118,12 +118,12 @@ class EnrichmentTask(ShardedTask):
             proposal = model(part.rest, part.category)
             logits, count = proposal.object_logits[:, :-1], part.category.numel()
             best = logits.topk(min(5, logits.size(1))).indices
-            found = (
+            totals = (
                 F.cross_entropy(logits, part.category) * count,
                 relation_loss(proposal.relation_logits, part, self.none_weight) * count,
                 (best == part.category[:, None]).any(1).sum(),
             )
-            sums += torch.tensor([float(value) for value in found])
+            sums += torch.tensor([float(value) for value in totals])
         total = sum(part.category.numel() for part in self.judged)
         objects, relations, recall = (sums / total).tolist()
         return {
@@ -216,10 +216,10 @@ class SceneAdversary(Callback):
 
     def imagine(self, model: Any, batch: KnockOut, proposal: Proposal) -> tuple[SceneBatch, Tensor]:
         """The rest of each graph with a sampled object where one was taken."""
-        chosen = straight_through(proposal.object_logits[:, :-1], self.temperature)
+        one_hot = straight_through(proposal.object_logits[:, :-1], self.temperature)
         nobody = torch.zeros_like(batch.rest.x, dtype=torch.bool)
         alive = batch.category >= 0
-        return model.grow(batch.rest, nobody, proposal, chosen, alive, self.temperature)
+        return model.grow(batch.rest, nobody, proposal, one_hot, alive, self.temperature)
 
     def counted(self, name: str, scenes: SceneBatch, mine: Tensor) -> Tensor:
         """Which of a discriminator's scores count: triples, or graphs, of the objects ``mine``."""

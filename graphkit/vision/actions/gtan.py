@@ -51,8 +51,8 @@ class Proposals:
 
     def scores(self) -> Tensor:
         """Probability of each action times foreseen overlap, 0 where not valid, ``[B, A, C]``."""
-        found = self.logits.softmax(-1)[..., :-1] * self.overlap.sigmoid().unsqueeze(-1)
-        return found * self.valid.unsqueeze(-1)
+        probability = self.logits.softmax(-1)[..., :-1] * self.overlap.sigmoid().unsqueeze(-1)
+        return probability * self.valid.unsqueeze(-1)
 
 
 @method(
@@ -219,7 +219,7 @@ class GTAN(nn.Module):
         sigma, mean = self.sigma(feature, level), place.expand(batch, cells)
         pooled = feature if self.fixed_scale else gaussian_pool(feature, mean, sigma)
         everywhere = torch.ones(batch, cells, dtype=torch.bool, device=feature.device)
-        found = [self.predict(pooled, mean, sigma, everywhere, level)]
+        proposals = [self.predict(pooled, mean, sigma, everywhere, level)]
         if not self.fixed_scale and self.group_threshold < 1 and cells > 1:
             group, middle, half = group_kernels(mean, sigma, self.group_threshold)
             size = torch.zeros_like(group).scatter_add(1, group, torch.ones_like(group))
@@ -227,8 +227,8 @@ class GTAN(nn.Module):
             begins[:, 1:] = group[:, 1:] != group[:, :-1]
             mixed = begins & (size.gather(1, group) > 1)
             pooled = gaussian_pool(feature, middle, half)
-            found.append(self.predict(pooled, middle, half, mixed, level))
-        return found
+            proposals.append(self.predict(pooled, middle, half, mixed, level))
+        return proposals
 
     def predict(
         self, pooled: Tensor, mean: Tensor, sigma: Tensor, valid: Tensor, level: int
@@ -265,10 +265,10 @@ class GTAN(nn.Module):
             keep (int, optional): Most segments per action before suppression.
                 (default: :obj:`50`)
         """
-        found = self(x)
+        proposals = self(x)
         return [
             suppress(segments, scores, threshold, keep)
-            for segments, scores in zip(found.segments(), found.scores(), strict=True)
+            for segments, scores in zip(proposals.segments(), proposals.scores(), strict=True)
         ]
 
 
@@ -276,13 +276,13 @@ def suppress(
     segments: Tensor, scores: Tensor, threshold: float, keep: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Non-maximum suppression per action: segments, actions, scores."""
-    kept: list[tuple[Tensor, Tensor, Tensor]] = []
+    survivors: list[tuple[Tensor, Tensor, Tensor]] = []
     for action, value in enumerate(scores.unbind(1)):
         best, index = value.topk(min(keep, len(value)))
-        chosen = temporal_nms(segments[index], best, threshold)
-        actions = torch.full_like(chosen, action)
-        kept.append((segments[index][chosen], actions, best[chosen]))
-    joined = [torch.cat(parts) for parts in zip(*kept, strict=True)]
+        best_rows = temporal_nms(segments[index], best, threshold)
+        actions = torch.full_like(best_rows, action)
+        survivors.append((segments[index][best_rows], actions, best[best_rows]))
+    joined = [torch.cat(parts) for parts in zip(*survivors, strict=True)]
     return joined[0], joined[1], joined[2]
 
 

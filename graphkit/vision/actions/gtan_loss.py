@@ -76,47 +76,53 @@ class GTANLoss(nn.Module):
         hit, best, which = self.match(found, segments)
         label = torch.where(hit, classes.gather(1, which), background)
         error = F.cross_entropy(found.logits.transpose(1, 2), label, reduction="none")
-        chosen = hit | self.hard_negatives(error.detach(), hit, found.valid)
-        count = chosen.sum().clamp(min=1)
-        quality = found.overlap.sigmoid()[chosen] - best[chosen]
+        judged = hit | self.hard_negatives(error.detach(), hit, found.valid)
+        count = judged.sum().clamp(min=1)
+        quality = found.overlap.sigmoid()[judged] - best[judged]
         return (
-            error[chosen].sum() / count
+            error[judged].sum() / count
             + self.location * self.boundaries(found, hit, segments, which)
             + self.overlap * quality.square().sum() / count
         )
 
-    def padded(self, found: Proposals, truth: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    def padded(
+        self, proposals: Proposals, truth: list[tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
         """Segments ``[B, K, 2]`` and classes ``[B, K]``; the last is always empty background."""
-        if len(truth) != found.centre.size(0):
-            raise ValueError(f"'truth' has {len(truth)} videos, 'found' {found.centre.size(0)}")
+        if len(truth) != proposals.centre.size(0):
+            raise ValueError(f"'truth' has {len(truth)} videos, 'found' {proposals.centre.size(0)}")
         for video, (segments, _) in enumerate(truth):
             if (segments[:, 1] <= segments[:, 0]).any():
                 raise ValueError(f"'truth' has an action of no length in video {video}")
-        background = found.logits.size(2) - 1
-        segments = pad_sequence([pair[0].to(found.centre) for pair in truth], batch_first=True)
+        background = proposals.logits.size(2) - 1
+        segments = pad_sequence([pair[0].to(proposals.centre) for pair in truth], batch_first=True)
         classes = pad_sequence(
-            [pair[1].to(found.level) for pair in truth], batch_first=True, padding_value=background
+            [pair[1].to(proposals.level) for pair in truth],
+            batch_first=True,
+            padding_value=background,
         )
         return F.pad(segments, (0, 0, 0, 1)), F.pad(classes, (0, 1), value=background)
 
     @torch.no_grad()
-    def match(self, found: Proposals, segments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def match(self, proposals: Proposals, segments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Whether an anchor is a positive, its best overlap, and with which action."""
-        half = found.width / 2
-        anchors = torch.stack([found.centre - half, found.centre + half], -1)
-        overlap = segment_iou(anchors, segments) * found.valid.unsqueeze(-1)
+        half = proposals.width / 2
+        anchors = torch.stack([proposals.centre - half, proposals.centre + half], -1)
+        overlap = segment_iou(anchors, segments) * proposals.valid.unsqueeze(-1)
         best, which = overlap.max(2)
         hit = best >= self.positive
         top, anchor = overlap.max(1)
         video, action = (top > 0).nonzero(as_tuple=True)
-        chosen = anchor[video, action]
-        hit[video, chosen], which[video, chosen] = True, action
+        nearest = anchor[video, action]
+        hit[video, nearest], which[video, nearest] = True, action
         return hit, best, which
 
-    def boundaries(self, found: Proposals, hit: Tensor, segments: Tensor, which: Tensor) -> Tensor:
+    def boundaries(
+        self, proposals: Proposals, hit: Tensor, segments: Tensor, which: Tensor
+    ) -> Tensor:
         """Smooth L1 between the positives' decoded segments and their actions'."""
         aim = segments.gather(1, which.unsqueeze(-1).expand(-1, -1, 2))[hit]
-        error = encode(found.segments()[hit], aim.mean(-1), aim[:, 1] - aim[:, 0])
+        error = encode(proposals.segments()[hit], aim.mean(-1), aim[:, 1] - aim[:, 0])
         zero = torch.zeros_like(error)
         return F.smooth_l1_loss(error, zero, reduction="sum") / hit.sum().clamp(min=1)
 
@@ -126,6 +132,6 @@ class GTANLoss(nn.Module):
         count = int(max(self.negatives * int(hit.sum()), len(error)))
         score = error.masked_fill(~open_, -torch.inf).flatten()
         worst = score.topk(min(count, int(open_.sum()))).indices
-        chosen = torch.zeros_like(score, dtype=torch.bool)
-        chosen[worst] = True
-        return chosen.view_as(hit)
+        negatives = torch.zeros_like(score, dtype=torch.bool)
+        negatives[worst] = True
+        return negatives.view_as(hit)

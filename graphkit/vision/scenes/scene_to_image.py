@@ -105,13 +105,13 @@ class SceneToImage(nn.Module):
             num_images (int): Number of images.
             boxes (torch.Tensor, optional): Boxes to paint into. (default: the predicted ones)
         """
-        found, masks = self.layout(objects)
-        where = found if boxes is None else boxes
+        foreseen, masks = self.layout(objects)
+        where = foreseen if boxes is None else boxes
         layout = masks_to_layout(objects, where, masks, image, num_images, self.size)
         shape = (num_images, self.noise_channels, self.size, self.size)
         noise = torch.randn(shape).to(layout) if self.training else layout.new_zeros(shape)
         layout = torch.cat([layout, noise], dim=1)
-        return PaintedScene(self.synthesis(layout), found, masks, layout)
+        return PaintedScene(self.synthesis(layout), foreseen, masks, layout)
 
 
 def scene_image_loss(

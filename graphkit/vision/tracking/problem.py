@@ -79,6 +79,7 @@ def tracking_problem(
     step = place[moves[1], 1:] - place[moves[0], 1:]
     counts, first, area = window_counts(density, window, stride)
     members, weight = memberships(place, density.shape, window, stride, sigma)
+    # Most windows see no candidate; what they count is the same error for every choice.
     used, members_of = members[1].unique(return_inverse=True)
     return TrackingProblem(
         size=(density.size(0), density.size(1), density.size(2)),
@@ -98,19 +99,26 @@ def tracking_problem(
 
 
 def possible_moves(place: Tensor, size: torch.Size, radius: float) -> Tensor:
-    """Edges between candidates of successive frames within a radius; loops over the offsets."""
+    """Edges between candidates of successive frames within a radius.
+
+    Goes through the offsets within the radius, each for all candidates at once: pairs further apart
+    are never made.
+    """
     reach = int(radius)
     number = place.new_full((size[0] + 1, size[1] + 2 * reach, size[2] + 2 * reach), -1)
     frame, row, col = place.unbind(1)
     source = torch.arange(len(place), device=place.device)
+    # A border as wide as the longest move, and a frame behind the last, both empty: a shifted look
+    # never leaves the table.
     number[frame, row + reach, col + reach] = source
-    found = [place.new_empty(2, 0)]
+    pairs = [place.new_empty(2, 0)]
     for down in range(-reach, reach + 1):
         for right in range(-reach, reach + 1):
             if down**2 + right**2 <= radius**2:
                 target = number[frame + 1, row + reach + down, col + reach + right]
-                found.append(torch.stack([source, target])[:, target >= 0])
-    moves = torch.cat(found, 1)
+                pairs.append(torch.stack([source, target])[:, target >= 0])
+    moves = torch.cat(pairs, 1)
+    # By source, then by target, as one number: the order must not depend on that of the offsets.
     return moves[:, (moves[0] * max(len(place), 1) + moves[1]).argsort()]
 
 
@@ -133,7 +141,9 @@ def window_counts(
     frames, height, width = density.shape
     rows = covers(height, window[1], stride, density.device).to(density.dtype)
     cols = covers(width, window[2], stride, density.device).to(density.dtype)
+    # Sums over rectangles, as two products of matrices: rows of cells, then columns.
     per_frame = torch.einsum("thw,hr,wc->trc", density, rows, cols)
+    # A window of several frames counts their mean, which evens out noise of single maps.
     slab = min(window[0], frames)
     counts = per_frame.unfold(0, slab, 1).mean(-1)
     first = torch.arange(len(counts), device=density.device).view(-1, 1, 1).expand_as(counts)
@@ -153,16 +163,21 @@ def memberships(
     share = []
     for length, extent in ((height, window[1]), (width, window[2])):
         inside = covers(length, extent, stride, place.device).double()
+        # An object's blob reaches into windows beside it, and part of it out of its own; of the
+        # Gaussian, as of the window, each axis has its factor.
         if sigma is not None:
             cells = torch.arange(length, device=place.device, dtype=torch.double)
             inside = gaussian_rows(cells, length, sigma) @ inside
         share.append(inside)
     rows, cols = share[0][place[:, 1]], share[1][place[:, 2]]
     weight = rows.unsqueeze(2) * cols.unsqueeze(1)
+    # Windows of one frame are numbered row by row, and frame behind frame, as window_counts gives
+    # them.
     per_frame = weight[0].numel() if len(weight) else 0
     node, one, two = (weight > NEGLIGIBLE).nonzero().unbind(1)
     value, cell = weight[node, one, two], one * weight.size(2) + two
     slab = min(window[0], frames)
+    # The windows of several frames that hold a candidate's frame begin up to slab - 1 before it.
     first = place[node, 0].unsqueeze(1) - torch.arange(slab, device=place.device)
     legal = (first >= 0) & (first <= frames - slab)
     index = torch.stack([node.unsqueeze(1).expand_as(first), first * per_frame + cell.unsqueeze(1)])

@@ -62,9 +62,11 @@ def sub_problem(problem: TrackingProblem, begin: int, end: int) -> tuple[Trackin
     """The part of a problem in frames ``begin`` to ``end - 1``, and which candidates it has."""
     inside = (problem.frame >= begin) & (problem.frame < end)
     part = keep_candidates(problem, inside)
-    whole = part.member_index[1].bincount(minlength=len(part.window_count))
-    before = problem.member_index[1].bincount(minlength=len(problem.window_count))
-    windows = (whole == before) & (whole > 0)
+    # A window that loses a candidate to another part would count too few: only those stay that lie
+    # in this part whole.
+    here = part.member_index[1].bincount(minlength=len(part.window_count))
+    everywhere = problem.member_index[1].bincount(minlength=len(problem.window_count))
+    windows = (here == everywhere) & (here > 0)
     member = windows[part.member_index[1]]
     number = windows.cumsum(0) - 1
     index = part.member_index[:, member]
@@ -79,18 +81,18 @@ def sub_problem(problem: TrackingProblem, begin: int, end: int) -> tuple[Trackin
     ), inside
 
 
-def keep_candidates(problem: TrackingProblem, kept: Tensor) -> TrackingProblem:
+def keep_candidates(problem: TrackingProblem, mask: Tensor) -> TrackingProblem:
     """The problem with fewer candidates; windows stay, also those left without any."""
-    number = kept.cumsum(0) - 1
-    move = kept[problem.move_index].all(0)
-    member = kept[problem.member_index[0]]
+    number = mask.cumsum(0) - 1
+    move = mask[problem.move_index].all(0)
+    member = mask[problem.member_index[0]]
     index = problem.member_index[:, member]
     return replace(
         problem,
-        frame=problem.frame[kept],
-        position=problem.position[kept],
-        density=problem.density[kept],
-        patch=problem.patch[kept],
+        frame=problem.frame[mask],
+        position=problem.position[mask],
+        density=problem.density[mask],
+        patch=problem.patch[mask],
         move_index=number[problem.move_index[:, move]],
         square=problem.square[move],
         member_index=torch.stack([number[index[0]], index[1]]),
@@ -124,80 +126,106 @@ def solve_program(
     began = time.perf_counter()
     count = len(problem.frame)
     fixed = problem.frame.new_full((count,), -1) if fixed is None else fixed
-    value, bound = torch.zeros(count), float(weights.count * problem.window_count.sum())
+    empty = float(weights.count * problem.window_count.sum())
+    share, bound = torch.zeros(count), empty
     if count:
         relaxed = run_solver(assemble(problem, weights, fixed), count, False, gap, None)
-        value, bound = torch.from_numpy(relaxed.x[:count]).float(), float(relaxed.fun)
-    kept = (value > prune) | (fixed == 1)
-    chosen, flow = torch.zeros_like(kept), torch.zeros(problem.square.numel(), dtype=torch.bool)
-    if not kept.any():
-        cost, status = float(weights.count * problem.window_count.sum()), "nothing to choose from"
-        seconds = time.perf_counter() - began
-        return ProgramResult(chosen, value, flow, cost, bound, 0.0, status, seconds)
-    size, possible = int(kept.sum()), kept[problem.move_index].all(0)
-    small = assemble(keep_candidates(problem, kept), weights, fixed[kept])
-    found = run_solver(small, size, True, gap, time_limit)
-    if found.x is None:
+        share, bound = torch.from_numpy(relaxed.x[:count]).float(), float(relaxed.fun)
+    # A given candidate stays even where the relaxation would rather do without it.
+    likely = (share > prune) | (fixed == 1)
+    taken, flow = torch.zeros_like(likely), torch.zeros(problem.square.numel(), dtype=torch.bool)
+    if not likely.any():
+        # Without an object every window's whole count is an error.
+        seconds, status = time.perf_counter() - began, "nothing to choose from"
+        return ProgramResult(taken, share, flow, empty, bound, 0.0, status, seconds)
+    # Integers on all candidates take minutes; almost all of them are near 0 in the relaxation.
+    size, possible = int(likely.sum()), likely[problem.move_index].all(0)
+    small = assemble(keep_candidates(problem, likely), weights, fixed[likely])
+    solution = run_solver(small, size, True, gap, time_limit)
+    if solution.x is None:
         raise RuntimeError(
             f"the solver found no solution of {size} candidates in {time_limit} s "
-            f"({found.message}); raise 'time_limit', 'threshold' or 'stride'"
+            f"({solution.message}); raise 'time_limit', 'threshold' or 'stride'"
         )
-    chosen[kept] = torch.from_numpy(found.x[:size]) > 0.5
-    flow[possible] = torch.from_numpy(found.x[size : size + int(possible.sum())]) > 0.5
-    gap_left, seconds = float(found.mip_gap or 0.0), time.perf_counter() - began
-    cost, status = float(found.fun), str(found.message)
-    return ProgramResult(chosen, value, flow, cost, bound, gap_left, status, seconds)
+    # The solver's numbers are integers up to its tolerance: they are rounded, not compared.
+    taken[likely] = torch.from_numpy(solution.x[:size]) > 0.5
+    flow[possible] = torch.from_numpy(solution.x[size : size + int(possible.sum())]) > 0.5
+    gap_left, seconds = float(solution.mip_gap or 0.0), time.perf_counter() - began
+    cost, status = float(solution.fun), str(solution.message)
+    return ProgramResult(taken, share, flow, cost, bound, gap_left, status, seconds)
 
 
 def assemble(problem: TrackingProblem, weights: Weights, fixed: Tensor) -> dict[str, Any]:
     r"""Costs, bounds and constraints over candidates, moves and the counts' slacks.
 
-    Births and deaths are not variables: :math:`s_i = x_i - \sum_{e \to i} f_e \ge 0`.
+    The variables are, in this order, candidates :math:`x_i`, moves :math:`f_e`, and for each window
+    by how much its count is too small and by how much too large.  Births and deaths are not
+    variables: :math:`b_i = x_i - \sum_{e \to i} f_e \ge 0` is an object that no move leads to,
+    :math:`d_i = x_i - \sum_{i \to e} f_e \ge 0` one that no move leaves.
     """
-    import scipy.sparse as sparse
-
-    count, moves, windows = (
+    count, moves, windows = sizes = (
         len(problem.frame),
         problem.move_index.size(1),
         len(problem.window_count),
     )
-    born = weights.birth * ((problem.frame > problem.ends[0]) & (fixed != 1)).double()
-    dies = weights.birth * (problem.frame < problem.ends[1]).double()
+    counts = problem.window_count.double().numpy()
+    # Moves at an object are at most the object, minus infinity to 0; counts are met exactly, by
+    # the slacks.
+    unbounded, nothing = np.full(2 * count, -np.inf), np.zeros(2 * count)
+    lower, upper = np.zeros(count + moves + 2 * windows), np.ones(count + moves + 2 * windows)
+    upper[count + moves :] = np.inf
+    given = (fixed >= 0).numpy()
+    # A candidate that is given has no room between its bounds.
+    lower[:count][given] = upper[:count][given] = fixed[fixed >= 0].numpy()
+    return {
+        "cost": costs(problem, weights, fixed),
+        "rows": constraints(problem, sizes),
+        "below": np.concatenate([unbounded, counts]),
+        "above": np.concatenate([nothing, counts]),
+        "lower": lower,
+        "upper": upper,
+    }
+
+
+def costs(problem: TrackingProblem, weights: Weights, fixed: Tensor) -> np.ndarray:
+    """What each variable costs.
+
+    Births and deaths are written out by objects and moves: an object pays for its birth and its
+    death, and each move gives back the death where it begins and the birth where it ends.
+    """
+    # In a part of a video tracks come in at the first frame and go on behind the last; and a given
+    # object was born in the part before.
+    birth = weights.birth * ((problem.frame > problem.ends[0]) & (fixed != 1)).double()
+    death = weights.birth * (problem.frame < problem.ends[1]).double()
     reward = weights.density * problem.density.double()
+    source, target = problem.move_index
+    move = weights.motion * problem.square.double() - death[source] - birth[target]
+    slack = np.full(2 * len(problem.window_count), weights.count)
+    return np.concatenate([(birth + death - reward).numpy(), move.numpy(), slack])
+
+
+def constraints(problem: TrackingProblem, sizes: tuple[int, int, int]) -> Any:
+    """The sparse matrix of moves in and out per candidate, and of counts per window."""
+    import scipy.sparse as sparse
+
+    count, moves, windows = sizes
     source, target = problem.move_index.numpy()
-    move_cost = weights.motion * problem.square.double() - dies[source] - born[target]
-    edge = np.arange(moves)
-    ones = np.ones(moves)
-    into = sparse.csr_matrix((ones, (target, edge)), shape=(count, moves))
-    out = sparse.csr_matrix((ones, (source, edge)), shape=(count, moves))
+    move, ones = np.arange(moves), np.ones(moves)
+    into = sparse.csr_matrix((ones, (target, move)), shape=(count, moves))
+    out = sparse.csr_matrix((ones, (source, move)), shape=(count, moves))
     member, window = problem.member_index.numpy()
     counted = sparse.csr_matrix(
         (problem.member_weight.double().numpy(), (window, member)), shape=(windows, count)
     )
-    one, slack = sparse.identity(count), sparse.identity(windows)
-    rows = sparse.bmat(
-        [[-one, into, None, None], [-one, out, None, None], [counted, None, slack, -slack]],
+    candidate, slack = sparse.identity(count), sparse.identity(windows)
+    return sparse.bmat(
+        [
+            [-candidate, into, None, None],
+            [-candidate, out, None, None],
+            [counted, None, slack, -slack],
+        ],
         format="csc",
     )
-    target_count = problem.window_count.double().numpy()
-    wide = np.full(2 * count, -np.inf), np.zeros(2 * count)
-    open_ = (fixed < 0).numpy()
-    given = fixed.clamp(min=0).double().numpy()
-    size = rows.shape[1]
-    upper = np.full(size, np.inf)
-    upper[: count + moves] = 1.0
-    lower = np.zeros(size)
-    lower[:count], upper[:count] = np.where(open_, 0.0, given), np.where(open_, 1.0, given)
-    return {
-        "cost": np.concatenate(
-            [(born + dies - reward).numpy(), move_cost.numpy(), np.full(2 * windows, weights.count)]
-        ),
-        "rows": rows,
-        "below": np.concatenate([wide[0], target_count]),
-        "above": np.concatenate([wide[1], target_count]),
-        "lower": lower,
-        "upper": upper,
-    }
 
 
 def run_solver(

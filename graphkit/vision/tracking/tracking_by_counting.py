@@ -48,10 +48,10 @@ class TrackingSolution:
 
     def points(self) -> tuple[Tensor, Tensor, Tensor]:
         """Frame, track and position of every object, by track and frame."""
-        chosen = self.chosen.nonzero().squeeze(1)
-        chosen = chosen[self.problem.frame[chosen].argsort(stable=True)]
-        chosen = chosen[self.track[chosen].argsort(stable=True)]
-        return self.problem.frame[chosen], self.track[chosen], self.problem.position[chosen]
+        rows = self.chosen.nonzero().squeeze(1)
+        rows = rows[self.problem.frame[rows].argsort(stable=True)]
+        rows = rows[self.track[rows].argsort(stable=True)]
+        return self.problem.frame[rows], self.track[rows], self.problem.position[rows]
 
 
 @method(
@@ -208,42 +208,46 @@ class TrackingByCounting:
             self.threshold,
             self.sigma,
         )
-        chosen = torch.zeros(len(problem.frame), dtype=torch.bool)
-        relaxed, flow = torch.zeros(len(chosen)), torch.zeros(problem.square.numel()).bool()
+        taken = torch.zeros(len(problem.frame), dtype=torch.bool)
+        relaxed, flow = torch.zeros(len(taken)), torch.zeros(problem.square.numel()).bool()
         parts = []
         console, cuts = Console(stderr=True), self.cuts(density.size(0))
         hidden = not (self.progress and console.is_terminal and len(cuts) > 1)
         for begin, end, commit in track(
             cuts, "tracking", console=console, transient=True, disable=hidden
         ):
-            result = self.solve_part(problem, begin, end, chosen)
+            result = self.solve_part(problem, begin, end, taken)
             parts.append(result)
-            mine = (problem.frame >= begin) & (problem.frame < end)
-            kept = problem.frame[mine] < commit
-            rows = mine.nonzero().squeeze(1)
-            chosen[rows[kept]] = result.chosen[kept]
-            relaxed[rows[kept]] = result.relaxed[kept]
-            moves = mine[problem.move_index].all(0).nonzero().squeeze(1)
+            # A part decides its frames but the last few, where it does not know what comes: the
+            # next part sees these again, and begins with the last frame that is decided.
+            inside = (problem.frame >= begin) & (problem.frame < end)
+            decided = problem.frame[inside] < commit
+            rows = inside.nonzero().squeeze(1)
+            taken[rows[decided]] = result.chosen[decided]
+            relaxed[rows[decided]] = result.relaxed[decided]
+            # A move is decided when the frame it leads to is.
+            moves = inside[problem.move_index].all(0).nonzero().squeeze(1)
             inner = problem.frame[problem.move_index[1, moves]] < commit
             flow[moves[inner]] = result.flow[inner]
-        number = follow(problem.move_index[:, flow], chosen)
-        return TrackingSolution(problem, chosen, relaxed, flow, number, tuple(parts))
+        number = follow(problem.move_index[:, flow], taken)
+        return TrackingSolution(problem, taken, relaxed, flow, number, tuple(parts))
 
     def cuts(self, length: int) -> list[tuple[int, int, int]]:
         """First frame of each part, the frame behind its last, and behind those it decides."""
-        found, begin = [], 0
+        parts, begin = [], 0
         while True:
             end = min(begin + self.frames, length)
             commit = length if end == length else end - self.overlap + 1
-            found.append((begin, end, commit))
+            parts.append((begin, end, commit))
             if end == length:
-                return found
+                return parts
+            # One frame in common, in which the parts are tied together.
             begin = commit - 1
 
     def solve_part(
-        self, problem: TrackingProblem, begin: int, end: int, chosen: Tensor
+        self, problem: TrackingProblem, begin: int, end: int, taken: Tensor
     ) -> ProgramResult:
-        """Some frames; what the part before has chosen in the first of them is given."""
+        """Some frames; what the part before has decided in the first of them is given."""
         part, inside = sub_problem(problem, begin, end)
         if len(part.frame) > self.max_candidates:
             raise ValueError(
@@ -252,19 +256,20 @@ class TrackingByCounting:
             )
         fixed = None
         if begin > 0:
-            given = chosen[inside].long()
+            given = taken[inside].long()
             fixed = torch.where(part.frame == begin, given, -1)
         return solve_program(part, self.weights, fixed, self.prune, self.gap, self.time_limit)
 
 
-def follow(moves: Tensor, chosen: Tensor) -> Tensor:
+def follow(moves: Tensor, taken: Tensor) -> Tensor:
     """Numbers of the paths that the moves make, in order of their first candidate, else -1."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    size = len(chosen)
+    # At most one move leads to an object and one leaves it, so a path is a connected component.
+    size = len(taken)
     pairs = coo_matrix((torch.ones(moves.size(1)), tuple(moves)), shape=(size, size))
     path = torch.from_numpy(connected_components(pairs, directed=False)[1]).long()
     track = torch.full((size,), -1)
-    track[chosen] = path[chosen].unique(return_inverse=True)[1]
+    track[taken] = path[taken].unique(return_inverse=True)[1]
     return track

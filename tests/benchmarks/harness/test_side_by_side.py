@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks.cli import app
-from benchmarks.harness.side_by_side import chosen, cores, share
+from benchmarks.harness.side_by_side import cores, processes, share
 from tests.benchmarks.commands import started
 
 
@@ -85,15 +85,15 @@ def alive(pid: int) -> bool:
 
 
 def test_how_many_processes() -> None:
-    assert chosen("auto", 1) == 1
-    assert chosen("auto", 100) == min(cores(), 8)
-    assert chosen("3", 2) == 2
-    assert chosen("auto", 5, plain=False) == 1
+    assert processes("auto", 1) == 1
+    assert processes("auto", 100) == min(cores(), 8)
+    assert processes("3", 2) == 2
+    assert processes("auto", 5, plain=False) == 1
     for wrong in ("0", "-1", "two"):
         with pytest.raises(ValueError, match=f"'{wrong}'"):
-            chosen(wrong, 3)
+            processes(wrong, 3)
     with pytest.raises(ValueError, match="--devices"):
-        chosen("2", 3, plain=False)
+        processes("2", 3, plain=False)
 
 
 def test_the_share_of_cores_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:

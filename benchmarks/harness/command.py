@@ -1,0 +1,83 @@
+"""A command from its words to its results: recipes one after another, or several at a time."""
+
+# fingerprint: not counted
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import recipe as recipes
+from benchmarks.harness.progress import Display
+from benchmarks.harness.recipe import Recipe
+
+__all__ = ["PLAIN", "Command"]
+
+PLAIN = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "precision": "32-true"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the command line says about a run of recipes.
+
+    Args:
+        names (iterable of str): Recipes, groups, patterns, or ``all``.
+        seeds (int, optional): Number of seeds. (default: the recipes' own)
+        launch (dict, optional): Arguments of :func:`graphkit.train.make_fabric`.
+            (default: one process on the CPU)
+        assignments (iterable of str, optional): Changes ``section.key=value``. (default: none)
+        out (Path, optional): Folder of states, results and plots.
+        resume (bool, optional): Continues what an earlier, killed command left there.
+        record (bool, optional): Keeps the figures in ``benchmarks/results``.
+        jobs (str, optional): Recipes at a time, or ``auto``. (default: :obj:`"1"`)
+    """
+
+    names: Iterable[str]
+    seeds: int | None = None
+    launch: dict[str, Any] = field(default_factory=dict)
+    assignments: Iterable[str] = ()
+    out: Path = Path("runs")
+    resume: bool = False
+    record: bool = False
+    jobs: str = "1"
+
+    def recipes(self) -> list[Recipe]:
+        """The recipes, read, changed and checked, before any of them runs.
+
+        Raises:
+            ValueError: If one is unknown or wrong, or changed ones are to be recorded.
+        """
+        loaded = [recipes.load(name).set(self.assignments) for name in recipes.expand(self.names)]
+        if self.assignments and self.record:
+            raise ValueError("--record keeps figures of the recipe as it is; leave out --set")
+        return loaded
+
+    def run(self, quiet: bool = False) -> list[dict[str, Any]]:
+        """Runs all recipes; their results in the order of the recipes.
+
+        Args:
+            quiet (bool, optional): Shows no progress. (default: :obj:`False`)
+        """
+        from benchmarks.harness.runner import Options, record, run_recipe
+        from benchmarks.harness.side_by_side import processes, run_side_by_side
+        from graphkit.train import make_fabric
+
+        loaded = self.recipes()
+        plain = self.launch in ({}, PLAIN)
+        fabric = None if plain else make_fabric(**self.launch)
+        options = Options(self.seeds, self.out, self.resume, fabric)
+        at_once = processes(self.jobs, len(loaded), plain)
+        results = {}
+        with Display(sum(self.seeds or recipe.seeds for recipe in loaded), quiet=quiet) as display:
+            for recipe, result in (
+                run_side_by_side(loaded, options, display, at_once)
+                if at_once > 1
+                else ((recipe, run_recipe(recipe, options, display)) for recipe in loaded)
+            ):
+                results[recipe.name] = result
+                # At once, not at the end: a command that is killed keeps what is done.
+                if self.record and options.leads:
+                    record(recipe, result)
+        return [results[recipe.name] for recipe in loaded]
