@@ -129,7 +129,7 @@ class UDOR(nn.Module):
             nn.ReLU(),
             nn.Linear(128, code),
         )
-        # Without biases nothing is drawn of no code at all: a part that is taken out leaves no trace.
+        # Without biases no code draws nothing: a part that is taken out leaves no trace.
         self.decoder = nn.Sequential(
             nn.Linear(code, 128, bias=False),
             nn.ReLU(),
