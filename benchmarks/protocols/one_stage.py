@@ -33,9 +33,9 @@ from torch_geometric.nn import ARGA, GCNConv
 from torch_geometric.transforms import RandomLinkSplit
 
 from benchmarks.harness.fitting import Fitter
+from benchmarks.problems import nodes as graphs_of_nodes
 from benchmarks.problems.canvas import classifier
 from benchmarks.problems.images import handwritten
-from benchmarks.protocols import node_classification
 from graphkit.distill import ImageGenerator
 from graphkit.metrics import frechet_distance
 from graphkit.train import OneStageStep, gan_loss, label_entropy, seed_everything
@@ -280,7 +280,7 @@ class Encoder(nn.Module):
 
 def graph(name: str, width: int, seed: int) -> Game:
     """ARGA on the links of a graph, a tenth of them held back."""
-    data = node_classification.load(name)
+    data = graphs_of_nodes.load(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         split = RandomLinkSplit(0.05, 0.1, is_undirected=True, split_labels=True)

@@ -140,6 +140,7 @@ class UDOR(nn.Module):
             nn.ReLU(),
             nn.ConvTranspose2d(channels, in_channels, 4, 2, 1, bias=False),
         )
+        # One category more than parts: a part that shows nothing is *empty*.
         self.classifier = nn.Linear(part_channels, num_parts + 1)
         self.discriminator = nn.Sequential(
             nn.Conv2d(in_channels, channels, 4, 2, 1),
