@@ -133,8 +133,5 @@ def check_width(x: Tensor, width: int) -> None:
 
 
 def known(index: Tensor, key: Hashable, build: Callable[[Tensor], T]) -> T:
-    """``build(index)``, kept with the index tensor (as it is viewed) outside of compiled code."""
-    if torch.compiler.is_compiling():
-        return build(index)
-    view = (index.storage_offset(), tuple(index.shape), index.stride())
-    return remember(index, (key, view), lambda: build(index))
+    """``build(index)``, kept with the index tensor outside of compiled code."""
+    return remember(index, key, lambda: build(index))

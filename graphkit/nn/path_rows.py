@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphkit import ops
 from graphkit.nn.edges import known
+from graphkit.ops.situation import without_transform
 
 Paths = Mapping[int, Tensor]
 
@@ -46,6 +47,7 @@ def path_rows(paths: Paths | None, length: int, num_nodes: int, self_paths: bool
             f"'paths' must hold integers [P, {length}] under {length}, "
             f"got {rows.dtype} {list(rows.shape)}"
         )
+    rows = without_transform(rows, "paths")
     build = functools.partial(sorted_rows, num_nodes=num_nodes, self_paths=self_paths)
     return known(rows, ("rows", num_nodes, self_paths), build)
 

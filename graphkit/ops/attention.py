@@ -63,7 +63,12 @@ def gat_attention(
     :math:`(N + M) H C`, and by :math:`|\mathcal{E}| H` in the backward pass; time grows with
     :math:`|\mathcal{E}| H C`. The dropout mask comes from a counter and a seed that PyTorch's
     generator draws: it costs no memory, is the same in both passes, in every backend, and with
-    ``return_weights``. Second derivatives store the weights.
+    ``return_weights``. Second derivatives store the weights; forward mode and the transforms
+    of ``torch.func`` run in plain PyTorch, with memory for :math:`|\mathcal{E}| H C` values.
+
+    Scores may be large: the largest of a target is subtracted before anything is rounded. A
+    target whose scores are all :math:`-\infty` is treated as one without edges: it gets 0, and
+    its gradients are 0.
 
     Args:
         edge_index (torch.Tensor or EdgeIndex): The edges, ``edge_index[0]`` the sources.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -85,8 +86,12 @@ def active_backend() -> str:
 
 def implementation(name: str, values: Tensor) -> ModuleType:
     """The module that serves a call on ``values`` under the choice ``name``."""
-    if name == "auto":
-        name = _automatic(values)
+    return _module(_automatic(values) if name == "auto" else name)
+
+
+@functools.cache
+def _module(name: str) -> ModuleType:
+    """The module of a backend, imported when it is first needed."""
     return importlib.import_module(BACKENDS[name][0])
 
 
@@ -101,5 +106,6 @@ def _automatic(values: Tensor) -> str:
     return "torch"
 
 
+@functools.cache
 def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None

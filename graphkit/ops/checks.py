@@ -8,27 +8,42 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
-from graphkit.ops.layout.adopt import adopt
+from graphkit.ops.layout.memo import remember
+from graphkit.ops.situation import without_transform
 
 
 def as_edge_index(edge_index: Tensor) -> Tensor:
-    """The plain ``[2, E]`` tensor behind ``edge_index``; an ``EdgeIndex`` hands in its caches."""
+    """The plain ``[2, E]`` tensor behind ``edge_index``, checked."""
     if isinstance(edge_index, EdgeIndex):
-        plain = edge_index.as_tensor()
-        if not torch.compiler.is_compiling():
-            adopt(edge_index, plain)
-        edge_index = plain
+        edge_index = _unwrapped(edge_index)
     if not isinstance(edge_index, Tensor):
         raise TypeError(f"edge_index must be a tensor, got {type(edge_index).__name__}")
+    edge_index = without_transform(edge_index, "edge_index")
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         raise ValueError(f"edge_index must have shape [2, E], got {list(edge_index.shape)}")
     return _integral(edge_index, "edge_index")
+
+
+def _unwrapped(edge_index: EdgeIndex) -> Tensor:
+    """The tensor inside, whose version also counts the writes that went through the wrapper.
+
+    PyTorch counts those for the wrapper alone, so what is remembered with the tensor inside
+    would outlive them.
+    """
+    plain = edge_index.as_tensor()
+    if torch.compiler.is_compiling() or plain.is_inference():
+        return plain
+    version = edge_index._version
+    if remember(plain, "version of the wrapper", lambda: version) != version:
+        torch.autograd.graph.increment_version(plain)
+    return plain
 
 
 def as_index(index: Tensor) -> Tensor:
     """The one-dimensional ``index``, checked."""
     if not isinstance(index, Tensor):
         raise TypeError(f"index must be a tensor, got {type(index).__name__}")
+    index = without_transform(index, "index")
     if index.dim() != 1:
         raise ValueError(f"index must have shape [E], got {list(index.shape)}")
     return _integral(index, "index")

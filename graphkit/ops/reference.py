@@ -59,16 +59,32 @@ def segment_max(rows: Rows, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def segment_lse(rows: Rows, x: Tensor) -> Tensor:
     """The logarithm of the summed exponentials of each group; ``-inf`` for empty groups."""
-    peak = _peak(rows, widened(x))
-    total = segment_sum(rows, (widened(x) - peak[:, rows.values]).exp())
-    return (total.log() + peak).to(x.dtype)
+    peak, _, total = exponentials(rows, widened(x))
+    something = total > 0
+    log = torch.where(something, total, 1.0).log() + peak
+    return torch.where(something | total.isnan(), log, -torch.inf).to(x.dtype)
 
 
 def softmax(rows: Rows, score: Tensor) -> Tensor:
-    """Scores normalised within each group, ``[B, E, K]``."""
-    wide = widened(score)
-    exponential = (wide - _peak(rows, wide)[:, rows.values]).exp()
-    return (exponential / segment_sum(rows, exponential)[:, rows.values]).to(score.dtype)
+    """Scores normalised within each group, ``[B, E, K]``; 0 where all are ``-inf``."""
+    _, exponential, total = exponentials(rows, widened(score))
+    return (exponential / _divisor(total)[:, rows.values]).to(score.dtype)
+
+
+def exponentials(rows: Rows, score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The peak of each group, the exponentials below it, and their sum in each group.
+
+    The peak is the largest entry, or 0 where that is infinite or the group is empty.
+    """
+    peak = segment_max(rows, score.detach())[0]
+    peak = peak.masked_fill(peak.isinf(), 0.0)
+    exponential = (score - peak[:, rows.values]).exp()
+    return peak, exponential, segment_sum(rows, exponential)
+
+
+def _divisor(total: Tensor) -> Tensor:
+    """Sums to divide by: 1 where there is nothing to share out, so that shares are 0."""
+    return torch.where(total == 0, 1.0, total)
 
 
 def softmax_backward(rows: Rows, alpha: Tensor, grad: Tensor) -> Tensor:
@@ -76,12 +92,6 @@ def softmax_backward(rows: Rows, alpha: Tensor, grad: Tensor) -> Tensor:
     weighted = widened(alpha) * widened(grad)
     total = segment_sum(rows, weighted)[:, rows.values]
     return (weighted - widened(alpha) * total).to(alpha.dtype)
-
-
-def _peak(rows: Rows, x: Tensor) -> Tensor:
-    """The largest finite entry of each group, 0 where there is none."""
-    peak = segment_max(rows, x.detach())[0]
-    return peak.masked_fill(peak.isinf(), 0.0)
 
 
 def edge_score(
@@ -99,19 +109,23 @@ def gat_forward(
     score_src: Tensor,
     score_dst: Tensor,
     score_edge: Tensor | None,
+    seed: Tensor,
     negative_slope: float,
     dropout: float,
-    seed: Tensor,
     products: Products | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Attention-weighted sums ``[B, M, H, C]`` and the log-normaliser ``[B, M, H]``."""
+    """Attention-weighted sums ``[B, M, H, C]``, and what :func:`gat_backward` needs.
+
+    That is ``[B, M, 2, H]``: the peak of each target's scores and the sum of exponentials.
+    """
     multiply, _ = products or (spmm, sddmm)
     score = F.leaky_relu(edge_score(graph, score_src, score_dst, score_edge), negative_slope)
-    alpha = softmax(graph.target, score)
+    peak, exponential, total = exponentials(graph.target, score)
+    alpha = exponential / _divisor(total)[:, graph.target.values]
     if dropout > 0:
         alpha = alpha * keep_scale(seed, alpha, dropout)
     out = multiply(graph, alpha, widened(x), False).to(x.dtype)
-    return out, segment_lse(graph.target, score)
+    return out, torch.stack([peak, total], -2)
 
 
 def gat_backward(
@@ -121,11 +135,11 @@ def gat_backward(
     score_dst: Tensor,
     score_edge: Tensor | None,
     out: Tensor,
-    normaliser: Tensor,
+    statistics: Tensor,
     grad: Tensor,
+    seed: Tensor,
     negative_slope: float,
     dropout: float,
-    seed: Tensor,
     products: Products | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of ``x``, ``score_src``, ``score_dst`` and ``score_edge``.
@@ -134,8 +148,9 @@ def gat_backward(
     """
     multiply, dot = products or (spmm, sddmm)
     score = edge_score(graph, score_src, score_dst, score_edge)
-    alpha = F.leaky_relu(score, negative_slope) - normaliser[:, graph.target.values]
-    alpha = dropped = alpha.exp()
+    peak, total = statistics.unbind(-2)
+    alpha = (F.leaky_relu(score, negative_slope) - peak[:, graph.target.values]).exp()
+    alpha = dropped = alpha / _divisor(total)[:, graph.target.values]
     grad_alpha = dot(graph, widened(x), widened(grad))
     if dropout > 0:
         scale = keep_scale(seed, alpha, dropout)

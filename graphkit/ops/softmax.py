@@ -19,7 +19,8 @@ def edge_softmax(edge_index: Tensor, score: Tensor, num_nodes: int | None = None
         \quad e \to i
 
     Memory and time grow with :math:`|\mathcal{E}| H`. Unlike
-    :func:`torch_geometric.utils.softmax` nothing is added to the denominator.
+    :func:`torch_geometric.utils.softmax` nothing is added to the denominator, and a target
+    whose scores are all :math:`-\infty` gets weights of 0 instead of NaN.
 
     Args:
         edge_index (torch.Tensor or EdgeIndex): The edges, ``edge_index[0]`` the sources.
@@ -64,7 +65,8 @@ def segment_softmax(score: Tensor, index: Tensor, num_segments: int) -> Tensor:
     Groups need not be sorted and may be of several levels: give paths of length :math:`c` with
     the centre :math:`i` the group :math:`i \cdot L + c` (the
     `"SPAGAN" <https://arxiv.org/abs/2101.03464>`_ paper needs this). The sorted view is kept
-    with ``index``, so pass the same tensor again and again.
+    with ``index``, so pass the same tensor again and again. In a group whose scores are all
+    :math:`-\infty` the weights are 0.
 
     Args:
         score (torch.Tensor): The scores, entries first.

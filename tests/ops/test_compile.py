@@ -32,14 +32,14 @@ def test_custom_ops_keep_pytorchs_rules(name):
     batched = [value.detach().unsqueeze(0).requires_grad_() for value in inputs]
     seed = torch.zeros(1, dtype=torch.int64)
     calls = {
-        "spmm": (sums.spmm, (edge_index, *batched, size, False, "numba")),
-        "sddmm": (sums.sddmm, (edge_index, *batched, "numba")),
+        "spmm": (sums.spmm.library, (edge_index, *batched, size, False, "numba")),
+        "sddmm": (sums.sddmm.library, (edge_index, *batched, "numba")),
         "segment_softmax": (
-            softmax.softmax,
+            softmax.softmax.library,
             (edge_index, 1, *batched, size, "numba"),
         ),
         "gat_attention_edges": (
-            attention.gat_forward,
+            attention.gat_forward.library,
             (edge_index, *batched, seed, 0.2, 0.0, "numba"),
         ),
     }

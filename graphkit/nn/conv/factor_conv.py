@@ -25,7 +25,7 @@ from graphkit.nn.edges import (
 from graphkit.nn.fast_path import FastPath
 from graphkit.ops.autograd import sums
 from graphkit.ops.backends import active_backend
-from graphkit.ops.layout.rows import Rows
+from graphkit.ops.layout.memo import remember
 
 Norm = Literal["sym", "source", "none"]
 
@@ -310,9 +310,8 @@ def in_degree(edge_index: Tensor, num_nodes: int, row: int = 1) -> Tensor:
     """The number of edges into each node (out of it, with row 0), kept with ``edge_index``."""
 
     def count() -> Tensor:
-        ones = torch.ones(1, edge_index.size(1), 1, device=edge_index.device)
+        shape = (1, edge_index.size(1), 1)
+        ones = torch.ones(shape, dtype=torch.float32, device=edge_index.device)
         return sums.segment_sum(edge_index, row, ones, num_nodes, active_backend()).view(-1)
 
-    if torch.compiler.is_compiling():
-        return count()
-    return Rows(edge_index, row, num_nodes, f"edge_index[{row}]").remember("in_degree", count)
+    return remember(edge_index, ("in_degree", num_nodes, row), count)

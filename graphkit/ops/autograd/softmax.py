@@ -5,56 +5,51 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit.ops import reference
+from graphkit.ops.autograd.op import differentiable
 from graphkit.ops.autograd.sums import gather, segment_sum
 from graphkit.ops.backends import implementation
-from graphkit.ops.layout.rows import Rows
+from graphkit.ops.layout.rows import rows_of
 
 
-@torch.library.custom_op("graphkit::softmax", mutates_args=())
-def softmax(index: Tensor, row: int, score: Tensor, size: int, backend: str) -> Tensor:
-    """``[B, E, K] -> [B, E, K]``, normalised within each group."""
-    return implementation(backend, score).softmax(_rows(index, row, size), score)
+def _like_second(index, row, value, *_):
+    """The fake kernel of what gives a value per entry."""
+    return torch.empty_like(value, memory_format=torch.contiguous_format)
 
 
-@softmax.register_fake
-def _(index, row, score, size, backend):
-    return torch.empty_like(score, memory_format=torch.contiguous_format)
-
-
-def _softmax_setup(ctx, inputs, output):
+def _softmax_save(ctx, inputs, output):
     index, ctx.row, _, ctx.size, ctx.backend = inputs
     ctx.save_for_backward(index, output)
 
 
-def _softmax_backward(ctx, grad):
+def _softmax_gradient(ctx, grad):
     index, alpha = ctx.saved_tensors
     grad_score = softmax_backward(index, ctx.row, alpha, grad, ctx.size, ctx.backend)
     return None, None, grad_score, None, None
 
 
-softmax.register_autograd(_softmax_backward, setup_context=_softmax_setup)
+def _softmax_composed(index, row, score, size, backend):
+    return reference.softmax(rows_of(index, row, size), score)
 
 
-@torch.library.custom_op("graphkit::softmax_backward", mutates_args=())
-def softmax_backward(
-    index: Tensor, row: int, alpha: Tensor, grad: Tensor, size: int, backend: str
-) -> Tensor:
-    r"""``alpha * (grad - total)`` with ``total`` the sum of ``alpha * grad`` in the group."""
-    rows = _rows(index, row, size)
-    return implementation(backend, alpha).softmax_backward(rows, alpha, grad)
+@differentiable(
+    values=(2,),
+    fake=_like_second,
+    save=_softmax_save,
+    backward=_softmax_gradient,
+    composed=_softmax_composed,
+)
+def softmax(index: Tensor, row: int, score: Tensor, size: int, backend: str) -> Tensor:
+    """``[B, E, K] -> [B, E, K]``, normalised within each group."""
+    return implementation(backend, score).softmax(rows_of(index, row, size), score)
 
 
-@softmax_backward.register_fake
-def _(index, row, alpha, grad, size, backend):
-    return torch.empty_like(alpha, memory_format=torch.contiguous_format)
-
-
-def _softmax_backward_setup(ctx, inputs, output):
+def _softmax_backward_save(ctx, inputs, output):
     index, ctx.row, alpha, grad, ctx.size, ctx.backend = inputs
     ctx.save_for_backward(index, alpha, grad)
 
 
-def _softmax_backward_backward(ctx, outer):
+def _softmax_backward_gradient(ctx, outer):
     index, alpha, grad = ctx.saved_tensors
     where = (index, ctx.row)
 
@@ -67,26 +62,31 @@ def _softmax_backward_backward(ctx, outer):
     return None, None, grad_alpha, grad_grad, None, None
 
 
-softmax_backward.register_autograd(
-    _softmax_backward_backward, setup_context=_softmax_backward_setup
+def _softmax_backward_composed(index, row, alpha, grad, size, backend):
+    return reference.softmax_backward(rows_of(index, row, size), alpha, grad)
+
+
+@differentiable(
+    values=(2, 3),
+    fake=_like_second,
+    save=_softmax_backward_save,
+    backward=_softmax_backward_gradient,
+    composed=_softmax_backward_composed,
 )
+def softmax_backward(
+    index: Tensor, row: int, alpha: Tensor, grad: Tensor, size: int, backend: str
+) -> Tensor:
+    r"""``alpha * (grad - total)`` with ``total`` the sum of ``alpha * grad`` in the group."""
+    rows = rows_of(index, row, size)
+    return implementation(backend, alpha).softmax_backward(rows, alpha, grad)
 
 
-@torch.library.custom_op("graphkit::segment_max", mutates_args=())
-def segment_max(
-    index: Tensor, row: int, x: Tensor, size: int, backend: str
-) -> tuple[Tensor, Tensor]:
-    """``[B, E, K] -> [B, size, K]`` and the position of the first winner, E if there is none."""
-    return implementation(backend, x).segment_max(_rows(index, row, size), x)
-
-
-@segment_max.register_fake
-def _(index, row, x, size, backend):
+def _segment_max_fake(index, row, x, size, backend):
     value = x.new_empty(x.size(0), size, x.size(2))
     return value, value.new_empty(value.shape, dtype=torch.int64)
 
 
-def _segment_max_setup(ctx, inputs, output):
+def _segment_max_save(ctx, inputs, output):
     ctx.num_entries = inputs[2].size(1)
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(output[1])
@@ -98,35 +98,54 @@ def _segment_max_backward(ctx, grad, _):
     return None, None, padded.scatter(1, arg, grad)[:, : ctx.num_entries], None, None
 
 
-segment_max.register_autograd(_segment_max_backward, setup_context=_segment_max_setup)
+def _segment_max_composed(index, row, x, size, backend):
+    # The value is read at the winner's position, so that its derivative belongs to the winner.
+    _, arg = reference.segment_max(rows_of(index, row, size), x.detach())
+    padded = torch.cat([x, x.new_zeros(x.size(0), 1, x.size(2))], dim=1)
+    return padded.gather(1, arg), arg
 
 
-@torch.library.custom_op("graphkit::segment_lse", mutates_args=())
-def segment_lse(index: Tensor, row: int, x: Tensor, size: int, backend: str) -> Tensor:
-    """``[B, E, K] -> [B, size, K]``: log of the summed exponentials."""
-    return implementation(backend, x).segment_lse(_rows(index, row, size), x)
+@differentiable(
+    values=(2,),
+    fake=_segment_max_fake,
+    save=_segment_max_save,
+    backward=_segment_max_backward,
+    composed=_segment_max_composed,
+)
+def segment_max(
+    index: Tensor, row: int, x: Tensor, size: int, backend: str
+) -> tuple[Tensor, Tensor]:
+    """``[B, E, K] -> [B, size, K]`` and the position of the first winner, E if there is none."""
+    return implementation(backend, x).segment_max(rows_of(index, row, size), x)
 
 
-@segment_lse.register_fake
-def _(index, row, x, size, backend):
+def _segment_lse_fake(index, row, x, size, backend):
     return x.new_empty(x.size(0), size, x.size(2))
 
 
-def _segment_lse_setup(ctx, inputs, output):
-    index, ctx.row, x, _, ctx.backend = inputs
-    ctx.save_for_backward(index, x, output)
+def _segment_lse_save(ctx, inputs, output):
+    index, ctx.row, x, ctx.size, ctx.backend = inputs
+    ctx.save_for_backward(index, x)
 
 
 def _segment_lse_backward(ctx, grad):
-    index, x, lse = ctx.saved_tensors
-    where = (index, ctx.row)
-    finite = lse.masked_fill(lse.detach() == -torch.inf, 0.0)
-    share = (x - gather(*where, finite, ctx.backend)).exp()
-    return None, None, gather(*where, grad, ctx.backend) * share, None, None
+    # Not exp(x - lse): where x is large, its difference to a rounded logarithm means nothing.
+    index, x = ctx.saved_tensors
+    share = softmax(index, ctx.row, x, ctx.size, ctx.backend)
+    return None, None, gather(index, ctx.row, grad, ctx.backend) * share, None, None
 
 
-segment_lse.register_autograd(_segment_lse_backward, setup_context=_segment_lse_setup)
+def _segment_lse_composed(index, row, x, size, backend):
+    return reference.segment_lse(rows_of(index, row, size), x)
 
 
-def _rows(index: Tensor, row: int, size: int) -> Rows:
-    return Rows(index, row, size, "index" if row < 0 else f"edge_index[{row}]")
+@differentiable(
+    values=(2,),
+    fake=_segment_lse_fake,
+    save=_segment_lse_save,
+    backward=_segment_lse_backward,
+    composed=_segment_lse_composed,
+)
+def segment_lse(index: Tensor, row: int, x: Tensor, size: int, backend: str) -> Tensor:
+    """``[B, E, K] -> [B, size, K]``: log of the summed exponentials."""
+    return implementation(backend, x).segment_lse(rows_of(index, row, size), x)

@@ -45,14 +45,18 @@ class Walk:
 def walk_of(rows: Rows, batch: int) -> Walk:
     """The chunks of ``rows``: many of them, unless the batch is large enough to share out."""
     order = rows.order
-    total = rows.size + rows.index.size(-1)
+    total = rows.size + rows.num_entries
     parts = 1 if batch >= MOST_PARTS else min(MOST_PARTS, 1 + total // ENTRIES_PER_PART)
-    first, entries = rows.remember(
-        ("parts", rows.size, parts), lambda: sorting.cut(order.indptr.numpy(), parts)
-    )
+    first, entries = rows.derive(("parts", parts), lambda: sorting.cut(order.indptr.numpy(), parts))
     perm = order.indptr.new_empty(0) if order.perm is None else order.perm
     slots = np.full(2 * batch * parts, -1, np.int64)
     return Walk(batch, parts, first, entries, order.indptr.numpy(), perm.numpy(), slots)
+
+
+def groups_of(rows: Rows) -> Array:
+    """The group of each entry, in memory of its own and in the dtype of the order."""
+    dtype = rows.order.indptr.dtype
+    return rows.values.to(dtype, copy=True, memory_format=torch.contiguous_format).numpy()
 
 
 def flat(x: Tensor) -> Array:
@@ -62,7 +66,7 @@ def flat(x: Tensor) -> Array:
 
 def empty(like: Tensor, *shape: int) -> Tensor:
     """Uninitialised memory in the dtype that ``like`` is computed in."""
-    return torch.empty(shape, dtype=wide_dtype(like.dtype))
+    return torch.empty(shape, dtype=wide_dtype(like.dtype), device=like.device)
 
 
 def sum_groups(rows: Rows, others: Array, weight: Tensor | None, x: Tensor) -> Tensor:
@@ -76,7 +80,7 @@ def sum_groups(rows: Rows, others: Array, weight: Tensor | None, x: Tensor) -> T
     run(
         sums.sum_rows,
         walk.units,
-        batch * rows.index.size(-1) * features,
+        batch * rows.num_entries * features,
         *walk.chunks,
         others,
         walk.perm,

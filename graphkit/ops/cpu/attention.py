@@ -36,19 +36,19 @@ def gat_forward(
     score_src: Tensor,
     score_dst: Tensor,
     score_edge: Tensor | None,
+    seed: Tensor,
     negative_slope: float,
     dropout: float,
-    seed: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """See :func:`graphkit.ops.reference.gat_forward`."""
     batch, count, heads, width = x.shape
     walk, features = walk_of(graph.target, batch), heads * width
     _, others = graph.sorted_by(False)
     out = empty(x, batch, graph.target.size, heads, width)
-    normaliser = empty(x, batch, graph.target.size, heads)
+    statistics = empty(x, batch, graph.target.size, 2, heads)
     kind = flat(out).dtype
     pieces = np.empty(walk.slots.size * features, kind)
-    statistics = np.empty((2, walk.slots.size * heads), kind)
+    piece_statistics = np.empty((2, walk.slots.size * heads), kind)
     run(
         attention.attend_rows,
         walk.units,
@@ -68,15 +68,15 @@ def gat_forward(
         heads,
         width,
         flat(out),
-        flat(normaliser),
+        flat(statistics),
         walk.slots,
         pieces,
-        statistics,
+        piece_statistics,
     )
     attention.attend_pieces(
-        walk.slots, pieces, statistics, flat(out), flat(normaliser), heads, width
+        walk.slots, pieces, piece_statistics, flat(out), flat(statistics), heads, width
     )
-    return out.to(x.dtype), normaliser
+    return out.to(x.dtype), statistics
 
 
 def gat_backward(
@@ -86,27 +86,30 @@ def gat_backward(
     score_dst: Tensor,
     score_edge: Tensor | None,
     out: Tensor,
-    normaliser: Tensor,
+    statistics: Tensor,
     grad: Tensor,
+    seed: Tensor,
     negative_slope: float,
     dropout: float,
-    seed: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See :func:`graphkit.ops.reference.gat_backward`."""
     batch, count, heads, width = x.shape
     num_out, features = graph.target.size, heads * width
     walk = walk_of(graph.source, batch)
     _, others = graph.sorted_by(True)
-    inner_products = empty(x, batch, num_out, heads)
+    targets = empty(x, batch, num_out, 4, heads)
     gradient = flat(grad)
     run(
-        sums.dot_rows,
-        batch * num_out * heads,
+        attention_back.describe_targets,
+        batch * num_out,
         batch * num_out * features,
-        gradient,
+        flat(score_dst),
+        flat(statistics),
         flat(out),
+        gradient,
+        heads,
         width,
-        flat(inner_products),
+        flat(targets),
     )
     grad_x = empty(x, batch, count, heads, width)
     grad_src = empty(x, batch, count, heads)
@@ -129,7 +132,7 @@ def gat_backward(
         flat(x),
         num_out,
         flat(score_src),
-        flat(score_dst),
+        flat(targets),
         np.empty(0, kind) if score_edge is None else flat(score_edge),
         score_edge is not None and score_edge.size(0) < batch,
         kind.type(negative_slope),
@@ -138,8 +141,6 @@ def gat_backward(
         heads,
         width,
         gradient,
-        flat(normaliser),
-        flat(inner_products),
         flat(grad_x),
         flat(grad_src),
         flat(grad_edge),

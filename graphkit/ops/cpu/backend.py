@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit.ops.cpu.arrays import empty, flat, segment_sum, sum_groups, walk_of
+from graphkit.ops.cpu.arrays import empty, flat, groups_of, segment_sum, sum_groups, walk_of
 from graphkit.ops.cpu.attention import gat_backward, gat_forward
 from graphkit.ops.cpu.kernels import softmax as groups
 from graphkit.ops.cpu.kernels import sums
@@ -120,6 +120,8 @@ def segment_lse(rows: Rows, x: Tensor) -> Tensor:
 def softmax(rows: Rows, score: Tensor) -> Tensor:
     """See :func:`graphkit.ops.reference.softmax`."""
     peak, total = _exponents(rows, score)
+    # Where all scores of a group are -inf there is nothing to share out: 0 / 1, not 0 / 0.
+    total.masked_fill_(total == 0, 1)
     out = empty(score, *score.shape)
     _each_entry(groups.normalise, rows, score, peak, total, out)
     return out.to(score.dtype)
@@ -138,6 +140,6 @@ def _each_entry(
 ) -> None:
     """Runs a kernel over entries; one of ``left``, ``right`` may hold entries too."""
     batch, count, width = x.shape
-    values = rows.values.contiguous().numpy()
+    groups = rows.derive("groups", lambda: groups_of(rows))
     arrays = (flat(left), flat(right), flat(out))
-    run(kernel, batch * count, 4 * x.numel(), values, count, rows.size, flat(x), width, *arrays)
+    run(kernel, batch * count, 4 * x.numel(), groups, count, rows.size, flat(x), width, *arrays)

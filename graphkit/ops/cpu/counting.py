@@ -13,10 +13,11 @@ def counting_sort(values: Tensor, size: int, dtype: torch.dtype) -> tuple[Tensor
 
     Both come in ``dtype``. Two passes over the entries: time grows with entries and groups.
     """
-    groups = values.contiguous().numpy()
-    indptr = torch.empty(size + 1, dtype=dtype)
+    # A copy: a tensor that has been handed to NumPy can never be resized again.
+    groups = values.to(dtype, copy=True, memory_format=torch.contiguous_format).numpy()
+    indptr = values.new_empty(size + 1, dtype=dtype)
     if sorting.count_groups(groups, indptr.numpy()):
         return indptr, None
-    perm = torch.empty(values.numel(), dtype=dtype)
+    perm = values.new_empty(values.numel(), dtype=dtype)
     sorting.place(groups, indptr.numpy(), perm.numpy())
     return indptr, perm

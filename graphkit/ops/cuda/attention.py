@@ -22,18 +22,17 @@ def gat_forward(
     score_src: Tensor,
     score_dst: Tensor,
     score_edge: Tensor | None,
+    seed: Tensor,
     negative_slope: float,
     dropout: float,
-    seed: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """See :func:`graphkit.ops.reference.gat_forward`."""
     batch, count, heads, width = x.shape
     size = graph.target.size
     out = x.new_zeros(batch, size, heads, width)
-    shape, wide = (batch, size, heads), wide_dtype(x.dtype)
-    normaliser = torch.full(shape, -torch.inf, dtype=wide, device=x.device)
+    statistics = x.new_zeros(batch, size, 2, heads, dtype=wide_dtype(x.dtype))
     if out.numel() == 0 or graph.num_edges == 0:
-        return out, normaliser
+        return out, statistics
     settings = _settings(graph.target, x, score_edge, negative_slope, dropout, seed)
     _, others = graph.sorted_by(False)
     kernels.attend_rows[size, triton.cdiv(heads, settings["BLOCK_H"]), batch](
@@ -42,14 +41,14 @@ def gat_forward(
         score_src=score_src.contiguous(),
         score_dst=score_dst.contiguous(),
         out=out,
-        normaliser=normaliser,
+        statistics=statistics,
         num_in=count,
         num_edges=graph.num_edges,
         heads=heads,
         width=width,
         **settings,
     )
-    return out, normaliser
+    return out, statistics
 
 
 def gat_backward(
@@ -59,11 +58,11 @@ def gat_backward(
     score_dst: Tensor,
     score_edge: Tensor | None,
     out: Tensor,
-    normaliser: Tensor,
+    statistics: Tensor,
     grad: Tensor,
+    seed: Tensor,
     negative_slope: float,
     dropout: float,
-    seed: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See :func:`graphkit.ops.reference.gat_backward`."""
     batch, count, heads, width = x.shape
@@ -79,7 +78,7 @@ def gat_backward(
             score_src=score_src.contiguous(),
             score_dst=score_dst.contiguous(),
             grad=grad.contiguous(),
-            normaliser=normaliser.contiguous(),
+            statistics=statistics.contiguous(),
             products=torch.linalg.vecdot(widened(grad), widened(out)).contiguous(),
             grad_x=grad_x,
             grad_src=grad_src,
@@ -108,7 +107,7 @@ def _settings(
     return {
         "indptr": rows.order.indptr,
         "score_edge": x if score_edge is None else score_edge.contiguous(),
-        "edge_stride": 0 if shared else rows.index.size(-1) * x.size(2),
+        "edge_stride": 0 if shared else rows.num_entries * x.size(2),
         "keys": torch.cat(dropping.keys(seed)),
         "SLOPE": negative_slope,
         "threshold": dropping.threshold(dropout),

@@ -48,7 +48,7 @@ def attend_rows(
     edge_stride,
     keys,
     out,
-    normaliser,
+    statistics,
     num_in,
     num_edges,
     heads,
@@ -95,11 +95,13 @@ def attend_rows(
         place = node[:, None, None] * heads * width + column[None, :, :]
         value = tl.load(x + place, mask=inside[:, None, None] & used[None, :, :], other=0).to(SUM)
         total = total * decay[:, None] + tl.sum(weight[:, :, None] * value, 0)
-    if first < last:
-        total = total / tl.where(h < heads, low, 1.0)[:, None]
+    # Nothing to share out (no edges, or all scores -inf): the row stays 0.
+    total = total / tl.where(low == 0, 1.0, low)[:, None]
     tl.store(out + own * heads * width + column, total.to(out.dtype.element_ty), mask=used)
     shift = tl.where(top == float("-inf"), 0.0, top)
-    tl.store(normaliser + own * heads + h, shift + tl.log(low), mask=h < heads)
+    # Two numbers, not their sum: the logarithm of the total would be rounded away by a large peak.
+    tl.store(statistics + 2 * own * heads + h, shift, mask=h < heads)
+    tl.store(statistics + (2 * own + 1) * heads + h, low, mask=h < heads)
 
 
 @triton.jit
@@ -114,7 +116,7 @@ def attend_back(
     edge_stride,
     keys,
     grad,
-    normaliser,
+    statistics,
     products,
     grad_x,
     grad_src,
@@ -155,7 +157,10 @@ def attend_back(
             near, score_dst, far, score_edge, batch * edge_stride + edge, mask, HAS_EDGE, SUM
         )
         score = tl.where(raw > 0, raw, raw * SLOPE)
-        alpha = tl.exp(score - tl.load(normaliser + far, mask=mask, other=float("inf")))
+        peak = 2 * node[:, None] * heads + h[None, :]
+        shift = tl.load(statistics + peak, mask=mask, other=float("inf"))
+        low = tl.load(statistics + peak + heads, mask=mask, other=1)
+        alpha = tl.exp(score - shift) / tl.where(low == 0, 1.0, low)
         place = node[:, None, None] * heads * width + column[None, :, :]
         value = tl.load(grad + place, mask=inside[:, None, None] & used[None, :, :], other=0)
         value = value.to(SUM)

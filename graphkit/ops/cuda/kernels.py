@@ -136,7 +136,8 @@ def softmax_rows(
             _, entry = _other_and_entry(perm, perm, k, k < last, False, HAS_PERM)
             place = (batch * num_entries + entry)[:, None] * width + c[None, :]
             value = tl.load(x + place, mask=used, other=float("-inf")).to(SUM)
-            share = tl.exp(value - shift[None, :]) / total[None, :]
+            # A group of -inf has nothing to share out: its shares are 0, not NaN.
+            share = tl.exp(value - shift[None, :]) / tl.where(total == 0, 1.0, total)[None, :]
             tl.store(out + place, share.to(out.dtype.element_ty), mask=used)
     else:
         place = (batch * tl.num_programs(0) + row) * width + c

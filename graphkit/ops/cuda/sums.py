@@ -19,7 +19,7 @@ def sum_groups(rows: Rows, others: Tensor | None, weight: Tensor | None, x: Tens
     """Sums over the entries of each group what they find at ``others``."""
     batch, count, heads, width = x.shape
     out = x.new_zeros(batch, rows.size, heads, width)
-    if out.numel() == 0 or rows.index.size(-1) == 0:
+    if out.numel() == 0 or rows.num_entries == 0:
         return out
     order, blocks = rows.order, blocks_of(heads, width)
     tiles = triton.cdiv(heads, blocks["BLOCK_H"]) * triton.cdiv(width, blocks["BLOCK_C"])

@@ -25,14 +25,20 @@ def index_dtype(num_entries: int, size: int) -> torch.dtype:
     return torch.int32 if max(num_entries, size) < 2**31 - 1 else torch.int64
 
 
+@torch.inference_mode(mode=False)
 def sort_rows(values: Tensor, size: int) -> Order:
-    """The entries sorted by group, equal ones in their given order."""
+    """The entries sorted by group, equal ones in their given order.
+
+    Sorted input is recognised, at the cost of one pass: what an ``EdgeIndex`` says about its
+    order may be outdated by a write to it.
+    """
     dtype = index_dtype(values.numel(), size)
     if values.device.type == "cpu":
         from graphkit.ops.cpu.counting import counting_sort
 
         return Order(*counting_sort(values, size, dtype))
-    groups, perm = torch.sort(values, stable=True)
     bounds = torch.arange(size + 1, device=values.device)
-    indptr = torch.searchsorted(groups, bounds).to(dtype)
-    return Order(indptr, perm.to(dtype))
+    if bool((values[1:] >= values[:-1]).all()):
+        return Order(torch.searchsorted(values.contiguous(), bounds).to(dtype), None)
+    groups, perm = torch.sort(values, stable=True)
+    return Order(torch.searchsorted(groups, bounds).to(dtype), perm.to(dtype))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from graphkit.ops.layout.memo import remember
+from graphkit.ops.layout.memo import alias, remember
 from graphkit.ops.layout.order import Order, sort_rows
+from graphkit.ops.situation import outside_torch_func
 
 T = TypeVar("T")
 
@@ -18,70 +20,103 @@ class Rows:
     """One row of indices that puts each entry into one of ``size`` groups.
 
     Args:
-        index (torch.Tensor): Indices, one or two rows.
-        row (int): Which row counts; ``-1`` if ``index`` is one-dimensional.
+        values (torch.Tensor): The group of each entry, one-dimensional, checked.
         size (int): The number of groups.
-        name (str): What the error message calls the row.
     """
 
-    def __init__(self, index: Tensor, row: int, size: int, name: str = "index") -> None:
-        self.index, self.row, self.size, self.name = index, row, size, name
-        self.remember(("valid", size), self._validate)
+    def __init__(self, values: Tensor, size: int) -> None:
+        self.values, self.size, self.num_entries = values, size, values.numel()
+        self._derived: dict[Hashable, Any] = {}
 
-    def remember(self, key: Hashable, build: Callable[[], T]) -> T:
-        """``build()``, kept with the row; a view of the row shares what the row knows."""
-        index, row = self.index, max(self.row, 0)
-        offset = index.storage_offset() + (row * index.stride(0) if self.row >= 0 else 0)
-        return remember(index, (offset, index.size(-1), index.stride(-1), key), build)
-
-    @property
-    def values(self) -> Tensor:
-        """The indices as a one-dimensional tensor."""
-        return self.index if self.row < 0 else self.index[self.row]
-
-    @property
+    @functools.cached_property
     def order(self) -> Order:
         """The entries sorted by group; built on first use."""
-        return self.remember(("order", self.size), lambda: sort_rows(self.values, self.size))
+        return sort_rows(self.values, self.size)
 
     @property
     def counts(self) -> Tensor:
         """The number of entries in each group."""
         return self.order.indptr.diff()
 
-    def _validate(self) -> bool:
-        if self.values.numel() == 0:
-            return True
-        low, high = (int(value) for value in torch.aminmax(self.values))
-        if low < 0 or high >= self.size:
-            wrong = low if low < 0 else high
-            raise IndexError(
-                f"{self.name} holds {wrong}, but only 0..{self.size - 1} are valid "
-                f"(size {self.size})"
-            )
-        return True
+    def derive(self, key: Hashable, build: Callable[[], T]) -> T:
+        """``build()``, kept with the row: what a backend makes of its order."""
+        if key not in self._derived:
+            self._derived[key] = build()
+        return self._derived[key]
 
 
 class Graph:
-    """The two rows of an ``edge_index`` and the sorted views between them."""
+    """The two rows of an ``edge_index`` and the sorted views between them.
 
-    def __init__(self, edge_index: Tensor, num_sources: int, num_targets: int) -> None:
-        self.edge_index = edge_index
-        self.source = Rows(edge_index, 0, num_sources, "edge_index[0]")
-        self.target = Rows(edge_index, 1, num_targets, "edge_index[1]")
+    Args:
+        source (Rows): Where edges come from.
+        target (Rows): Where edges go to.
+    """
 
-    @property
-    def num_edges(self) -> int:
-        """The number of edges."""
-        return self.edge_index.size(1)
+    def __init__(self, source: Rows, target: Rows) -> None:
+        self.source, self.target, self.num_edges = source, target, source.num_entries
+
+    @functools.cached_property
+    def by_target(self) -> tuple[Order, Tensor]:
+        """The edges sorted by target, and their sources in that order."""
+        return self.target.order, _sorted(self.source.values, self.target.order)
+
+    @functools.cached_property
+    def by_source(self) -> tuple[Order, Tensor]:
+        """The edges sorted by source, and their targets in that order."""
+        return self.source.order, _sorted(self.target.values, self.source.order)
 
     def sorted_by(self, transposed: bool) -> tuple[Order, Tensor]:
         """The edges sorted by target (by source if ``transposed``) and their other ends."""
-        rows, others = (self.source, self.target) if transposed else (self.target, self.source)
-        order = rows.order
-        return order, rows.remember(("others", rows.size), lambda: _permuted(others.values, order))
+        return self.by_source if transposed else self.by_target
 
 
-def _permuted(values: Tensor, order: Order) -> Tensor:
-    values = values.to(order.indptr.dtype)
-    return values.contiguous() if order.perm is None else values[order.perm.long()]
+def rows_of(index: Tensor, row: int, size: int) -> Rows:
+    """A row of ``index`` (all of it if ``row`` is -1), checked and kept with the tensor.
+
+    Raises:
+        IndexError: If an index is negative or not below ``size``.
+    """
+    if torch.compiler.is_compiling():
+        return Rows(index if row < 0 else index[row], size)
+    with outside_torch_func():
+        values = index if row < 0 else index[row]
+
+    def build() -> Rows:
+        _check(values, size, "index" if row < 0 else f"edge_index[{row}]")
+        return Rows(alias(values), size)
+
+    return remember(values, ("rows", size), build)
+
+
+def graph_of(edge_index: Tensor, num_sources: int, num_targets: int) -> Graph:
+    """Both rows of ``edge_index [2, E]``, checked and kept with the tensor.
+
+    Raises:
+        IndexError: If an index is negative or not below its number of nodes.
+    """
+
+    def build() -> Graph:
+        return Graph(rows_of(edge_index, 0, num_sources), rows_of(edge_index, 1, num_targets))
+
+    return remember(edge_index, ("graph", num_sources, num_targets), build)
+
+
+def _check(values: Tensor, size: int, name: str) -> None:
+    if values.numel() == 0:
+        return
+    low, high = (int(value) for value in torch.aminmax(values))
+    if low < 0 or high >= size:
+        raise IndexError(
+            f"{name} holds {low if low < 0 else high}, but only 0..{size - 1} are valid "
+            f"(size {size})"
+        )
+
+
+@torch.inference_mode(mode=False)
+def _sorted(values: Tensor, order: Order) -> Tensor:
+    """The other ends of the edges in a sorted order, in memory of their own."""
+    dtype = order.indptr.dtype
+    if order.perm is None:
+        return values.to(dtype, copy=True, memory_format=torch.contiguous_format)
+    return values[order.perm.long()].to(dtype)

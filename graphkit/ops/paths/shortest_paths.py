@@ -13,6 +13,7 @@ from graphkit.ops.backends import active_backend
 from graphkit.ops.checks import as_edge_index
 from graphkit.ops.paths import search_scipy, search_torch
 from graphkit.ops.paths.path_graph import PathGraph
+from graphkit.ops.situation import outside_torch_func, without_transform
 
 CHUNK = 1 << 14
 
@@ -51,7 +52,10 @@ class PathIndex(PathGraph):
     def __init__(
         self, edge_index: Tensor, cost: Tensor | None = None, num_nodes: int | None = None
     ) -> None:
-        super().__init__(*check_graph(edge_index, cost, num_nodes))
+        edge_index = as_edge_index(edge_index)
+        cost = None if cost is None else without_transform(cost, "cost")
+        with outside_torch_func():
+            super().__init__(*check_graph(edge_index, cost, num_nodes))
 
     def query(
         self,
@@ -62,16 +66,19 @@ class PathIndex(PathGraph):
         self_paths: bool = False,
     ) -> dict[int, Tensor]:
         """The paths of :func:`shortest_paths` from :obj:`sources`, grouped in their order."""
-        sources = self.check_sources(sources)
         check_query(max_nodes, ratio, method)
-        quota = (self.degree[sources] * min(ratio, float(self.num_nodes))).floor().long()
-        found = [self.edges_of(sources)]
-        if max_nodes > 2:
-            search = search_by_hops if method == "hop" else search_scipy.search_sources
-            found += search(self, sources, quota, max_nodes)
-        if self_paths:
-            found = [torch.cat([p, sources.view(-1, 1).expand(-1, p.size(1))]) for p in found]
-        return {paths.size(1): paths for paths in found}
+        sources = None if sources is None else without_transform(sources, "sources")
+        with outside_torch_func():
+            sources = self.check_sources(sources)
+            quota = (self.degree[sources] * min(ratio, float(self.num_nodes))).floor().long()
+            groups = [self.edges_of(sources)]
+            if max_nodes > 2:
+                search = search_by_hops if method == "hop" else search_scipy.search_sources
+                groups += search(self, sources, quota, max_nodes)
+            if self_paths:
+                rows = sources.view(-1, 1)
+                groups = [torch.cat([paths, rows.expand(-1, paths.size(1))]) for paths in groups]
+            return {paths.size(1): paths for paths in groups}
 
     def edges_of(self, sources: Tensor) -> Tensor:
         """Paths of two nodes: all edges of the sources, cheapest first."""
@@ -122,6 +129,9 @@ def shortest_paths(
     with paths of any length, by Dijkstra from every source (scipy, in chunks of rows):
     :math:`\mathcal{O}(N E \log N)`.
 
+    Paths are integers and have no derivative: inside of ``torch.func`` they are found for the
+    plain costs, and a ``vmap`` over graphs is refused.
+
     Ties are broken alike everywhere: fewer nodes first, then the prefix (the path without
     its end) that comes first by cost and, recursively, by this rule, then the smaller end.
     With unit costs this is lexicographic order.  In :obj:`"exact"` mode scipy picks one of
@@ -153,6 +163,7 @@ def shortest_paths(
         ValueError: If shapes disagree, a cost is negative, infinite or NaN, or an option
             is unknown.
         IndexError: If an index lies outside the graph.
+        NotImplementedError: If ``torch.func.vmap`` runs over an argument.
 
     Example:
         >>> import torch
@@ -195,7 +206,7 @@ def check_graph(
     edge_index: Tensor, cost: Tensor | None, num_nodes: int | None
 ) -> tuple[Tensor, Tensor, int]:
     """Plain edges, costs and the number of nodes, or an error naming what is wrong."""
-    edge_index = as_edge_index(edge_index).long()
+    edge_index = edge_index.long()
     if num_nodes is None:
         num_nodes = int(edge_index.max()) + 1 if edge_index.numel() else 0
     check_range("edge_index", edge_index, num_nodes)

@@ -1,5 +1,6 @@
 """The contract of a layer, as a pytest class to inherit."""
 
+from graphkit.testing.layer.derivatives import DerivativeChecks
 from graphkit.testing.layer.execution import ExecutionChecks
 from graphkit.testing.layer.explain import ExplainChecks
 from graphkit.testing.layer.forms import FormChecks
@@ -8,6 +9,7 @@ from graphkit.testing.layer.inputs import InputChecks
 from graphkit.testing.layer.keywords import KeywordChecks
 from graphkit.testing.layer.module import ModuleChecks
 from graphkit.testing.layer.oracle import OracleChecks
+from graphkit.testing.layer.reuse import ReuseChecks
 from graphkit.testing.layer.symmetry import SymmetryChecks
 
 __all__ = ["LayerSuite"]
@@ -21,6 +23,8 @@ class LayerSuite(
     ModuleChecks,
     KeywordChecks,
     ExecutionChecks,
+    DerivativeChecks,
+    ReuseChecks,
     HookChecks,
     ExplainChecks,
 ):

@@ -32,10 +32,10 @@ def attend_rows(
     heads,
     width,
     out,
-    normaliser,
+    statistics,
     slots,
     pieces,
-    statistics,
+    piece_statistics,
 ):
     """Sums over incoming edges, weighted by the softmax of their scores, in one pass."""
     features = heads * width
@@ -72,6 +72,7 @@ def attend_rows(
                     row * heads,
                     score_src,
                     b * num_in,
+                    1,
                     score_edge,
                     edge_base,
                     heads,
@@ -86,12 +87,10 @@ def attend_rows(
                 start_in = b * num_in * features
                 add_entries(target, base, x, start_in, others, k, size, block, 0, heads, width)
             if slot >= 0:
-                statistics[0, slot * heads : (slot + 1) * heads] = shift
-                statistics[1, slot * heads : (slot + 1) * heads] = low
-            elif start < end:
-                _finish(out, normaliser, row, shift, low, heads, width)
+                piece_statistics[0, slot * heads : (slot + 1) * heads] = shift
+                piece_statistics[1, slot * heads : (slot + 1) * heads] = low
             else:
-                normaliser[row * heads : (row + 1) * heads] = -np.inf
+                _finish(out, statistics, row, shift, low, heads, width)
             start = end
 
 
@@ -112,18 +111,19 @@ def _shrink(target, base, decay, heads, width):
 
 
 @helper
-def _finish(out, normaliser, row, shift, low, heads, width):
-    """Divides by the sum of exponentials and keeps its logarithm."""
+def _finish(out, statistics, row, shift, low, heads, width):
+    """Divides by the sum of exponentials, and keeps it and the peak they are taken below."""
     for h in range(heads):
-        normaliser[row * heads + h] = shift[h] + np.log(low[h])
-        share = 1 / low[h]
+        statistics[2 * row * heads + h] = shift[h]
+        statistics[(2 * row + 1) * heads + h] = low[h]
+        share = 1 / low[h] if low[h] != 0 else low[h]
         base = (row * heads + h) * width
         for c in range(width):
             out[base + c] *= share
 
 
 @kernel
-def attend_pieces(slots, pieces, statistics, out, normaliser, heads, width):
+def attend_pieces(slots, pieces, piece_statistics, out, statistics, heads, width):
     """Finishes the rows that chunks cut: brings their pieces below a common peak."""
     shift, low = np.empty((2, heads), out.dtype)
     row = -1
@@ -132,12 +132,13 @@ def attend_pieces(slots, pieces, statistics, out, normaliser, heads, width):
             continue
         if slots[s] != row:
             if row >= 0:
-                _finish(out, normaliser, row, shift, low, heads, width)
+                _finish(out, statistics, row, shift, low, heads, width)
             row = slots[s]
             shift[:], low[:] = 0, 0
             out[row * heads * width : (row + 1) * heads * width] = 0
         for h in range(heads):
-            new_shift, new_low = statistics[0, s * heads + h], statistics[1, s * heads + h]
+            group = s * heads + h
+            new_shift, new_low = piece_statistics[0, group], piece_statistics[1, group]
             if new_low == 0:
                 continue
             peak = new_shift if low[h] == 0 else max(shift[h], new_shift)
@@ -145,7 +146,7 @@ def attend_pieces(slots, pieces, statistics, out, normaliser, heads, width):
             new = exp(new_shift - peak)
             shift[h], low[h] = peak, low[h] * old + new_low * new
             for c in range(width):
-                target, piece = (row * heads + h) * width + c, (s * heads + h) * width + c
-                out[target] = out[target] * old + pieces[piece] * new
+                target = (row * heads + h) * width + c
+                out[target] = out[target] * old + pieces[group * width + c] * new
     if row >= 0:
-        _finish(out, normaliser, row, shift, low, heads, width)
+        _finish(out, statistics, row, shift, low, heads, width)

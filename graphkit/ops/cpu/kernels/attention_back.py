@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""Fused attention, backward: weights are computed anew from scores and normalisers."""
+"""Fused attention, backward: weights are computed anew from scores and their statistics."""
 
 import numpy as np
 
@@ -12,11 +12,29 @@ from graphkit.ops.cpu.kernels.vector import (
     add_scaled,
     copy,
     dot_heads,
-    prefetch,
+    multiply,
     prefetch_row,
     prefetch_to_write,
 )
 from graphkit.ops.cpu.kernels.walking import AHEAD, entry_at, row_end, slot_of
+
+
+@kernel
+def describe_targets(first, last, score_dst, statistics, out, grad, heads, width, targets):
+    """Fills ``targets [rows, 4, heads]``: score, peak, share of one exponential, and step.
+
+    The share is one over the sum of exponentials; the step is ``<out, grad>``, which every
+    weight's gradient is measured from. Side by side, one edge reads them from two cache lines.
+    """
+    for row in range(first, last):
+        base = 4 * row * heads
+        copy(targets, base, score_dst, row * heads, heads)
+        copy(targets, base + heads, statistics, 2 * row * heads, heads)
+        for h in range(heads):
+            total = statistics[(2 * row + 1) * heads + h]
+            targets[base + 2 * heads + h] = 1 / total if total != 0 else total
+        feature = row * heads * width
+        dot_heads(targets, base + 3 * heads, out, feature, grad, feature, heads, width)
 
 
 @kernel
@@ -32,7 +50,7 @@ def attend_back(
     x,
     num_out,
     score_src,
-    score_dst,
+    targets,
     score_edge,
     shared,
     slope,
@@ -41,8 +59,6 @@ def attend_back(
     heads,
     width,
     grad,
-    normaliser,
-    products,
     grad_x,
     grad_src,
     grad_edge,
@@ -89,9 +105,7 @@ def attend_back(
                     perm,
                     far_base,
                     edge_base,
-                    score_dst,
-                    normaliser,
-                    products,
+                    targets,
                     grad,
                     grad_edge,
                     grad_dst,
@@ -107,8 +121,9 @@ def attend_back(
                     perm,
                     score_src,
                     row * heads,
-                    score_dst,
+                    targets,
                     far_base,
+                    4,
                     score_edge,
                     0 if shared else edge_base,
                     heads,
@@ -116,18 +131,21 @@ def attend_back(
                 leak(raw, alpha, size * heads, slope)
                 for i in range(size):
                     node = far_base + np.int64(others[k + i])
-                    add_scaled(alpha, i * heads, normaliser, node * heads, minus, heads)
+                    add_scaled(alpha, i * heads, targets, (4 * node + 1) * heads, minus, heads)
                     dot_heads(
                         step, i * heads, x, row * features, grad, node * features, heads, width
                     )
                 exp_range(alpha, 0, size * heads)
+                for i in range(size):
+                    node = far_base + np.int64(others[k + i])
+                    multiply(alpha, i * heads, targets, (4 * node + 2) * heads, heads)
                 if keys.shape[0] > 0:
                     draw(kept, k, size, perm, edge_base, heads, keys, scale)
                     for i in range(size * heads):
                         step[i] *= kept[i]
                 for i in range(size):
                     node = far_base + np.int64(others[k + i])
-                    add_scaled(step, i * heads, products, node * heads, minus, heads)
+                    add_scaled(step, i * heads, targets, (4 * node + 3) * heads, minus, heads)
                 for i in range(size * heads):
                     step[i] *= alpha[i] if raw[i] > 0 else alpha[i] * slope
                 if keys.shape[0] > 0:
@@ -164,9 +182,7 @@ def _look_ahead(
     perm,
     far_base,
     edge_base,
-    scores,
-    normaliser,
-    products,
+    targets,
     grad,
     grad_edge,
     grad_dst,
@@ -177,9 +193,7 @@ def _look_ahead(
     """Asks for what the next entries will read and write."""
     for i in range(k + AHEAD, min(k + AHEAD + size, np.int64(others.shape[0]))):
         node = far_base + np.int64(others[i])
-        prefetch(scores, node * heads)
-        prefetch(normaliser, node * heads)
-        prefetch(products, node * heads)
+        prefetch_row(targets, 4 * node * heads, 4 * heads)
         prefetch_row(grad, node * features, features)
         if grad_dst.shape[0] > 0:
             prefetch_to_write(grad_dst, table + node * heads)

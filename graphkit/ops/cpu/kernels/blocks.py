@@ -20,13 +20,16 @@ _FACTOR_1, _FACTOR_2 = np.uint32(MIX[0][1]), np.uint32(MIX[1][1])
 
 @helper
 def read_scores(
-    block, start, size, others, perm, near, near_base, far, far_base, edge, edge_base, heads
+    block, start, size, others, perm, near, near_base, far, far_base, stride, edge, edge_base, heads
 ):
-    """``near + far + edge`` of the entries ``start .. start + size``; ``edge`` may be empty."""
+    """``near + far + edge`` of the entries ``start .. start + size``; ``edge`` may be empty.
+
+    Rows of ``far`` are ``stride`` times as wide as there are heads, and begin with the scores.
+    """
     one = block.dtype.type(1)
     for i in range(size):
         copy(block, i * heads, near, near_base, heads)
-        other = (far_base + np.int64(others[start + i])) * heads
+        other = (far_base + np.int64(others[start + i])) * stride * heads
         add_scaled(block, i * heads, far, other, one, heads)
     if edge.shape[0] > 0:
         for i in range(size):

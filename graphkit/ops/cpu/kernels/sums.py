@@ -10,7 +10,6 @@ from graphkit.ops.cpu.kernels.vector import (
     add_heads,
     add_scaled,
     dot_heads,
-    inner,
     prefetch,
     prefetch_row,
     prefetch_to_write,
@@ -142,10 +141,3 @@ def dot_edges(
                 e = (b * num_entries + np.int64(entry_at(perm, k))) * heads
                 dot_heads(out, e, mine, own, other, far, heads, width)
             start = end
-
-
-@kernel
-def dot_rows(first, last, a, b, width, out):
-    """``out[i] = <a[i], b[i]>`` for rows of equal width."""
-    for i in range(first, last):
-        out[i] = inner(a, i * width, b, i * width, width)
