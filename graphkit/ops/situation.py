@@ -47,13 +47,13 @@ def without_transform(index: Tensor, name: str) -> Tensor:
     """The integers behind what ``torch.func`` made of them: they have no derivative.
 
     Raises:
-        NotImplementedError: If ``vmap`` runs over them.
+        ValueError: If ``vmap`` runs over them.
     """
     if not is_wrapped(index):
         return index
     plain = torch.func.debug_unwrap(index, recurse=True)
     if plain.shape != index.shape:
-        raise NotImplementedError(
+        raise ValueError(
             f"{name} is batched by torch.func.vmap, but one call serves one graph: give it "
             "in_dims=None, or join the graphs to one, as torch_geometric.data.Batch does"
         )

@@ -1,7 +1,10 @@
 """Every check of the layer suite must catch a fault that was planted for it."""
 
 from graphkit.testing import LayerSuite
-from tests.testing.layers_unlike_pyg import FAULTS
+from tests.testing import layers_unlike_functions, layers_unlike_pyg
+
+FAULTS = layers_unlike_pyg.FAULTS
+assert layers_unlike_functions.FAULTS is FAULTS
 
 
 @FAULTS.parametrize()

@@ -38,6 +38,7 @@ class _Known:
 
 
 _KNOWN: dict[int, _Known] = {}
+_MISSING: Any = object()
 
 
 def remember(tensor: Tensor, key: Hashable, build: Callable[[], T]) -> T:
@@ -69,10 +70,9 @@ def remember(tensor: Tensor, key: Hashable, build: Callable[[], T]) -> T:
     if base is not None and tensor.untyped_storage() is not known.storage:
         return build()
     place = _place(tensor, key)
-    try:
-        return known.values[place]
-    except KeyError:
-        pass
+    value = known.values.get(place, _MISSING)
+    if value is not _MISSING:
+        return value
     with torch.inference_mode(False), outside_torch_func():
         value = build()
     if len(known.values) >= MOST_VALUES:

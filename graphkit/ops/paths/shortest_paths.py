@@ -160,10 +160,9 @@ def shortest_paths(
 
     Raises:
         TypeError: If indices are not integers.
-        ValueError: If shapes disagree, a cost is negative, infinite or NaN, or an option
-            is unknown.
+        ValueError: If shapes disagree, a cost is negative, infinite or NaN, an option is
+            unknown, or ``torch.func.vmap`` runs over an argument.
         IndexError: If an index lies outside the graph.
-        NotImplementedError: If ``torch.func.vmap`` runs over an argument.
 
     Example:
         >>> import torch
