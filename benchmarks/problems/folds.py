@@ -43,10 +43,10 @@ def cross_validated(
     graphs, folds = load(**dataset)
     y = np.array([int(graph.y) for graph in graphs])
 
-    def curves(fold: int, kept: np.ndarray, held: np.ndarray, tag: str) -> Result:
+    def curves(fold: int, learned: np.ndarray, held: np.ndarray, tag: str) -> Result:
         seed_everything(seed)
         network = build(model, graphs[0].num_features, int(y.max()) + 1)
-        return learn(network, pick(graphs, kept), pick(graphs, held), f"{tag}-{fold}")
+        return learn(network, pick(graphs, learned), pick(graphs, held), f"{tag}-{fold}")
 
     inner, outer = [], []
     for fold, (train_index, test_index) in enumerate(folds):

@@ -202,9 +202,9 @@ def educate(fit: Fitter, teacher: nn.Module, problem: Problem, number: int) -> N
     """Trains a teacher on the labels of its classes."""
     rows = problem.labelled[owned(problem, problem.labelled, number)]
 
-    def loss(model: nn.Module, chosen: Tensor) -> Tensor:
-        target = problem.y[chosen] - number * problem.known
-        return F.cross_entropy(problem.call(model, chosen), target)
+    def loss(model: nn.Module, samples: Tensor) -> Tensor:
+        target = problem.y[samples] - number * problem.known
+        return F.cross_entropy(problem.call(model, samples), target)
 
     fit(teacher, TensorTask((rows,), loss, 64 if problem.edge_index is None else len(rows)))
     teacher.eval()

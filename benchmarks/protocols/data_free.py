@@ -212,16 +212,16 @@ def play(
 def summary(arm: str, history: list[dict[str, float]]) -> dict[str, float]:
     """Accuracies of an arm at its last epoch and at the best one, and what its monitor read."""
     last, best = history[-1], max(history, key=lambda epoch: epoch["val"])
-    found = {arm: last["test"], f"{arm}_best": best["test"]}
+    accuracies = {arm: last["test"], f"{arm}_best": best["test"]}
     names = ("label_entropy", "discrepancy", "dead_channels", "gradient_ratio")
-    found |= {name: last[name] for name in names if name in last}
-    return found | ({"warnings": last["warnings"]} if arm == "dfad" else {})
+    accuracies |= {name: last[name] for name in names if name in last}
+    return accuracies | ({"warnings": last["warnings"]} if arm == "dfad" else {})
 
 
 def compared(metrics: dict[str, float]) -> dict[str, float]:
     """Differences between arms."""
-    found = {"test_accuracy": metrics["dfad"], "gap": metrics["teacher"] - metrics["dfad"]}
+    differences = {"test_accuracy": metrics["dfad"], "gap": metrics["teacher"] - metrics["dfad"]}
     for arm in ("noise", "untrained", "data"):
         if arm in metrics:
-            found[f"over_{arm}"] = metrics["dfad"] - metrics[arm]
-    return found
+            differences[f"over_{arm}"] = metrics["dfad"] - metrics[arm]
+    return differences

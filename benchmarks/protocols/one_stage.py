@@ -212,9 +212,9 @@ def error(game: Game, loss: str) -> float:
     OneStageStep(judge, loss)(real, make()).generator.backward()
     pairs = zip([p.grad for p in (*theirs, *ours)], expected, strict=True)
     return max(
-        float((found - right).abs().max() / right.abs().max().clamp(min=1e-300))
-        for found, right in pairs
-        if found is not None
+        float((one - right).abs().max() / right.abs().max().clamp(min=1e-300))
+        for one, right in pairs
+        if one is not None
     )
 
 
@@ -293,8 +293,8 @@ def graph(name: str, width: int, seed: int) -> Game:
     @torch.no_grad()
     def judged(encoder: Any) -> dict[str, float]:
         z = encoder(known.x, known.edge_index)
-        found = model.test(z, test.pos_edge_label_index, test.neg_edge_label_index)
-        return dict(zip(("auc", "ap"), map(float, found), strict=True))
+        figures = model.test(z, test.pos_edge_label_index, test.neg_edge_label_index)
+        return dict(zip(("auc", "ap"), map(float, figures), strict=True))
 
     return Game(
         model.encoder,

@@ -231,12 +231,12 @@ class DFAD(nn.Module):
         generation = self.generation(self.noise(batch_size))
         generation.backward()
         generator_optimizer.step()
-        found = Discrepancy(float(imitation.detach()), float(generation.detach()))
+        discrepancy = Discrepancy(float(imitation.detach()), float(generation.detach()))
         if not torch.isfinite(generation.detach()):
             raise FloatingPointError(
-                f"the generator's loss became {found.generation}; lower the learning rates"
+                f"the generator's loss became {discrepancy.generation}; lower the learning rates"
             )
-        return found
+        return discrepancy
 
     def monitor(self, count: int = 256, **options: Any) -> CollapseMonitor:
         """A monitor of this game: a callback for a Trainer, or read by hand.

@@ -170,12 +170,12 @@ class GraphGenerator(nn.Module):
         scores = (query @ query.transpose(1, 2)) / width**0.5
         first, second = self.pairs
         scores = scores[:, first, second]
-        chosen = (scores + gumbel(scores)).topk(min(self.num_pairs, scores.size(1)), 1).indices
-        soft = scores.gather(1, chosen).sigmoid()
+        likeliest = (scores + gumbel(scores)).topk(min(self.num_pairs, scores.size(1)), 1).indices
+        soft = scores.gather(1, likeliest).sigmoid()
         gate = (soft - soft.detach() + 1).flatten()
         offset = torch.arange(count, device=query.device).unsqueeze(1) * nodes
         ends = torch.stack(
-            [(first[chosen] + offset).flatten(), (second[chosen] + offset).flatten()]
+            [(first[likeliest] + offset).flatten(), (second[likeliest] + offset).flatten()]
         )
         return torch.cat([ends, ends.flip(0)], 1), torch.cat([gate, gate])
 

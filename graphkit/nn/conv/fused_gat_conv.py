@@ -20,6 +20,7 @@ from graphkit.nn.edges import (
     without_void,
 )
 from graphkit.nn.fast_path import FastPath
+from graphkit.nn.head_linear import head_products
 from graphkit.ops.checks import as_edge_index
 
 
@@ -201,12 +202,12 @@ class FusedGATConv(FastPath, GATConv, fast=True):
     ) -> tuple[Tensor, Tensor]:
         """What the two ends of an edge add to its score; targets without features add nothing."""
         if x_src is x_dst:
-            source, target = head_scores(x_src, self.att_src, self.att_dst)
+            source, target = head_products(x_src, torch.cat([self.att_src, self.att_dst]))
             return source, target
-        (source,) = head_scores(x_src, self.att_src)
+        (source,) = head_products(x_src, self.att_src)
         if x_dst is None:
             return source, source.new_zeros(*source.shape[:-2], num_dst, source.size(-1))
-        return source, head_scores(x_dst, self.att_dst)[0]
+        return source, head_products(x_dst, self.att_dst)[0]
 
     def edge_scores(
         self, edge_attr: Tensor | None, x_src: Tensor, void: Tensor | None
@@ -222,14 +223,3 @@ class FusedGATConv(FastPath, GATConv, fast=True):
             score = (features * self.att_edge).sum(-1)
         score = void_scores(score, void)
         return score if x_src.dim() == 3 else score.expand(x_src.size(0), -1, -1)
-
-
-def head_scores(x: Tensor, *attention: Tensor) -> tuple[Tensor, ...]:
-    """``(x * a).sum(-1)`` for each vector ``a [1, H, C]``, as one product of matrices.
-
-    The vectors form a block-diagonal matrix, so that no tensor of the size of ``x`` is made.
-    """
-    heads = x.size(-2)
-    eye = torch.eye(heads, dtype=x.dtype, device=x.device)
-    blocks = [torch.einsum("hc,hk->hck", a[0].to(x.dtype), eye).flatten(0, 1) for a in attention]
-    return (x.flatten(-2) @ torch.cat(blocks, 1)).split(heads, -1)

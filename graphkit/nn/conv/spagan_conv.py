@@ -28,7 +28,7 @@ from graphkit.nn.edges import (
     without_void,
 )
 from graphkit.nn.fast_path import FastPath
-from graphkit.nn.head_linear import HeadLinear, draw
+from graphkit.nn.head_linear import HeadLinear, draw, head_products
 from graphkit.nn.path_rows import Paths, found_paths, members_to_centre, numbered, path_rows
 
 
@@ -216,19 +216,21 @@ class SPAGANConv(FastPath, fast=True):
             paths = found_paths(edges, paths, max(self.lengths), h.size(-3), self.flow)
         weighted: tuple[Tensor, Tensor] | None = None
         gathered = []
-        for length, att, (score, own) in zip(
+        for length, att, (score, centre_score) in zip(
             self.lengths, self.att, self.end_scores(h, centre), strict=True
         ):
             if length == 2:
                 out, weighted = self.attend_to_edges(
-                    edges, (h, centre), (score, own), bool(return_attention_weights)
+                    edges, (h, centre), (score, centre_score), bool(return_attention_weights)
                 )
             else:
                 rows = path_rows(paths, length, h.size(-3), self.add_self_loops)
                 if self.pool == "mean":
-                    out = self.attend_to_means(rows, h, score, own)
+                    out = self.attend_to_means(rows, h, score, centre_score)
                 else:
-                    out = self.attend_to_maxima(rows, h, att[..., : self.out_channels], own)
+                    out = self.attend_to_maxima(
+                        rows, h, att[..., : self.out_channels], centre_score
+                    )
             gathered.append(out)
         out = self.merge(gathered, centre)
         out = out.flatten(-2) if self.concat else out.mean(dim=-2)
@@ -256,9 +258,9 @@ class SPAGANConv(FastPath, fast=True):
         """What the end of a path and its centre add to its score, ``[N, H]``, per length."""
         att = self.att.unflatten(-1, (2, -1)).movedim(2, 1)
         if h is centre:
-            scores = per_head(h, att.flatten(0, 1))
+            scores = head_products(h, att.flatten(0, 1))
             return list(zip(scores[::2], scores[1::2], strict=True))
-        return list(zip(per_head(h, att[:, 0]), per_head(centre, att[:, 1]), strict=True))
+        return list(zip(head_products(h, att[:, 0]), head_products(centre, att[:, 1]), strict=True))
 
     @property
     def options(self) -> tuple[float, float, bool]:
@@ -270,13 +272,13 @@ class SPAGANConv(FastPath, fast=True):
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Graph attention over paths of two nodes; edges with loops and, if wanted, weights."""
         h, centre = ends
-        score, own = scores
+        score, centre_score = scores
         loops = min(h.size(-3), centre.size(-3))
         if not self.may_be_fast():
             edges = looped(edges, loops) if self.add_self_loops else edges
             # Scores get a dimension more, since PyG finds the nodes of all inputs in one place.
             alpha = self.edge_updater(
-                edges.long(), sent=score.unsqueeze(-1), received=own.unsqueeze(-1)
+                edges.long(), sent=score.unsqueeze(-1), received=centre_score.unsqueeze(-1)
             )
             counts = h.size(-3), centre.size(-3)
             size = counts if self.flow == "source_to_target" else counts[::-1]
@@ -308,25 +310,35 @@ class SPAGANConv(FastPath, fast=True):
         """A path of two nodes sends the feature of its end, weighted."""
         return alpha.unsqueeze(-1) * x_j
 
-    def attend_to_means(self, rows: Tensor, h: Tensor, score: Tensor, own: Tensor) -> Tensor:
+    def attend_to_means(
+        self, rows: Tensor, h: Tensor, score: Tensor, centre_score: Tensor
+    ) -> Tensor:
         r"""Mean-pooled paths: :math:`\sum_p \frac{\alpha_p}{c - 1} \sum_m \mathbf{h}_{v_m}`."""
         members = rows.size(0) - 1
         raw = score.index_select(-2, rows[1:].flatten()).unflatten(-2, (members, -1)).mean(-3)
-        alpha = self.path_weights(rows[0], known(rows, "pairs", numbered), raw, own) / members
+        alpha = (
+            self.path_weights(rows[0], known(rows, "pairs", numbered), raw, centre_score) / members
+        )
         incidence = known(rows, "incidence", members_to_centre)
         return ops.spmm(incidence, torch.cat([alpha] * members, dim=-2), h, h.size(-3))
 
-    def attend_to_maxima(self, rows: Tensor, h: Tensor, att: Tensor, own: Tensor) -> Tensor:
+    def attend_to_maxima(
+        self, rows: Tensor, h: Tensor, att: Tensor, centre_score: Tensor
+    ) -> Tensor:
         """Max-pooled paths, whose features have to be written out."""
         members = h.index_select(-3, rows[1:].flatten()).unflatten(-3, (rows.size(0) - 1, -1))
         feature = members.amax(dim=-4)
         score = (feature * att).sum(-1)
-        return ops.gat_attention(known(rows, "pairs", numbered), feature, score, own, *self.options)
+        return ops.gat_attention(
+            known(rows, "pairs", numbered), feature, score, centre_score, *self.options
+        )
 
-    def path_weights(self, centre: Tensor, pairs: Tensor, raw: Tensor, own: Tensor) -> Tensor:
+    def path_weights(
+        self, centre: Tensor, pairs: Tensor, raw: Tensor, centre_score: Tensor
+    ) -> Tensor:
         """Softmax over the paths of each centre, with dropout."""
-        raw = F.leaky_relu(raw + own.index_select(-2, centre), self.negative_slope)
-        alpha = ops.edge_softmax(pairs, raw, own.size(-2))
+        raw = F.leaky_relu(raw + centre_score.index_select(-2, centre), self.negative_slope)
+        alpha = ops.edge_softmax(pairs, raw, centre_score.size(-2))
         return F.dropout(alpha, self.dropout, self.training)
 
     def merge(self, gathered: list[Tensor], h: Tensor) -> Tensor:
@@ -334,8 +346,8 @@ class SPAGANConv(FastPath, fast=True):
         if self.length_att is None:
             return gathered[0]
         att_length, att_centre = self.length_att.unsqueeze(0).split(self.out_channels, dim=-1)
-        (own,) = per_head(h, att_centre)
-        raw = torch.stack([per_head(part, att_length)[0] + own for part in gathered])
+        (centre_score,) = head_products(h, att_centre)
+        raw = torch.stack([head_products(part, att_length)[0] + centre_score for part in gathered])
         beta = F.leaky_relu(raw, self.negative_slope).softmax(dim=0).unsqueeze(-1)
         return sum(weight * part for weight, part in zip(beta, gathered, strict=True))
 
@@ -346,14 +358,3 @@ class SPAGANConv(FastPath, fast=True):
             f"{type(self).__name__}({width}, {self.out_channels}, "
             f"heads={self.heads}, lengths={self.lengths}, pool={self.pool})"
         )
-
-
-def per_head(h: Tensor, att: Tensor) -> tuple[Tensor, ...]:
-    """Products of features ``[*, H, C]`` with vectors ``[K, H, C]``, as ``K`` times ``[*, H]``.
-
-    One matrix product with a block-diagonal matrix, several times faster than products and
-    sums head by head while heads are few.
-    """
-    heads = att.size(1)
-    blocks = torch.einsum("khc,hg->hckg", att, torch.eye(heads, dtype=att.dtype, device=h.device))
-    return (h.flatten(-2) @ blocks.reshape(-1, att.size(0) * heads)).chunk(att.size(0), dim=-1)

@@ -126,10 +126,10 @@ class LayerBase(Suite, ABC):
         wanted = {**leaves, **{f"layer.{n}": p for n, p in layer.named_parameters()}}
         wanted = {name: t for name, t in wanted.items() if t.requires_grad}
         assert out.requires_grad, "the output does not require a gradient"
-        found = torch.autograd.grad(
+        grads = torch.autograd.grad(
             (out * weight).sum(), list(wanted.values()), allow_unused=True, materialize_grads=True
         )
-        return dict(zip(wanted, found, strict=True))
+        return dict(zip(wanted, grads, strict=True))
 
     def compare_with_dense(self, name: str, dtype: torch.dtype = torch.float64) -> None:
         """Output and all gradients on an example graph against :meth:`dense_reference`."""

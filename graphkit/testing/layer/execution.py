@@ -103,7 +103,7 @@ class ExecutionChecks(LayerBase):
         layer.cuda()
         moved = {name: value.cuda() for name, value in extra.items()}
         leaf = x.cuda().requires_grad_()
-        found = self.call(layer, leaf, edge_index.cuda(), **moved)
-        assert_close(found.cpu(), out, "outputs")
-        for name, value in self.gradients(found, layer, {"x": leaf}).items():
+        out_cuda = self.call(layer, leaf, edge_index.cuda(), **moved)
+        assert_close(out_cuda.cpu(), out, "outputs")
+        for name, value in self.gradients(out_cuda, layer, {"x": leaf}).items():
             assert_close(value.cpu(), expected[name].cpu(), f"gradients of {name}")

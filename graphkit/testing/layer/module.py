@@ -85,5 +85,5 @@ class ModuleChecks(LayerBase):
     def _same(self, layer: nn.Module, other: nn.Module, what: str) -> None:
         x, edge_index, extra = self.sample()
         expected = self.call(layer, x, edge_index, **extra)
-        found = self.call(other, x, edge_index, **extra)
-        assert torch.equal(expected, found), f"{what} gives another output"
+        actual = self.call(other, x, edge_index, **extra)
+        assert torch.equal(expected, actual), f"{what} gives another output"
