@@ -106,6 +106,19 @@ def larger(builder: Any, old: Any, new: Any, factor: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", new, old), new, old)
 
 
+def sum_of_lanes(builder: Any, lanes: Any, width: int) -> Any:
+    """The sum of a vector's values, halves first."""
+    count = width
+    while count > 1:
+        count //= 2
+        low = ir.Constant(ir.VectorType(INT32, count), list(range(count)))
+        high = ir.Constant(ir.VectorType(INT32, count), list(range(count, 2 * count)))
+        lanes = builder.fadd(
+            builder.shuffle_vector(lanes, lanes, low), builder.shuffle_vector(lanes, lanes, high)
+        )
+    return builder.extract_element(lanes, ir.Constant(INT32, 0))
+
+
 def dot_of(width: int) -> Any:
     """The dot product of ``a[i : i + width]`` and ``b[j : j + width]`` for a fixed width."""
 
@@ -116,16 +129,7 @@ def dot_of(width: int) -> Any:
             left = vector_at(context, builder, signature.args[0], *args[0:2], width)
             right = vector_at(context, builder, signature.args[2], *args[2:4], width)
             lanes = builder.fmul(builder.load(left, align=size), builder.load(right, align=size))
-            count = width
-            while count > 1:
-                count //= 2
-                low = ir.Constant(ir.VectorType(INT32, count), list(range(count)))
-                high = ir.Constant(ir.VectorType(INT32, count), list(range(count, 2 * count)))
-                lanes = builder.fadd(
-                    builder.shuffle_vector(lanes, lanes, low),
-                    builder.shuffle_vector(lanes, lanes, high),
-                )
-            return builder.extract_element(lanes, ir.Constant(INT32, 0))
+            return sum_of_lanes(builder, lanes, width)
 
         return a.dtype(a, types.int64, b, types.int64), generate
 
@@ -161,3 +165,26 @@ def power_of_two(typing_context, exponent):
         )
 
     return types.float32(types.int32), generate
+
+
+@intrinsic
+def borrowed(typing_context, value):
+    """An array or a tuple of arrays that counts no references: for the arguments of a kernel,
+    which outlive it. Else every look at a tuple's field costs two calls, also in inner loops."""
+
+    def borrow(context, builder, kind, item):
+        if isinstance(kind, types.BaseTuple):
+            for i, inner in enumerate(kind.types):
+                new = borrow(context, builder, inner, builder.extract_value(item, i))
+                item = builder.insert_value(item, new, i)
+        elif isinstance(kind, types.Array):
+            array = cgutils.create_struct_proxy(kind)(context, builder, value=item)
+            array.meminfo = ir.Constant(array.meminfo.type, None)
+            array.parent = ir.Constant(array.parent.type, None)
+            item = array._getvalue()
+        return item
+
+    def generate(context, builder, signature, args):
+        return borrow(context, builder, signature.args[0], args[0])
+
+    return value(value), generate

@@ -17,7 +17,7 @@ def _pick(builder: Any, left: Any, right: Any, lanes: list[int]) -> Any:
     return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(INT32, LANES), lanes))
 
 
-def _sums(builder: Any, vectors: list[Any]) -> Any:
+def sums_of_lanes(builder: Any, vectors: list[Any]) -> Any:
     """One vector of the sums over the lanes of each of eight vectors."""
     step = 1
     while len(vectors) > 1:
@@ -56,7 +56,7 @@ def dot_tile(typing_context, out, o, a, i, b, j, width):
                 product = builder.fmul(x, y, flags=("contract",))
                 new = builder.fadd(builder.load(total), product, flags=("contract",))
                 builder.store(new, total)
-        sums = _sums(builder, [builder.load(total) for total in totals])
+        sums = sums_of_lanes(builder, [builder.load(total) for total in totals])
         builder.store(sums, target, align=size)
         return context.get_dummy_value()
 

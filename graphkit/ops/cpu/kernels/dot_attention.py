@@ -1,0 +1,97 @@
+# mypy: ignore-errors
+"""Scores of transformers: products of queries with keys and with edges' own features."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from graphkit.ops.cpu.kernels.compiling import helper
+from graphkit.ops.cpu.kernels.vector import add_scaled, dot_heads, inner, prefetch_row
+from graphkit.ops.cpu.kernels.walking import entry_at
+
+
+class Product(NamedTuple):
+    """``score[e, h] = scale * (<near[h], far[h]> + <edge_query[h], attr[e]>)``.
+
+    ``near`` belongs to the rows that are walked, ``far`` to their entries' other ends,
+    ``edge_query [M, H, D]`` to the targets, as does ``edge_grad``, the gradient of the sums of
+    edge features. Without edge features these and ``attr`` are empty, and ``num_attr`` is 0.
+    """
+
+    near: Any
+    far: Any
+    scale: Any
+    attr: Any
+    shared: Any
+    num_attr: Any
+    edge_query: Any
+    edge_grad: Any
+    grad_attr: Any
+
+
+@helper
+def look_ahead(pair, place, k, heads, width):
+    """Asks for what the score of position ``k`` will read."""
+    node = place.far_base + np.int64(place.others[k])
+    prefetch_row(pair.far, node * heads * width, heads * width)
+
+
+@helper
+def scores(pair, place, block, k, size, heads, width):
+    """The scores of ``size`` entries."""
+    features = heads * width
+    for i in range(size):
+        node = place.far_base + np.int64(place.others[k + i])
+        near, far = place.row * features, node * features
+        dot_heads(block, i * heads, pair.near, near, pair.far, far, heads, width)
+    add_edge_dots(pair, place, block, pair.edge_query, k, size, heads)
+    for i in range(size * heads):
+        block[i] *= pair.scale
+
+
+@helper
+def add_edge_dots(pair, place, block, x, k, size, heads):
+    """Adds the products of each entry's features with ``x[target, h]`` to ``block``."""
+    for i in range(size if pair.num_attr > 0 else 0):
+        e, t = edge_at(pair, place, k + i), target_at(place, k + i)
+        for h in range(heads):
+            start = (t * heads + h) * pair.num_attr
+            block[i * heads + h] += inner(x, start, pair.attr, e, pair.num_attr)
+
+
+@helper
+def edge_at(pair, place, k):
+    """Where the features of the entry at position ``k`` begin."""
+    entry = np.int64(entry_at(place.perm, k)) + (0 if pair.shared else place.entry_base)
+    return entry * pair.num_attr
+
+
+@helper
+def target_at(place, k):
+    """The target of the entry at position ``k``."""
+    return place.row if place.by_target else place.far_base + np.int64(place.others[k])
+
+
+@helper
+def add_edges(pair, place, target, base, weights, k, size, heads):
+    """``target[h, :] += weights[e, h] * attr[e]`` for the entries of a block."""
+    for i in range(size if pair.num_attr > 0 else 0):
+        e = edge_at(pair, place, k + i)
+        for h in range(heads):
+            start = base + h * pair.num_attr
+            add_scaled(target, start, pair.attr, e, weights[i * heads + h], pair.num_attr)
+
+
+@helper
+def to_edges(pair, place, steps, weights, k, size, heads):
+    """Gradients of the features of the entries of a block, on the walk over targets."""
+    n = pair.num_attr
+    for i in range(size if n > 0 else 0):
+        out = (place.entry_base + np.int64(entry_at(place.perm, k + i))) * n
+        pair.grad_attr[out : out + n] = 0
+        for h in range(heads):
+            start = (place.row * heads + h) * n
+            add_scaled(pair.grad_attr, out, pair.edge_query, start, steps[i * heads + h], n)
+            add_scaled(pair.grad_attr, out, pair.edge_grad, start, weights[i * heads + h], n)

@@ -1,0 +1,170 @@
+# mypy: ignore-errors
+"""Dot products with a LeakyReLU in between, and the way back through it, in vectors."""
+
+from __future__ import annotations
+
+import llvmlite.ir as ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from graphkit.ops.cpu.kernels import instructions as code
+from graphkit.ops.cpu.kernels.compiling import helper
+from graphkit.ops.cpu.kernels.tiles import LANES, sums_of_lanes
+
+
+def _leak(builder, value, slope):
+    """``LeakyReLU(value)``; the slope fills a vector."""
+    positive = builder.fcmp_ordered(">", value, ir.Constant(value.type, None))
+    return builder.select(positive, value, builder.fmul(value, slope))
+
+
+def _leaky_dot_of(width):
+    """``<a[i : i + width], LeakyReLU(x[p : p + width])>`` for a fixed width."""
+
+    @intrinsic
+    def leaky_dot(typing_context, a, i, x, p, slope):
+        def generate(context, builder, signature, args):
+            size = signature.args[0].dtype.bitwidth // 8
+            left = code.vector_at(context, builder, signature.args[0], *args[0:2], width)
+            right = code.vector_at(context, builder, signature.args[2], *args[2:4], width)
+            value = builder.load(right, align=size)
+            value = _leak(builder, value, code.splat(builder, args[4], width))
+            return code.sum_of_lanes(
+                builder, builder.fmul(builder.load(left, align=size), value), width
+            )
+
+        return a.dtype(a, types.int64, x, types.int64, a.dtype), generate
+
+    return leaky_dot
+
+
+@intrinsic
+def _leaky_tile(typing_context, out, o, a, i, x, p, slope, width):
+    """``out[o + h] = <a[i + h * width :][:width], LeakyReLU(x[p + h * width :][:width])>`` for
+    eight ``h``; ``width`` is a multiple of eight."""
+
+    def generate(context, builder, signature, args):
+        left, right = (signature.args[2], args[2]), (signature.args[4], args[4])
+        target = code.vector_at(context, builder, signature.args[0], args[0], args[1], LANES)
+        size = signature.args[0].dtype.bitwidth // 8
+        zero = ir.Constant(target.type.pointee, None)
+        slopes = code.splat(builder, args[6], LANES)
+        totals = [cgutils.alloca_once_value(builder, zero) for _ in range(LANES)]
+        step = ir.Constant(args[7].type, LANES)
+        with cgutils.for_range_slice(builder, step.type(0), args[7], step) as (column, _):
+            for h, total in enumerate(totals):
+                offset = builder.add(builder.mul(args[7], step.type(h)), column)
+                weight, value = (
+                    builder.load(
+                        code.vector_at(context, builder, *array, builder.add(base, offset), LANES),
+                        align=size,
+                    )
+                    for array, base in ((left, args[3]), (right, args[5]))
+                )
+                product = builder.fmul(weight, _leak(builder, value, slopes), flags=("contract",))
+                builder.store(
+                    builder.fadd(builder.load(total), product, flags=("contract",)), total
+                )
+        sums = sums_of_lanes(builder, [builder.load(total) for total in totals])
+        builder.store(sums, target, align=size)
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(out, whole, a, whole, x, whole, a.dtype, whole), generate
+
+
+def _leaky_step_of(width, summed):
+    """For a fixed width ``x[p:] = step * LeakyReLU'(x[p:])``; if ``summed``, the old ``x`` times
+    the new is added to ``total[t:]``."""
+
+    @intrinsic
+    def leaky_step(typing_context, x, p, total, t, step, slope):
+        def generate(context, builder, signature, args):
+            size = signature.args[0].dtype.bitwidth // 8
+            place = code.vector_at(context, builder, signature.args[0], *args[0:2], width)
+            value = builder.load(place, align=size)
+            positive = builder.fcmp_ordered(">", value, ir.Constant(value.type, None))
+            steep = code.splat(builder, args[4], width)
+            flat = code.splat(builder, builder.fmul(args[4], args[5]), width)
+            step = builder.select(positive, steep, flat)
+            builder.store(step, place, align=size)
+            if summed:
+                sums = code.vector_at(context, builder, signature.args[2], *args[2:4], width)
+                new = code.add(builder, builder.load(sums, align=size), value, step)
+                builder.store(new, sums, align=size)
+            return context.get_dummy_value()
+
+        whole = types.int64
+        return types.void(x, whole, total, whole, x.dtype, x.dtype), generate
+
+    return leaky_step
+
+
+_dot1, _dot4, _dot8, _dot16 = (_leaky_dot_of(width) for width in (1, 4, 8, 16))
+
+
+@helper
+def _leaky_inner(a, i, x, p, slope, n):
+    """``<a[i : i + n], LeakyReLU(x[p : p + n])>``."""
+    total = a.dtype.type(0)
+    c = 0
+    while c + 16 <= n:
+        total += _dot16(a, i + c, x, p + c, slope)
+        c += 16
+    if c + 8 <= n:
+        total += _dot8(a, i + c, x, p + c, slope)
+        c += 8
+    if c + 4 <= n:
+        total += _dot4(a, i + c, x, p + c, slope)
+        c += 4
+    while c < n:
+        total += _dot1(a, i + c, x, p + c, slope)
+        c += 1
+    return total
+
+
+@helper
+def leaky_heads(out, o, a, x, p, slope, heads, width):
+    """``out[o + h] = <a[h, :], LeakyReLU(x[p + h, :])>`` for rows of ``width``."""
+    if width % 8 == 0 and heads % 8 == 0:
+        for h in range(0, heads, 8):
+            _leaky_tile(out, o + h, a, h * width, x, p + h * width, slope, width)
+    else:
+        for h in range(heads):
+            out[o + h] = _leaky_inner(a, h * width, x, p + h * width, slope, width)
+
+
+def _any_step(summed):
+    one, four, eight, sixteen = (_leaky_step_of(width, summed) for width in (1, 4, 8, 16))
+
+    @helper
+    def leaky_step(x, p, total, t, step, slope, n):
+        c = 0
+        while c + 16 <= n:
+            sixteen(x, p + c, total, t + c, step, slope)
+            c += 16
+        if c + 8 <= n:
+            eight(x, p + c, total, t + c, step, slope)
+            c += 8
+        if c + 4 <= n:
+            four(x, p + c, total, t + c, step, slope)
+            c += 4
+        while c < n:
+            one(x, p + c, total, t + c, step, slope)
+            c += 1
+
+    @helper
+    def leaky_steps(x, p, total, t, steps, s, slope, heads, width):
+        if width == 8:
+            for h in range(heads):
+                eight(x, p + h * 8, total, t + h * 8, steps[s + h], slope)
+        else:
+            for h in range(heads):
+                leaky_step(x, p + h * width, total, t + h * width, steps[s + h], slope, width)
+
+    return leaky_steps
+
+
+# Both replace the row x[p + h, :] by steps[s + h] times the derivative of the LeakyReLU there;
+# the second one adds the row's old values times the new ones to total[t + h, :].
+leaky_steps, leaky_steps_summed = _any_step(False), _any_step(True)

@@ -1,0 +1,168 @@
+# mypy: ignore-errors
+"""Attention over scores that both ends' features decide, forward: one pass over each row."""
+
+import numpy as np
+
+from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, take_in
+from graphkit.ops.cpu.kernels.compiling import helper, kernel
+from graphkit.ops.cpu.kernels.exponential import exp
+from graphkit.ops.cpu.kernels.instructions import borrowed
+from graphkit.ops.cpu.kernels.pairs import Place, add_edges, look_ahead, scores
+from graphkit.ops.cpu.kernels.vector import add_entries, prefetch_row
+from graphkit.ops.cpu.kernels.walking import AHEAD, row_end, slot_of
+
+
+@helper
+def block_rows(features):
+    """How many entries make a block: fewer if rows are wide, so that a block stays in the cache."""
+    return max(4, min(BLOCK, 8192 // max(1, features)))
+
+
+@kernel
+def attend_rows(
+    first,
+    last,
+    walk,
+    pair,
+    num_far,
+    value,
+    keys,
+    scale,
+    heads,
+    width,
+    wide,
+    length,
+    out,
+    peak,
+    total,
+    pieces,
+    statistics,
+):
+    """Sums over incoming edges, weighted by the softmax of their scores.
+
+    A row of ``out`` holds ``heads`` times ``wide`` sums of values, and the sums of edge features
+    after them: ``length`` in all. ``peak`` and ``total`` describe the softmax: the largest score,
+    and the sum of exponentials below it.
+    """
+    walk, pair, value, keys = borrowed(walk), borrowed(pair), borrowed(value), borrowed(keys)
+    out, peak, total, pieces = borrowed(out), borrowed(peak), borrowed(total), borrowed(pieces)
+    num_rows = walk.indptr.shape[0] - 1
+    num_entries = np.int64(walk.indptr[num_rows])
+    top, shift, low, decay = np.empty((4, heads), out.dtype)
+    block, kept = np.empty((2, BLOCK * heads), out.dtype)
+    step = block_rows(heads * width)
+    rows = np.empty(step * heads * width, out.dtype)
+    for u in range(first, last):
+        p, b = u % walk.parts, u // walk.parts
+        start = walk.entries[p]
+        for r in range(walk.rows[p], walk.rows[p + 1] + 1):
+            end = np.int64(row_end(r, p, walk.rows, walk.entries, walk.indptr))
+            slot = slot_of(r, u, p, start, walk.rows, walk.indptr)
+            if slot >= 0 and start == end:
+                continue
+            row = b * num_rows + r
+            place = Place(u, row, b * num_far, b * num_entries, True, walk.others, walk.perm)
+            target, base = out, row * length
+            if slot >= 0:
+                walk.slots[slot] = row
+                target, base = pieces, slot * length
+            target[base : base + length] = 0
+            top[:], shift[:], low[:] = -np.inf, 0, 0
+            for k in range(start, end, step):
+                size = min(step, end - k)
+                _look_ahead(pair, place, value, k, size, heads, width, wide)
+                scores(pair, place, block, rows, k, size, heads, width)
+                if take_in(block, size, top, shift, low, decay, heads):
+                    _shrink(target, base, decay, heads, wide)
+                    rest = (length - heads * wide) // heads
+                    _shrink(target, base + heads * wide, decay, heads, rest)
+                if keys.shape[0] > 0:
+                    draw(kept, k, size, walk.perm, b * num_entries, heads, keys, scale)
+                    for i in range(size * heads):
+                        block[i] *= kept[i]
+                begin = b * num_far * heads * wide
+                add_entries(
+                    target, base, value, begin, walk.others, k, size, block, 0, heads, wide
+                )
+                add_edges(pair, place, target, base + heads * wide, block, k, size, heads)
+            if slot >= 0:
+                statistics[0, slot * heads : (slot + 1) * heads] = shift
+                statistics[1, slot * heads : (slot + 1) * heads] = low
+            else:
+                peak[row * heads : (row + 1) * heads] = shift
+                total[row * heads : (row + 1) * heads] = low
+                if start < end:
+                    _divide(out, base, low, heads, wide, length)
+            start = end
+
+
+@helper
+def _look_ahead(pair, place, value, k, size, heads, width, wide):
+    """Asks for what the next entries will read."""
+    for i in range(k + AHEAD, min(k + AHEAD + size, np.int64(place.others.shape[0]))):
+        look_ahead(pair, place, i, heads, width)
+        node = place.far_base + np.int64(place.others[i])
+        prefetch_row(value, node * heads * wide, heads * wide)
+
+
+@helper
+def _shrink(target, base, decay, heads, width):
+    for h in range(heads):
+        for c in range(width):
+            target[base + h * width + c] *= decay[h]
+
+
+@helper
+def _divide(out, base, low, heads, wide, length):
+    """Divides the sums of a row by its sum of exponentials."""
+    rest = (length - heads * wide) // heads
+    for h in range(heads):
+        share = 1 / low[h]
+        for c in range(wide):
+            out[base + h * wide + c] *= share
+        for c in range(rest):
+            out[base + heads * wide + h * rest + c] *= share
+
+
+@kernel
+def attend_pieces(slots, pieces, statistics, out, peak, total, heads, wide, length):
+    """Finishes the rows that chunks cut: brings their pieces below a common peak."""
+    rest = (length - heads * wide) // heads
+    old, new = np.empty((2, heads), out.dtype)
+    row = -1
+    for s in range(slots.shape[0]):
+        if slots[s] < 0:
+            continue
+        if slots[s] != row:
+            if row >= 0:
+                _divide(out, row * length, total[row * heads :], heads, wide, length)
+            row = slots[s]
+            peak[row * heads : (row + 1) * heads] = 0
+            total[row * heads : (row + 1) * heads] = 0
+            out[row * length : (row + 1) * length] = 0
+        for h in range(heads):
+            _join(peak, total, row * heads + h, statistics, s * heads + h, old, new, h)
+        for i in range(length):
+            c = i - heads * wide
+            h = i // wide if c < 0 else c // rest
+            out[row * length + i] = (
+                out[row * length + i] * old[h] + pieces[s * length + i] * new[h]
+            )
+    if row >= 0:
+        _divide(out, row * length, total[row * heads :], heads, wide, length)
+
+
+@helper
+def _join(peak, total, i, statistics, s, old, new, h):
+    """Joins the softmax of a row with that of a piece; ``old`` and ``new`` are their factors."""
+    zero, one = old.dtype.type(0), old.dtype.type(1)
+    old[h], new[h] = one, zero
+    if statistics[1, s] == 0:
+        return
+    if total[i] == 0:
+        old[h], new[h] = zero, one
+        peak[i], total[i] = statistics[0, s], statistics[1, s]
+        return
+    top = max(peak[i], statistics[0, s])
+    old[h], new[h] = exp(peak[i] - top), exp(statistics[0, s] - top)
+    peak[i], total[i] = top, total[i] * old[h] + statistics[1, s] * new[h]

@@ -1,0 +1,142 @@
+# mypy: ignore-errors
+"""Attention over scores that both ends' features decide, backward, for targets or for sources."""
+
+import numpy as np
+
+from graphkit.ops.cpu.kernels.blocks import BLOCK, draw
+from graphkit.ops.cpu.kernels.compiling import helper, kernel
+from graphkit.ops.cpu.kernels.exponential import exp_range
+from graphkit.ops.cpu.kernels.instructions import borrowed
+from graphkit.ops.cpu.kernels.pair_attention import block_rows
+from graphkit.ops.cpu.kernels.pairs import (
+    Place,
+    add_edge_gradients,
+    finish,
+    hand_out,
+    look_ahead,
+    scores,
+)
+from graphkit.ops.cpu.kernels.vector import add_scaled, dot_heads, multiply, prefetch_row
+from graphkit.ops.cpu.kernels.walking import AHEAD, row_end, slot_of
+
+
+@kernel
+def attend_back(
+    first,
+    last,
+    walk,
+    pair,
+    by_target,
+    num_far,
+    value,
+    grad,
+    softmax,
+    keys,
+    scale,
+    heads,
+    width,
+    wide,
+    length,
+    out,
+    pieces,
+):
+    """Walks incoming edges (``by_target``) or outgoing ones: the gradients of the rows' features.
+
+    Both walks compute all weights anew from the scores and from ``softmax [M, 3, H]``: its
+    largest score, one over its sum, and the product of the row's sums with their gradient.
+    """
+    walk, pair, value, grad = borrowed(walk), borrowed(pair), borrowed(value), borrowed(grad)
+    softmax, keys, out, pieces = borrowed(softmax), borrowed(keys), borrowed(out), borrowed(pieces)
+    num_rows = walk.indptr.shape[0] - 1
+    num_entries = np.int64(walk.indptr[num_rows])
+    alpha, kept, steps = np.empty((3, BLOCK * heads), out.dtype)
+    total = np.empty(heads * width, out.dtype)
+    step = block_rows(heads * width)
+    rows = np.empty(step * heads * width, out.dtype)
+    for u in range(first, last):
+        p, b = u % walk.parts, u // walk.parts
+        start = walk.entries[p]
+        for r in range(walk.rows[p], walk.rows[p + 1] + 1):
+            end = np.int64(row_end(r, p, walk.rows, walk.entries, walk.indptr))
+            slot = slot_of(r, u, p, start, walk.rows, walk.indptr)
+            if slot >= 0 and start == end:
+                continue
+            row = b * num_rows + r
+            place = Place(u, row, b * num_far, b * num_entries, by_target, walk.others, walk.perm)
+            target, base = out, row * length
+            if slot >= 0:
+                walk.slots[slot] = row
+                target, base = pieces, slot * length
+            target[base : base + length] = 0
+            total[:] = 0
+            for k in range(start, end, step):
+                size = min(step, end - k)
+                _look_ahead(pair, place, value, grad, softmax, k, size, heads, width, wide)
+                scores(pair, place, alpha, rows, k, size, heads, width)
+                _weigh(place, alpha, steps, value, grad, softmax, k, size, heads, wide)
+                add_edge_gradients(pair, place, steps, k, size, heads)
+                if keys.shape[0] > 0:
+                    draw(kept, k, size, walk.perm, b * num_entries, heads, keys, scale)
+                    for i in range(size * heads):
+                        steps[i] *= kept[i]
+                _centre(place, alpha, steps, softmax, k, size, heads)
+                if keys.shape[0] > 0:
+                    for i in range(size * heads):
+                        alpha[i] *= kept[i]
+                hand_out(
+                    pair,
+                    place,
+                    rows,
+                    steps,
+                    alpha,
+                    grad,
+                    k,
+                    size,
+                    target,
+                    base,
+                    total,
+                    heads,
+                    width,
+                    wide,
+                )
+            finish(pair, target, base, total)
+            start = end
+
+
+@helper
+def _look_ahead(pair, place, value, grad, softmax, k, size, heads, width, wide):
+    """Asks for what the next entries will read."""
+    for i in range(k + AHEAD, min(k + AHEAD + size, np.int64(place.others.shape[0]))):
+        look_ahead(pair, place, i, heads, width)
+        node = place.far_base + np.int64(place.others[i])
+        if place.by_target:
+            prefetch_row(value, node * heads * wide, heads * wide)
+        else:
+            prefetch_row(grad, node * heads * wide, heads * wide)
+            prefetch_row(softmax, node * 3 * heads, 3 * heads)
+
+
+@helper
+def _weigh(place, alpha, steps, value, grad, softmax, k, size, heads, wide):
+    """Turns scores into weights; ``steps`` become the gradients of weights."""
+    minus = alpha.dtype.type(-1)
+    for i in range(size):
+        node = place.far_base + np.int64(place.others[k + i])
+        s, t = (node, place.row) if place.by_target else (place.row, node)
+        add_scaled(alpha, i * heads, softmax, t * 3 * heads, minus, heads)
+        dot_heads(steps, i * heads, grad, t * heads * wide, value, s * heads * wide, heads, wide)
+    exp_range(alpha, 0, size * heads)
+    for i in range(size):
+        t = place.row if place.by_target else place.far_base + np.int64(place.others[k + i])
+        multiply(alpha, i * heads, softmax, (t * 3 + 1) * heads, heads)
+
+
+@helper
+def _centre(place, alpha, steps, softmax, k, size, heads):
+    """``steps`` become the gradients of scores."""
+    minus = alpha.dtype.type(-1)
+    for i in range(size):
+        t = place.row if place.by_target else place.far_base + np.int64(place.others[k + i])
+        add_scaled(steps, i * heads, softmax, (t * 3 + 2) * heads, minus, heads)
+    for i in range(size * heads):
+        steps[i] *= alpha[i]

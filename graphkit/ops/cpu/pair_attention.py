@@ -1,0 +1,280 @@
+"""Attention whose scores both ends' features decide, on the CPU: GATv2 and dot products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphkit.ops import dropout as dropping
+from graphkit.ops.cpu.arrays import Array, Walk, empty, flat, walk_of
+from graphkit.ops.cpu.kernels import pair_attention, pair_attention_back, sums
+from graphkit.ops.cpu.kernels.dot_attention import Product
+from graphkit.ops.cpu.kernels.gatv2 import Additive
+from graphkit.ops.cpu.kernels.pairs import Chunks
+from graphkit.ops.cpu.threads import run
+from graphkit.ops.layout.rows import Graph
+from graphkit.ops.reference import widened
+
+
+def gatv2_forward(
+    graph: Graph,
+    x_src: Tensor,
+    x_dst: Tensor,
+    att: Tensor,
+    edge_attr: Tensor,
+    lin: Tensor,
+    negative_slope: float,
+    dropout: float,
+    seed: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See :func:`graphkit.ops.reference.gatv2_forward`."""
+    none = np.empty(0, flat(x_src).dtype)
+    pair = _additive(x_dst, x_src, att, edge_attr, lin, negative_slope, none, none, none)
+    out, peak, total = _forward(graph, pair, x_src, x_src.size(3), 0, dropout, seed)
+    return out.view(*out.shape[:2], *x_src.shape[2:]).to(x_src.dtype), peak, total
+
+
+def gatv2_backward(
+    graph: Graph,
+    x_src: Tensor,
+    x_dst: Tensor,
+    att: Tensor,
+    edge_attr: Tensor,
+    lin: Tensor,
+    out: Tensor,
+    peak: Tensor,
+    total: Tensor,
+    grad: Tensor,
+    negative_slope: float,
+    dropout: float,
+    seed: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """See :func:`graphkit.ops.reference.gatv2_backward`."""
+    (batch, _, heads, width), num_attr = x_src.shape, edge_attr.size(2)
+    units = walk_of(graph.target, batch).units
+    grad_att = empty(x_src, units, heads, width).zero_()
+    grad_lin = empty(x_src, units, num_attr, heads, width).zero_()
+    grad_attr = empty(x_src, batch, graph.num_edges, num_attr)
+    softmax = _softmax(peak, total, [(grad, out)])
+    gradients = []
+    for near, far, taken in (
+        (x_dst, x_src, [flat(grad_att), flat(grad_attr), flat(grad_lin)]),
+        (x_src, x_dst, [np.empty(0, flat(grad_att).dtype)] * 3),
+    ):
+        pair = _additive(near, far, att, edge_attr, lin, negative_slope, *taken)
+        shape = (heads, width, width, heads * width)
+        by_target = near is x_dst and not gradients
+        gradients.append(
+            _backward(graph, pair, by_target, x_src, grad, softmax, shape, dropout, seed)
+        )
+    grad_dst, grad_src = (g.view(*g.shape[:2], heads, width).to(x_src.dtype) for g in gradients)
+    return (
+        grad_src,
+        grad_dst,
+        grad_att.sum(0).to(att.dtype),
+        grad_attr.to(edge_attr.dtype),
+        (grad_lin.sum(0) * widened(att)).to(lin.dtype),
+    )
+
+
+def dot_forward(
+    graph: Graph,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    edge_attr: Tensor,
+    edge_query: Tensor,
+    scale: float,
+    dropout: float,
+    seed: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """See :func:`graphkit.ops.reference.dot_forward`."""
+    none = np.empty(0, flat(query).dtype)
+    pair = _product(query, key, edge_attr, edge_query, scale, none, none)
+    num_attr = edge_attr.size(2)
+    both, peak, total = _forward(graph, pair, value, query.size(3), num_attr, dropout, seed)
+    out, edge_out = _split(both, query.size(2), value.size(3), num_attr)
+    return out.to(value.dtype), edge_out.to(value.dtype), peak, total
+
+
+def dot_backward(
+    graph: Graph,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    edge_attr: Tensor,
+    edge_query: Tensor,
+    out: Tensor,
+    edge_out: Tensor,
+    peak: Tensor,
+    total: Tensor,
+    grad: Tensor,
+    edge_grad: Tensor,
+    scale: float,
+    dropout: float,
+    seed: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """See :func:`graphkit.ops.reference.dot_backward`."""
+    (batch, _, heads, width), wide, num_attr = query.shape, value.size(3), edge_attr.size(2)
+    grad_attr = empty(query, batch, graph.num_edges, num_attr)
+    softmax = _softmax(peak, total, [(grad, out), (edge_grad, edge_out)])
+    gradients = []
+    for near, far, more in ((query, key, num_attr), (key, query, wide)):
+        pair = _product(near, far, edge_attr, edge_query, scale, flat(edge_grad), flat(grad_attr))
+        shape = (heads, width, wide, heads * (width + more))
+        both = _backward(
+            graph, pair, not gradients, value, grad, softmax, shape, dropout, seed
+        )
+        gradients.append(_split(both, heads, width, more))
+    (grad_query, grad_edge_query), (grad_key, grad_value) = gradients
+    dtype = query.dtype
+    return (
+        grad_query.to(dtype),
+        grad_key.to(dtype),
+        grad_value.to(dtype),
+        grad_attr.to(dtype),
+        grad_edge_query.to(dtype),
+    )
+
+
+def _additive(
+    near: Tensor,
+    far: Tensor,
+    att: Tensor,
+    edge_attr: Tensor,
+    lin: Tensor,
+    slope: float,
+    *gradients: Array,
+) -> Additive:
+    """What kernels score with; edges' features are shared unless they come for every graph."""
+    ends = flat(near), flat(far)
+    counting = np.arange(edge_attr.size(2), dtype=np.int32)
+    edges = flat(edge_attr), edge_attr.size(0) < near.size(0), flat(lin), counting
+    return Additive(*ends, flat(att), ends[0].dtype.type(slope), *edges, *gradients)
+
+
+def _product(
+    near: Tensor,
+    far: Tensor,
+    edge_attr: Tensor,
+    edge_query: Tensor,
+    scale: float,
+    *gradients: Array,
+) -> Product:
+    """What kernels score with."""
+    ends = flat(near), flat(far)
+    edges = flat(edge_attr), edge_attr.size(0) < near.size(0), edge_attr.size(2)
+    return Product(*ends, ends[0].dtype.type(scale), *edges, flat(edge_query), *gradients)
+
+
+def _chunks(walk: Walk, others: Tensor) -> Chunks:
+    return Chunks(*walk.chunks, others.numpy(), walk.perm, walk.slots)
+
+
+def _dropping(like: Array, dropout: float, seed: Tensor) -> tuple[Array, Any]:
+    """What decides which entries are dropped, and the factor of those that are kept."""
+    scale = like.dtype.type(1 / (1 - dropout) if dropout < 1 else 0)
+    if dropout == 0:
+        return np.empty(0, np.uint32), scale
+    words = [int(key) for key in dropping.keys(seed)]
+    return np.array([*words, dropping.threshold(dropout)], dtype=np.uint32), scale
+
+
+def _forward(
+    graph: Graph,
+    pair: Additive | Product,
+    value: Tensor,
+    width: int,
+    num_attr: int,
+    dropout: float,
+    seed: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of sums ``[B, M, H V + H D]``, the largest scores and the sums of exponentials."""
+    batch, count, heads, wide = value.shape
+    walk, length = walk_of(graph.target, batch), heads * (wide + num_attr)
+    _, others = graph.sorted_by(False)
+    out = empty(value, batch, graph.target.size, length)
+    peak, total = (empty(value, batch, graph.target.size, heads) for _ in range(2))
+    pieces = np.empty(walk.slots.size * length, flat(out).dtype)
+    statistics = np.empty((2, walk.slots.size * heads), pieces.dtype)
+    run(
+        pair_attention.attend_rows,
+        walk.units,
+        batch * graph.num_edges * heads * (width + wide),
+        _chunks(walk, others),
+        pair,
+        count,
+        flat(value),
+        *_dropping(pieces, dropout, seed),
+        heads,
+        width,
+        wide,
+        length,
+        flat(out),
+        flat(peak),
+        flat(total),
+        pieces,
+        statistics,
+    )
+    ends = (flat(out), flat(peak), flat(total), heads, wide, length)
+    pair_attention.attend_pieces(walk.slots, pieces, statistics, *ends)
+    return out, peak, total
+
+
+def _backward(
+    graph: Graph,
+    pair: Additive | Product,
+    by_target: bool,
+    value: Tensor,
+    grad: Tensor,
+    softmax: Tensor,
+    shape: tuple[int, int, int, int],
+    dropout: float,
+    seed: Tensor,
+) -> Tensor:
+    """Rows of gradients for the targets, or for the sources."""
+    batch, (heads, width, wide, length) = value.size(0), shape
+    near, far = (graph.target, graph.source) if by_target else (graph.source, graph.target)
+    walk = walk_of(near, batch)
+    _, others = graph.sorted_by(not by_target)
+    out = empty(value, batch, near.size, length)
+    pieces = np.empty(walk.slots.size * length, flat(out).dtype)
+    run(
+        pair_attention_back.attend_back,
+        walk.units,
+        2 * batch * graph.num_edges * heads * (width + wide),
+        _chunks(walk, others),
+        pair,
+        by_target,
+        far.size,
+        flat(value),
+        flat(grad),
+        flat(softmax),
+        *_dropping(pieces, dropout, seed),
+        heads,
+        width,
+        wide,
+        length,
+        flat(out),
+        pieces,
+    )
+    sums.add_pieces(walk.slots, pieces, flat(out), length)
+    return out
+
+
+def _softmax(peak: Tensor, total: Tensor, ends: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """``[B, M, 3, H]``: the largest score, one over the sum, products of sums and gradients."""
+    products = torch.zeros_like(peak)
+    for grad, out in ends:
+        products += torch.linalg.vecdot(widened(grad), widened(out))
+    return torch.stack([peak, total.reciprocal(), products], dim=2)
+
+
+def _split(both: Tensor, heads: int, first: int, second: int) -> tuple[Tensor, Tensor]:
+    """Two tensors ``[B, N, H, …]`` from rows that hold one after the other."""
+    parts = both.split([heads * first, heads * second], dim=-1)
+    left, right = (part.unflatten(-1, (heads, n)) for part, n in zip(parts, (first, second), strict=True))
+    return left.contiguous(), right.contiguous()
