@@ -163,3 +163,46 @@ def gat_backward(
         segment_sum(graph.target, grad_score).to(x.dtype),
         grad_score.to(x.dtype)[:, : 0 if score_edge is None else None],
     )
+
+
+def gatv2_score(
+    source: Tensor,
+    target: Tensor,
+    x_src: Tensor,
+    x_dst: Tensor,
+    att: Tensor,
+    edge_attr: Tensor,
+    lin: Tensor,
+    negative_slope: float,
+) -> Tensor:
+    """What a vector per head makes of the leaked sum of both ends and the edge, ``[B, E, H]``.
+
+    Edge features ``[B or 1, E, D]`` are projected by ``lin [D, H, C]``; ``D`` may be 0.
+    """
+    met = gatv2_sum(source, target, x_src, x_dst, edge_attr, lin)
+    return (F.leaky_relu(met, negative_slope) * widened(att)).sum(-1)
+
+
+def gatv2_sum(
+    source: Tensor, target: Tensor, x_src: Tensor, x_dst: Tensor, edge_attr: Tensor, lin: Tensor
+) -> Tensor:
+    """What meets on an edge: both ends and the edge itself, ``[B, E, H, C]``."""
+    met = widened(x_src)[:, source] + widened(x_dst)[:, target]
+    return met + torch.tensordot(widened(edge_attr), widened(lin), 1) if len(lin) else met
+
+
+def edge_dot(target: Tensor, query: Tensor, edge_attr: Tensor) -> Tensor:
+    """The product of each edge's features with its target's ``query [B, M, H, D]``."""
+    return (widened(query)[:, target] * widened(edge_attr).unsqueeze(2)).sum(-1)
+
+
+def edge_sum(target: Tensor, weight: Tensor, edge_attr: Tensor, num_targets: int) -> Tensor:
+    """Sums of edge features at the targets under ``weight [B, E, H]``: ``[B, M, H, D]``."""
+    message = widened(weight).unsqueeze(-1) * widened(edge_attr).unsqueeze(2)
+    shape = (message.size(0), num_targets, *message.shape[2:])
+    return message.new_zeros(shape).index_add(1, target, message)
+
+
+def edge_mix(target: Tensor, weight: Tensor, query: Tensor) -> Tensor:
+    """The sum over heads of ``weight`` times the target's ``query``, ``[B, E, D]``."""
+    return (widened(weight).unsqueeze(-1) * widened(query)[:, target]).sum(2)
