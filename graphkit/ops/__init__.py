@@ -4,12 +4,14 @@
 dimension. Importing this package compiles nothing.
 """
 
+from graphkit.ops.additive_attention import gatv2_attention
 from graphkit.ops.attention import gat_attention
 from graphkit.ops.backends import active_backend, backend
 from graphkit.ops.edge_gather import gather
 from graphkit.ops.edge_products import sddmm
 from graphkit.ops.layout.memo import clear_cache
 from graphkit.ops.paths.shortest_paths import PathIndex, shortest_paths
+from graphkit.ops.product_attention import dot_attention
 from graphkit.ops.segment import segment_reduce
 from graphkit.ops.softmax import edge_softmax, segment_softmax
 from graphkit.ops.weighted_sum import spmm
@@ -19,9 +21,11 @@ __all__ = [
     "active_backend",
     "backend",
     "clear_cache",
+    "dot_attention",
     "edge_softmax",
     "gat_attention",
     "gather",
+    "gatv2_attention",
     "sddmm",
     "segment_reduce",
     "segment_softmax",

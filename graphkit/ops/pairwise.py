@@ -20,7 +20,7 @@ from torch import Tensor
 from graphkit.ops import reference
 from graphkit.ops.dropout import keep_scale
 from graphkit.ops.dtypes import widened
-from graphkit.ops.layout.rows import Graph
+from graphkit.ops.layout.rows import Graph, Rows
 from graphkit.ops.torch_backend import slices
 
 
@@ -32,12 +32,16 @@ def of_backend(module: ModuleType, name: str) -> Callable[..., Any]:
     return lambda *arguments: function(module, *arguments)
 
 
-def parts(graph: Graph, *values: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Ranges of edges with their sources and targets; messages are as large as the values' rows."""
-    size = max(value.size(0) * math.prod(value.shape[2:]) for value in values)
-    ranges = slices(graph.num_edges, size) if graph.num_edges else [slice(0, 0)]
-    for part in ranges:
+def parts(graph: Graph, x: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Ranges of edges with their sources and targets; messages are as large as rows of ``x``."""
+    for part in ranges(graph.num_edges, x):
         yield part, graph.source.values[part], graph.target.values[part]
+
+
+def ranges(num_edges: int, x: Tensor) -> Iterator[slice]:
+    """Ranges of edges, at least one."""
+    size = x.size(0) * math.prod(x.shape[2:])
+    return iter(slices(num_edges, size) if num_edges else [slice(0, 0)])
 
 
 def gatv2_score(
@@ -54,7 +58,7 @@ def gatv2_score(
         reference.gatv2_score(
             source, target, x_src, x_dst, att, edge_attr[:, part], lin, negative_slope
         )
-        for part, source, target in parts(graph, x_src, x_dst)
+        for part, source, target in parts(graph, x_src)
     ]
     return torch.cat(scores, 1)
 
@@ -73,7 +77,7 @@ def gatv2_score_backward(
     x = (x_src, x_dst, att, edge_attr, lin)
     grads = [torch.zeros_like(widened(value)) for value in (x_src, x_dst, att, lin)]
     edges = []
-    for part, source, target in parts(graph, x_src, x_dst):
+    for part, source, target in parts(graph, x_src):
         found = gatv2_part_backward(
             (source, target), (*x[:3], edge_attr[:, part], lin), grad[:, part], negative_slope
         )
@@ -106,15 +110,15 @@ def gatv2_forward(
     att: Tensor,
     edge_attr: Tensor,
     lin: Tensor,
+    seed: Tensor,
     negative_slope: float,
     dropout: float,
-    seed: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums ``[B, M, H, C]``, and the largest score and the sum of exponentials of each row."""
+) -> tuple[Tensor, Tensor]:
+    """Sums ``[B, M, H, C]``; the largest score and the sum of exponentials ``[B, M, 2, H]``."""
     score = gatv2_score(graph, x_src, x_dst, att, edge_attr, lin, negative_slope)
-    alpha, peak, total = _normalised(module, graph, score)
+    alpha, statistics = _normalised(module, graph, score)
     alpha, _ = _dropped(alpha, alpha, dropout, seed)
-    return module.spmm(graph, alpha, widened(x_src), False).to(x_src.dtype), peak, total
+    return module.spmm(graph, alpha, widened(x_src), False).to(x_src.dtype), statistics
 
 
 def gatv2_backward(
@@ -126,16 +130,15 @@ def gatv2_backward(
     edge_attr: Tensor,
     lin: Tensor,
     out: Tensor,
-    peak: Tensor,
-    total: Tensor,
+    statistics: Tensor,
     grad: Tensor,
+    seed: Tensor,
     negative_slope: float,
     dropout: float,
-    seed: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Gradients of ``x_src``, ``x_dst``, ``att``, ``edge_attr`` ``[B, E, D]`` and ``lin``."""
+    """Gradients of ``x_src``, ``x_dst``, ``att``, ``edge_attr [B, E, D]`` and ``lin``."""
     x = (x_src, x_dst, att, edge_attr, lin)
-    alpha = _weights(graph, gatv2_score(graph, *x, negative_slope), peak, total)
+    alpha = _weights(graph, gatv2_score(graph, *x, negative_slope), statistics)
     grad_alpha = module.sddmm(graph, widened(x_src), widened(grad))
     dropped, grad_alpha = _dropped(alpha, grad_alpha, dropout, seed)
     grad_score = module.softmax_backward(graph.target, alpha, grad_alpha)
@@ -144,29 +147,32 @@ def gatv2_backward(
     return tuple(g.to(value.dtype) for g, value in zip((grad_src, *grads), x, strict=True))
 
 
-def edge_dot(graph: Graph, query: Tensor, edge_attr: Tensor) -> Tensor:
+def edge_dot(rows: Rows, query: Tensor, edge_attr: Tensor) -> Tensor:
     """See :func:`graphkit.ops.reference.edge_dot`."""
+    target = rows.values
     found = [
-        reference.edge_dot(target, query, edge_attr[:, part])
-        for part, _, target in parts(graph, query)
+        reference.edge_dot(target[part], query, edge_attr[:, part])
+        for part in ranges(len(target), query)
     ]
     return torch.cat(found, 1)
 
 
-def edge_sum(graph: Graph, weight: Tensor, edge_attr: Tensor) -> Tensor:
+def edge_sum(rows: Rows, weight: Tensor, edge_attr: Tensor) -> Tensor:
     """See :func:`graphkit.ops.reference.edge_sum`."""
+    target, size = rows.values, edge_attr.size(2) * weight.size(2)
     sums = [
-        reference.edge_sum(target, weight[:, part], edge_attr[:, part], graph.target.size)
-        for part, _, target in parts(graph, weight.unsqueeze(-1).expand(*weight.shape, 1))
+        reference.edge_sum(target[part], weight[:, part], edge_attr[:, part], rows.size)
+        for part in ranges(len(target), weight.new_empty(weight.size(0), 0, size))
     ]
     return functools.reduce(torch.add, sums)
 
 
-def edge_mix(graph: Graph, weight: Tensor, query: Tensor) -> Tensor:
+def edge_mix(rows: Rows, weight: Tensor, query: Tensor) -> Tensor:
     """See :func:`graphkit.ops.reference.edge_mix`."""
+    target = rows.values
     found = [
-        reference.edge_mix(target, weight[:, part], query)
-        for part, _, target in parts(graph, query)
+        reference.edge_mix(target[part], weight[:, part], query)
+        for part in ranges(len(target), query)
     ]
     return torch.cat(found, 1)
 
@@ -183,7 +189,7 @@ def dot_score(
     """Products of queries with keys and with edge features, scaled, ``[B, E, H]``."""
     score = module.sddmm(graph, widened(key), widened(query))
     if edge_query.size(3):
-        score = score + edge_dot(graph, edge_query, edge_attr)
+        score = score + edge_dot(graph.target, edge_query, edge_attr)
     return score * scale
 
 
@@ -195,17 +201,17 @@ def dot_forward(
     value: Tensor,
     edge_attr: Tensor,
     edge_query: Tensor,
+    seed: Tensor,
     scale: float,
     dropout: float,
-    seed: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Sums of values ``[B, M, H, V]`` and of edge features ``[B, M, H, D]``; the softmax."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums of values ``[B, M, H, V]`` and of edge features ``[B, M, H, D]``; statistics."""
     score = dot_score(module, graph, query, key, edge_attr, edge_query, scale)
-    alpha, peak, total = _normalised(module, graph, score)
+    alpha, statistics = _normalised(module, graph, score)
     alpha, _ = _dropped(alpha, alpha, dropout, seed)
     out = module.spmm(graph, alpha, widened(value), False)
-    edge_out = edge_sum(graph, alpha, edge_attr)
-    return out.to(value.dtype), edge_out.to(value.dtype), peak, total
+    edge_out = edge_sum(graph.target, alpha, edge_attr)
+    return out.to(value.dtype), edge_out.to(value.dtype), statistics
 
 
 def dot_backward(
@@ -218,46 +224,44 @@ def dot_backward(
     edge_query: Tensor,
     out: Tensor,
     edge_out: Tensor,
-    peak: Tensor,
-    total: Tensor,
+    statistics: Tensor,
     grad: Tensor,
     edge_grad: Tensor,
+    seed: Tensor,
     scale: float,
     dropout: float,
-    seed: Tensor,
 ) -> tuple[Tensor, ...]:
     """Gradients of ``query``, ``key``, ``value``, ``edge_attr`` ``[B, E, D]``, ``edge_query``."""
     score = dot_score(module, graph, query, key, edge_attr, edge_query, scale)
-    alpha = _weights(graph, score, peak, total)
+    alpha = _weights(graph, score, statistics)
     grad_alpha = module.sddmm(graph, widened(value), widened(grad))
     if edge_query.size(3):
-        grad_alpha = grad_alpha + edge_dot(graph, edge_grad, edge_attr)
+        grad_alpha = grad_alpha + edge_dot(graph.target, edge_grad, edge_attr)
     dropped, grad_alpha = _dropped(alpha, grad_alpha, dropout, seed)
     step = module.softmax_backward(graph.target, alpha, grad_alpha) * scale
     grads = (
         module.spmm(graph, step, widened(key), False),
         module.spmm(graph, step, widened(query), True),
         module.spmm(graph, dropped, widened(grad), True),
-        edge_mix(graph, step, edge_query) + edge_mix(graph, dropped, edge_grad),
-        edge_sum(graph, step, edge_attr),
+        edge_mix(graph.target, step, edge_query) + edge_mix(graph.target, dropped, edge_grad),
+        edge_sum(graph.target, step, edge_attr),
     )
     return tuple(g.to(query.dtype) for g in grads)
 
 
-def _normalised(
-    module: ModuleType, graph: Graph, score: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The weights of the edges, and the largest score and the sum of exponentials they have."""
+def _normalised(module: ModuleType, graph: Graph, score: Tensor) -> tuple[Tensor, Tensor]:
+    """The weights of the edges, and what they were made of, ``[B, M, 2, H]``."""
     rows = graph.target
     peak = module.segment_max(rows, score.detach())[0]
     peak = peak.masked_fill(peak.isinf(), 0.0)
     total = module.segment_sum(rows, (score - peak[:, rows.values]).exp())
-    return _weights(graph, score, peak, total), peak, total
+    statistics = torch.stack([peak, total], 2)
+    return _weights(graph, score, statistics), statistics
 
 
-def _weights(graph: Graph, score: Tensor, peak: Tensor, total: Tensor) -> Tensor:
-    target = graph.target.values
-    return (score - peak[:, target]).exp() / total[:, target]
+def _weights(graph: Graph, score: Tensor, statistics: Tensor) -> Tensor:
+    peak, total = statistics[:, graph.target.values].unbind(2)
+    return (score - peak).exp() / total.masked_fill(total == 0, 1.0)
 
 
 def _dropped(

@@ -67,6 +67,43 @@ def dense_attention(
     return dense_spmm(edge_index, weight, x, dst.size(0))
 
 
+def dense_gatv2(
+    edge_index: Tensor,
+    src: Tensor,
+    dst: Tensor,
+    att: Tensor,
+    attr: Tensor | None = None,
+    lin: Tensor | None = None,
+) -> Tensor:
+    met = torch.einsum("ne,nhc->ehc", incidence(edge_index[0], src.size(0), src.dtype), src)
+    met = met + torch.einsum("ne,nhc->ehc", incidence(edge_index[1], dst.size(0), src.dtype), dst)
+    if attr is not None and lin is not None:
+        met = met + (attr @ lin.T).view_as(met)
+    score = torch.einsum("ehc,hc->eh", F.leaky_relu(met, 0.2), att)
+    weight = dense_softmax(edge_index[1], score, dst.size(0))
+    return dense_spmm(edge_index, weight, src, dst.size(0))
+
+
+def dense_dot(
+    edge_index: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attr: Tensor | None = None,
+    lin: Tensor | None = None,
+) -> Tensor:
+    into = incidence(edge_index[1], query.size(0), query.dtype)
+    asked = torch.einsum("me,mhc->ehc", into, query)
+    from_ = incidence(edge_index[0], key.size(0), key.dtype)
+    key, value = (torch.einsum("ne,nhc->ehc", from_, end) for end in (key, value))
+    if attr is not None and lin is not None:
+        edge = (attr @ lin.T).view_as(key)
+        key, value = key + edge, value + edge
+    score = (asked * key).sum(-1) / asked.size(-1) ** 0.5
+    weight = dense_softmax(edge_index[1], score, query.size(0))
+    return torch.einsum("me,ehc->mhc", into, weight.unsqueeze(-1) * value)
+
+
 def random_graph(num_sources: int, num_targets: int, num_edges: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     ends = [
@@ -158,6 +195,26 @@ CASES = {
         lambda i, m, x, s, d, t: ops.gat_attention(i, x, s, d, score_edge=t),
         lambda i, m, x, s, d, t: dense_attention(i, x, s, d, t),
         lambda e, n, m, h, c: [(n, h, c), (n, h), (m, h), (e, h)],
+    ),
+    "gatv2_attention": Case(
+        lambda i, m, s, d, a: ops.gatv2_attention(i, s, d, a),
+        lambda i, m, s, d, a: dense_gatv2(i, s, d, a),
+        lambda e, n, m, h, c: [(n, h, c), (m, h, c), (h, c)],
+    ),
+    "gatv2_attention_edges": Case(
+        lambda i, m, s, d, a, f, w: ops.gatv2_attention(i, s, d, a, edge_attr=f, lin_edge=w),
+        lambda i, m, s, d, a, f, w: dense_gatv2(i, s, d, a, f, w),
+        lambda e, n, m, h, c: [(n, h, c), (m, h, c), (h, c), (e, 3), (h * c, 3)],
+    ),
+    "dot_attention": Case(
+        lambda i, m, q, k, v: ops.dot_attention(i, q, k, v),
+        lambda i, m, q, k, v: dense_dot(i, q, k, v),
+        lambda e, n, m, h, c: [(m, h, c), (n, h, c), (n, h, c + 2)],
+    ),
+    "dot_attention_edges": Case(
+        lambda i, m, q, k, v, f, w: ops.dot_attention(i, q, k, v, edge_attr=f, lin_edge=w),
+        lambda i, m, q, k, v, f, w: dense_dot(i, q, k, v, f, w),
+        lambda e, n, m, h, c: [(m, h, c), (n, h, c), (n, h, c), (e, 3), (h * c, 3)],
     ),
     **{f"segment_{name}": _reduce_case(name) for name in ("sum", "mean", "max", "logsumexp")},
 }

@@ -16,13 +16,23 @@ from graphkit.ops.cpu.arrays import empty, flat, groups_of, segment_sum, sum_gro
 from graphkit.ops.cpu.attention import gat_backward, gat_forward
 from graphkit.ops.cpu.kernels import softmax as groups
 from graphkit.ops.cpu.kernels import sums
+from graphkit.ops.cpu.pair_attention import (
+    dot_backward,
+    dot_forward,
+    gatv2_backward,
+    gatv2_forward,
+)
 from graphkit.ops.cpu.threads import run
 from graphkit.ops.dtypes import widened
 from graphkit.ops.layout.rows import Graph, Rows
 
 __all__ = [
+    "dot_backward",
+    "dot_forward",
     "gat_backward",
     "gat_forward",
+    "gatv2_backward",
+    "gatv2_forward",
     "sddmm",
     "segment_lse",
     "segment_max",

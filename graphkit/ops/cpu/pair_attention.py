@@ -16,7 +16,7 @@ from graphkit.ops.cpu.kernels.gatv2 import Additive
 from graphkit.ops.cpu.kernels.pairs import Chunks
 from graphkit.ops.cpu.threads import run
 from graphkit.ops.layout.rows import Graph
-from graphkit.ops.reference import widened
+from graphkit.ops.dtypes import widened
 
 
 def gatv2_forward(
@@ -26,15 +26,15 @@ def gatv2_forward(
     att: Tensor,
     edge_attr: Tensor,
     lin: Tensor,
+    seed: Tensor,
     negative_slope: float,
     dropout: float,
-    seed: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     """See :func:`graphkit.ops.reference.gatv2_forward`."""
     none = np.empty(0, flat(x_src).dtype)
     pair = _additive(x_dst, x_src, att, edge_attr, lin, negative_slope, none, none, none)
-    out, peak, total = _forward(graph, pair, x_src, x_src.size(3), 0, dropout, seed)
-    return out.view(*out.shape[:2], *x_src.shape[2:]).to(x_src.dtype), peak, total
+    out, statistics = _forward(graph, pair, x_src, x_src.size(3), 0, dropout, seed)
+    return out.view(*out.shape[:2], *x_src.shape[2:]).to(x_src.dtype), statistics
 
 
 def gatv2_backward(
@@ -45,12 +45,11 @@ def gatv2_backward(
     edge_attr: Tensor,
     lin: Tensor,
     out: Tensor,
-    peak: Tensor,
-    total: Tensor,
+    statistics: Tensor,
     grad: Tensor,
+    seed: Tensor,
     negative_slope: float,
     dropout: float,
-    seed: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See :func:`graphkit.ops.reference.gatv2_backward`."""
     (batch, _, heads, width), num_attr = x_src.shape, edge_attr.size(2)
@@ -58,7 +57,7 @@ def gatv2_backward(
     grad_att = empty(x_src, units, heads, width).zero_()
     grad_lin = empty(x_src, units, num_attr, heads, width).zero_()
     grad_attr = empty(x_src, batch, graph.num_edges, num_attr)
-    softmax = _softmax(peak, total, [(grad, out)])
+    softmax = _softmax(statistics, [(grad, out)])
     gradients = []
     for near, far, taken in (
         (x_dst, x_src, [flat(grad_att), flat(grad_attr), flat(grad_lin)]),
@@ -87,17 +86,17 @@ def dot_forward(
     value: Tensor,
     edge_attr: Tensor,
     edge_query: Tensor,
+    seed: Tensor,
     scale: float,
     dropout: float,
-    seed: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`graphkit.ops.reference.dot_forward`."""
     none = np.empty(0, flat(query).dtype)
     pair = _product(query, key, edge_attr, edge_query, scale, none, none)
     num_attr = edge_attr.size(2)
-    both, peak, total = _forward(graph, pair, value, query.size(3), num_attr, dropout, seed)
+    both, statistics = _forward(graph, pair, value, query.size(3), num_attr, dropout, seed)
     out, edge_out = _split(both, query.size(2), value.size(3), num_attr)
-    return out.to(value.dtype), edge_out.to(value.dtype), peak, total
+    return out.to(value.dtype), edge_out.to(value.dtype), statistics
 
 
 def dot_backward(
@@ -109,18 +108,17 @@ def dot_backward(
     edge_query: Tensor,
     out: Tensor,
     edge_out: Tensor,
-    peak: Tensor,
-    total: Tensor,
+    statistics: Tensor,
     grad: Tensor,
     edge_grad: Tensor,
+    seed: Tensor,
     scale: float,
     dropout: float,
-    seed: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See :func:`graphkit.ops.reference.dot_backward`."""
     (batch, _, heads, width), wide, num_attr = query.shape, value.size(3), edge_attr.size(2)
     grad_attr = empty(query, batch, graph.num_edges, num_attr)
-    softmax = _softmax(peak, total, [(grad, out), (edge_grad, edge_out)])
+    softmax = _softmax(statistics, [(grad, out), (edge_grad, edge_out)])
     gradients = []
     for near, far, more in ((query, key, num_attr), (key, query, wide)):
         pair = _product(near, far, edge_attr, edge_query, scale, flat(edge_grad), flat(grad_attr))
@@ -191,15 +189,15 @@ def _forward(
     num_attr: int,
     dropout: float,
     seed: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows of sums ``[B, M, H V + H D]``, the largest scores and the sums of exponentials."""
+) -> tuple[Tensor, Tensor]:
+    """Rows of sums ``[B, M, H V + H D]``, and the statistics of their softmax."""
     batch, count, heads, wide = value.shape
     walk, length = walk_of(graph.target, batch), heads * (wide + num_attr)
     _, others = graph.sorted_by(False)
     out = empty(value, batch, graph.target.size, length)
-    peak, total = (empty(value, batch, graph.target.size, heads) for _ in range(2))
+    statistics = empty(value, batch, graph.target.size, 2, heads)
     pieces = np.empty(walk.slots.size * length, flat(out).dtype)
-    statistics = np.empty((2, walk.slots.size * heads), pieces.dtype)
+    piece_statistics = np.empty(walk.slots.size * 2 * heads, pieces.dtype)
     run(
         pair_attention.attend_rows,
         walk.units,
@@ -214,14 +212,13 @@ def _forward(
         wide,
         length,
         flat(out),
-        flat(peak),
-        flat(total),
+        flat(statistics),
         pieces,
-        statistics,
+        piece_statistics,
     )
-    ends = (flat(out), flat(peak), flat(total), heads, wide, length)
-    pair_attention.attend_pieces(walk.slots, pieces, statistics, *ends)
-    return out, peak, total
+    ends = (flat(out), flat(statistics), heads, wide, length)
+    pair_attention.attend_pieces(walk.slots, pieces, piece_statistics, *ends)
+    return out, statistics
 
 
 def _backward(
@@ -265,12 +262,14 @@ def _backward(
     return out
 
 
-def _softmax(peak: Tensor, total: Tensor, ends: list[tuple[Tensor, Tensor]]) -> Tensor:
+def _softmax(statistics: Tensor, ends: list[tuple[Tensor, Tensor]]) -> Tensor:
     """``[B, M, 3, H]``: the largest score, one over the sum, products of sums and gradients."""
+    peak, total = statistics.unbind(2)
     products = torch.zeros_like(peak)
     for grad, out in ends:
         products += torch.linalg.vecdot(widened(grad), widened(out))
-    return torch.stack([peak, total.reciprocal(), products], dim=2)
+    share = torch.where(total == 0, 0.0, total.reciprocal())
+    return torch.stack([peak, share, products], dim=2)
 
 
 def _split(both: Tensor, heads: int, first: int, second: int) -> tuple[Tensor, Tensor]:

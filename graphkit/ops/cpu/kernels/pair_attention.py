@@ -8,7 +8,7 @@ from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.exponential import exp
 from graphkit.ops.cpu.kernels.instructions import borrowed
 from graphkit.ops.cpu.kernels.pairs import Place, add_edges, look_ahead, scores
-from graphkit.ops.cpu.kernels.vector import add_entries, prefetch_row
+from graphkit.ops.cpu.kernels.vector import add_entries, copy, prefetch_row
 from graphkit.ops.cpu.kernels.walking import AHEAD, row_end, slot_of
 
 
@@ -33,19 +33,19 @@ def attend_rows(
     wide,
     length,
     out,
-    peak,
-    total,
-    pieces,
     statistics,
+    pieces,
+    piece_statistics,
 ):
     """Sums over incoming edges, weighted by the softmax of their scores.
 
     A row of ``out`` holds ``heads`` times ``wide`` sums of values, and the sums of edge features
-    after them: ``length`` in all. ``peak`` and ``total`` describe the softmax: the largest score,
-    and the sum of exponentials below it.
+    after them: ``length`` in all. ``statistics [M, 2, H]`` describe the softmax: the largest
+    score, and the sum of exponentials below it.
     """
     walk, pair, value, keys = borrowed(walk), borrowed(pair), borrowed(value), borrowed(keys)
-    out, peak, total, pieces = borrowed(out), borrowed(peak), borrowed(total), borrowed(pieces)
+    out, pieces = borrowed(out), borrowed(pieces)
+    statistics, piece_statistics = borrowed(statistics), borrowed(piece_statistics)
     num_rows = walk.indptr.shape[0] - 1
     num_entries = np.int64(walk.indptr[num_rows])
     top, shift, low, decay = np.empty((4, heads), out.dtype)
@@ -62,10 +62,11 @@ def attend_rows(
                 continue
             row = b * num_rows + r
             place = Place(u, row, b * num_far, b * num_entries, True, walk.others, walk.perm)
-            target, base = out, row * length
+            target, softmax, at = out, statistics, row
             if slot >= 0:
                 walk.slots[slot] = row
-                target, base = pieces, slot * length
+                target, softmax, at = pieces, piece_statistics, slot
+            base = at * length
             target[base : base + length] = 0
             top[:], shift[:], low[:] = -np.inf, 0, 0
             for k in range(start, end, step):
@@ -85,14 +86,10 @@ def attend_rows(
                     target, base, value, begin, walk.others, k, size, block, 0, heads, wide
                 )
                 add_edges(pair, place, target, base + heads * wide, block, k, size, heads)
-            if slot >= 0:
-                statistics[0, slot * heads : (slot + 1) * heads] = shift
-                statistics[1, slot * heads : (slot + 1) * heads] = low
-            else:
-                peak[row * heads : (row + 1) * heads] = shift
-                total[row * heads : (row + 1) * heads] = low
-                if start < end:
-                    _divide(out, base, low, heads, wide, length)
+            copy(softmax, 2 * at * heads, shift, 0, heads)
+            copy(softmax, (2 * at + 1) * heads, low, 0, heads)
+            if slot < 0:
+                _divide(out, base, low, 0, heads, wide, length)
             start = end
 
 
@@ -113,11 +110,11 @@ def _shrink(target, base, decay, heads, width):
 
 
 @helper
-def _divide(out, base, low, heads, wide, length):
-    """Divides the sums of a row by its sum of exponentials."""
+def _divide(out, base, total, t, heads, wide, length):
+    """Divides the sums of a row by its sum of exponentials, which is 0 where nothing counts."""
     rest = (length - heads * wide) // heads
     for h in range(heads):
-        share = 1 / low[h]
+        share = 1 / total[t + h] if total[t + h] != 0 else total[t + h]
         for c in range(wide):
             out[base + h * wide + c] *= share
         for c in range(rest):
@@ -125,7 +122,7 @@ def _divide(out, base, low, heads, wide, length):
 
 
 @kernel
-def attend_pieces(slots, pieces, statistics, out, peak, total, heads, wide, length):
+def attend_pieces(slots, pieces, piece_statistics, out, statistics, heads, wide, length):
     """Finishes the rows that chunks cut: brings their pieces below a common peak."""
     rest = (length - heads * wide) // heads
     old, new = np.empty((2, heads), out.dtype)
@@ -135,34 +132,34 @@ def attend_pieces(slots, pieces, statistics, out, peak, total, heads, wide, leng
             continue
         if slots[s] != row:
             if row >= 0:
-                _divide(out, row * length, total[row * heads :], heads, wide, length)
+                _divide(out, row * length, statistics, (2 * row + 1) * heads, heads, wide, length)
             row = slots[s]
-            peak[row * heads : (row + 1) * heads] = 0
-            total[row * heads : (row + 1) * heads] = 0
+            statistics[2 * row * heads : 2 * (row + 1) * heads] = 0
             out[row * length : (row + 1) * length] = 0
         for h in range(heads):
-            _join(peak, total, row * heads + h, statistics, s * heads + h, old, new, h)
+            place, other = 2 * row * heads + h, 2 * s * heads + h
+            old[h], new[h] = _join(statistics, place, piece_statistics, other, heads)
         for i in range(length):
             c = i - heads * wide
             h = i // wide if c < 0 else c // rest
-            out[row * length + i] = (
-                out[row * length + i] * old[h] + pieces[s * length + i] * new[h]
-            )
+            value = out[row * length + i] * old[h]
+            out[row * length + i] = value + pieces[s * length + i] * new[h]
     if row >= 0:
-        _divide(out, row * length, total[row * heads :], heads, wide, length)
+        _divide(out, row * length, statistics, (2 * row + 1) * heads, heads, wide, length)
 
 
 @helper
-def _join(peak, total, i, statistics, s, old, new, h):
-    """Joins the softmax of a row with that of a piece; ``old`` and ``new`` are their factors."""
-    zero, one = old.dtype.type(0), old.dtype.type(1)
-    old[h], new[h] = one, zero
-    if statistics[1, s] == 0:
-        return
-    if total[i] == 0:
-        old[h], new[h] = zero, one
-        peak[i], total[i] = statistics[0, s], statistics[1, s]
-        return
-    top = max(peak[i], statistics[0, s])
-    old[h], new[h] = exp(peak[i] - top), exp(statistics[0, s] - top)
-    peak[i], total[i] = top, total[i] * old[h] + statistics[1, s] * new[h]
+def _join(statistics, i, others, j, heads):
+    """Joins the softmax of a row with that of a piece; the factors that their sums shrink by."""
+    zero, one = statistics.dtype.type(0), statistics.dtype.type(1)
+    peak, total = statistics[i], statistics[i + heads]
+    new_peak, new_total = others[j], others[j + heads]
+    if new_total == 0:
+        return one, zero
+    if total == 0:
+        statistics[i], statistics[i + heads] = new_peak, new_total
+        return zero, one
+    top = max(peak, new_peak)
+    old, new = exp(peak - top), exp(new_peak - top)
+    statistics[i], statistics[i + heads] = top, total * old + new_total * new
+    return old, new
