@@ -2,7 +2,15 @@
 
 from graphkit.data.skeleton_graph import SkeletonGraph
 from graphkit.nn.continuous_dropout import ContinuousDropout
-from graphkit.nn.conv import DisenConv, FactorConv, FusedGATConv, SPAGANConv, TripleConv
+from graphkit.nn.conv import (
+    DisenConv,
+    FactorConv,
+    FusedGATConv,
+    FusedGATv2Conv,
+    FusedTransformerConv,
+    SPAGANConv,
+    TripleConv,
+)
 from graphkit.nn.factor_balance import FactorBalance
 from graphkit.nn.factor_discriminator import FactorDiscriminator
 from graphkit.nn.models import (
@@ -37,6 +45,8 @@ __all__ = [
     "FactorDiscriminator",
     "FactorGCN",
     "FusedGATConv",
+    "FusedGATv2Conv",
+    "FusedTransformerConv",
     "GlobalGraphDiscriminator",
     "LocalTripleDiscriminator",
     "NearestNeighbours",

@@ -92,7 +92,8 @@ def gatv2_part_backward(
     """The same for some edges, of ``edge_attr`` for every graph of the batch by itself."""
     x_src, x_dst, att, edge_attr, lin = (widened(value) for value in x)
     met = reference.gatv2_sum(*ends, x_src, x_dst, edge_attr, lin)
-    step = grad.unsqueeze(-1) * torch.where(met > 0, 1.0, negative_slope).to(met.dtype)
+    step = grad.unsqueeze(-1)
+    step = torch.where(met > 0, step, step * negative_slope)
     grad_att = (step * met).sum((0, 1))
     step = step * att
     grad_src = torch.zeros_like(x_src).index_add(1, ends[0], step)

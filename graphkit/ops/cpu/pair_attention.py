@@ -57,7 +57,7 @@ def gatv2_backward(
     grad_att = empty(x_src, units, heads, width).zero_()
     grad_lin = empty(x_src, units, num_attr, heads, width).zero_()
     grad_attr = empty(x_src, batch, graph.num_edges, num_attr)
-    softmax = _softmax(statistics, [(grad, out)])
+    softmax = _softmax(statistics, grad, out, out[..., :0], out[..., :0])
     gradients = []
     for near, far, taken in (
         (x_dst, x_src, [flat(grad_att), flat(grad_attr), flat(grad_lin)]),
@@ -118,7 +118,7 @@ def dot_backward(
     """See :func:`graphkit.ops.reference.dot_backward`."""
     (batch, _, heads, width), wide, num_attr = query.shape, value.size(3), edge_attr.size(2)
     grad_attr = empty(query, batch, graph.num_edges, num_attr)
-    softmax = _softmax(statistics, [(grad, out), (edge_grad, edge_out)])
+    softmax = _softmax(statistics, grad, out, edge_grad, edge_out)
     gradients = []
     for near, far, more in ((query, key, num_attr), (key, query, wide)):
         pair = _product(near, far, edge_attr, edge_query, scale, flat(edge_grad), flat(grad_attr))
@@ -262,18 +262,29 @@ def _backward(
     return out
 
 
-def _softmax(statistics: Tensor, ends: list[tuple[Tensor, Tensor]]) -> Tensor:
+def _softmax(
+    statistics: Tensor, grad: Tensor, out: Tensor, edge_grad: Tensor, edge_out: Tensor
+) -> Tensor:
     """``[B, M, 3, H]``: the largest score, one over the sum, products of sums and gradients."""
-    peak, total = statistics.unbind(2)
-    products = torch.zeros_like(peak)
-    for grad, out in ends:
-        products += torch.linalg.vecdot(widened(grad), widened(out))
-    share = torch.where(total == 0, 0.0, total.reciprocal())
-    return torch.stack([peak, share, products], dim=2)
+    batch, size, heads, wide = out.shape
+    softmax = empty(out, batch, size, 3, heads)
+    num_attr = edge_out.size(3)
+    run(
+        pair_attention_back.prepare,
+        batch * size,
+        batch * size * heads * (wide + num_attr),
+        *(flat(value) for value in (statistics, grad, out, edge_grad, edge_out)),
+        heads,
+        wide,
+        num_attr,
+        flat(softmax),
+    )
+    return softmax
 
 
 def _split(both: Tensor, heads: int, first: int, second: int) -> tuple[Tensor, Tensor]:
     """Two tensors ``[B, N, H, …]`` from rows that hold one after the other."""
     parts = both.split([heads * first, heads * second], dim=-1)
     left, right = (part.unflatten(-1, (heads, n)) for part, n in zip(parts, (first, second), strict=True))
-    return left.contiguous(), right.contiguous()
+    # A copy of one of them at least: outputs of an op may not share memory.
+    return left.contiguous(), right.clone(memory_format=torch.contiguous_format)

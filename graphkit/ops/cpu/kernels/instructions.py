@@ -168,6 +168,16 @@ def power_of_two(typing_context, exponent):
 
 
 @intrinsic
+def plus(typing_context, a, b):
+    """``a + b``, in the order it is written in: scores computed anew must be the same bits."""
+
+    def generate(context, builder, signature, args):
+        return builder.fadd(*args)
+
+    return a(a, a), generate
+
+
+@intrinsic
 def borrowed(typing_context, value):
     """An array or a tuple of arrays that counts no references: for the arguments of a kernel,
     which outlive it. Else every look at a tuple's field costs two calls, also in inner loops."""

@@ -109,16 +109,16 @@ def _leaky_inner(a, i, x, p, slope, n):
     total = a.dtype.type(0)
     c = 0
     while c + 16 <= n:
-        total += _dot16(a, i + c, x, p + c, slope)
+        total = code.plus(total, _dot16(a, i + c, x, p + c, slope))
         c += 16
     if c + 8 <= n:
-        total += _dot8(a, i + c, x, p + c, slope)
+        total = code.plus(total, _dot8(a, i + c, x, p + c, slope))
         c += 8
     if c + 4 <= n:
-        total += _dot4(a, i + c, x, p + c, slope)
+        total = code.plus(total, _dot4(a, i + c, x, p + c, slope))
         c += 4
     while c < n:
-        total += _dot1(a, i + c, x, p + c, slope)
+        total = code.plus(total, _dot1(a, i + c, x, p + c, slope))
         c += 1
     return total
 

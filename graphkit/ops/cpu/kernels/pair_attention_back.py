@@ -16,7 +16,14 @@ from graphkit.ops.cpu.kernels.pairs import (
     look_ahead,
     scores,
 )
-from graphkit.ops.cpu.kernels.vector import add_scaled, dot_heads, multiply, prefetch_row
+from graphkit.ops.cpu.kernels.vector import (
+    add_scaled,
+    copy,
+    dot_heads,
+    inner,
+    multiply,
+    prefetch_row,
+)
 from graphkit.ops.cpu.kernels.walking import AHEAD, row_end, slot_of
 
 
@@ -101,6 +108,27 @@ def attend_back(
                 )
             finish(pair, target, base, total)
             start = end
+
+
+@kernel
+def prepare(first, last, statistics, grad, out, edge_grad, edge_out, heads, wide, num_attr, softmax):
+    """What :func:`attend_back` has to know about the softmax of each row: ``softmax [M, 3, H]``.
+
+    Products of sums and gradients are taken as those of values and gradients are, later on.
+    Where one weight is 1 both are then the same bits, and their difference is exactly zero:
+    large scores would multiply the smallest one.
+    """
+    for row in range(first, last):
+        place = row * 3 * heads
+        copy(softmax, place, statistics, 2 * row * heads, heads)
+        for h in range(heads):
+            low = statistics[(2 * row + 1) * heads + h]
+            softmax[place + heads + h] = 1 / low if low != 0 else low
+        start = row * heads * wide
+        dot_heads(softmax, place + 2 * heads, grad, start, out, start, heads, wide)
+        for h in range(heads if num_attr > 0 else 0):
+            edge = (row * heads + h) * num_attr
+            softmax[place + 2 * heads + h] += inner(edge_grad, edge, edge_out, edge, num_attr)
 
 
 @helper

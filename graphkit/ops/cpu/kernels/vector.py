@@ -90,16 +90,16 @@ def inner(a, i, b, j, n):
     total = a.dtype.type(0)
     c = 0
     while c + 16 <= n:
-        total += _dot16(a, i + c, b, j + c)
+        total = code.plus(total, _dot16(a, i + c, b, j + c))
         c += 16
     if c + 8 <= n:
-        total += _dot8(a, i + c, b, j + c)
+        total = code.plus(total, _dot8(a, i + c, b, j + c))
         c += 8
     if c + 4 <= n:
-        total += _dot4(a, i + c, b, j + c)
+        total = code.plus(total, _dot4(a, i + c, b, j + c))
         c += 4
     while c < n:
-        total += _dot1(a, i + c, b, j + c)
+        total = code.plus(total, _dot1(a, i + c, b, j + c))
         c += 1
     return total
 

@@ -1,0 +1,1 @@
+"""PyG's attention layers on graphkit's kernels."""

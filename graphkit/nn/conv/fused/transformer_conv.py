@@ -1,0 +1,175 @@
+"""``TransformerConv`` on the fused attention kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.nn import TransformerConv
+
+from graphkit import ops
+from graphkit.catalog import method
+from graphkit.nn.conv.fused.inputs import (
+    check_features,
+    checked_edges,
+    is_plain_edges,
+    is_plain_linear,
+)
+from graphkit.nn.fast_path import FastPath
+
+
+@method(
+    paper="arXiv:2009.03509",
+    title="Masked Label Prediction: Unified Message Passing Model for Semi-Supervised "
+    "Classification",
+    authors="Yunsheng Shi, Zhengjie Huang, Shikun Feng, Hui Zhong, Wenjin Wang, Yu Sun",
+    venue="IJCAI 2021",
+    year=2021,
+    code="https://github.com/PaddlePaddle/PGL/tree/main/ogb_examples/nodeproppred/unimp",
+    licence="Apache-2.0",
+    takes="node features, edges and, if wanted, edge features",
+    gives="node features, and attention weights if asked for",
+    deviations=[
+        "the layer alone, as PyG's TransformerConv has it; the masked prediction of labels is "
+        "a matter of the training loop"
+    ],
+    verified_by="tests/nn/conv/fused/test_transformer_conv.py",
+)
+class FusedTransformerConv(FastPath, TransformerConv, fast=True):
+    r"""The operator of the `"Masked Label Prediction: Unified Message Passing Model for
+    Semi-Supervised Classification" <https://arxiv.org/abs/2009.03509>`_ paper:
+    :class:`torch_geometric.nn.TransformerConv` in less time and memory.
+
+    .. math::
+        \mathbf{x}^{\prime}_i = \mathbf{W}_1 \mathbf{x}_i + \sum_{j \in \mathcal{N}(i)}
+        \alpha_{i,j} \left( \mathbf{W}_2 \mathbf{x}_j + \mathbf{W}_6 \mathbf{e}_{i,j} \right),
+        \qquad \alpha_{i,j} = \mathrm{softmax}_j \left( \frac{(\mathbf{W}_3 \mathbf{x}_i)^{\top}
+        (\mathbf{W}_4 \mathbf{x}_j + \mathbf{W}_6 \mathbf{e}_{i,j})}{\sqrt{F_{out}}} \right)
+
+    It has the parameters of ``TransformerConv``, under the same names: weights load from one
+    into the other. Attention runs in :func:`graphkit.ops.dot_attention`: no tensor of the size
+    :math:`|\mathcal{E}| H F_{out}` is made, neither of messages nor of projected edge features,
+    which :math:`\mathbf{W}_6` meets at the targets instead. Static batches of features on one
+    graph are taken, too. Dropout draws other masks than ``TransformerConv`` does; returned
+    weights are those before dropout, as there. Sparse tensors, :obj:`flow="target_to_source"`,
+    another aggregation than the sum, a changed :obj:`lin_edge`, edge features where
+    :obj:`edge_dim` says that there are none or the other way round, and whatever
+    :class:`~graphkit.nn.fast_path.FastPath` lists (explainers, hooks, a subclass's own
+    ``message``) go through ``TransformerConv`` itself, which is the definition.
+
+    Args:
+        in_channels (int or tuple): Size of each input, or sizes of sources and targets;
+            :obj:`-1` takes it from the first input.
+        out_channels (int): Size of each head's output.
+        heads (int, optional): Number of heads. (default: :obj:`1`)
+        concat (bool, optional): Concatenates the heads, else averages them.
+            (default: :obj:`True`)
+        beta (bool, optional): Weighs the skip connection by a learned gate instead of adding
+            it. (default: :obj:`False`)
+        dropout (float, optional): Probability to drop a weight. (default: :obj:`0.0`)
+        edge_dim (int, optional): Size of the edge features, if there are any.
+            (default: :obj:`None`)
+        bias (bool, optional): Adds learned biases. (default: :obj:`True`)
+        root_weight (bool, optional): Has a skip connection :math:`\mathbf{W}_1`.
+            (default: :obj:`True`)
+        **kwargs (optional): Arguments of :class:`torch_geometric.nn.MessagePassing`.
+
+    Shapes:
+        - **input:** features :math:`(N, F_{in})`, a pair of them for bipartite graphs, or a
+          static batch :math:`(B, N, F_{in})`; edges :math:`(2, |\mathcal{E}|)`; edge features
+          :math:`(|\mathcal{E}|, D)` *(optional)*
+        - **output:** :math:`(N, H F_{out})`, with a leading :math:`B` for a batch; with
+          :obj:`return_attention_weights` also the edges and their weights
+          :math:`(|\mathcal{E}|, H)`
+
+    Raises:
+        IndexError: If an index is negative or not below the number of nodes.
+        ValueError: If shapes do not fit.
+
+    Example:
+        >>> conv = FusedTransformerConv(16, 8, heads=4, beta=True)
+        >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 0]])
+        >>> conv(torch.randn(3, 16), edge_index).shape
+        torch.Size([3, 32])
+    """
+
+    def __init__(
+        self,
+        in_channels: int | tuple[int, int],
+        out_channels: int,
+        heads: int = 1,
+        concat: bool = True,
+        beta: bool = False,
+        dropout: float = 0.0,
+        edge_dim: int | None = None,
+        bias: bool = True,
+        root_weight: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            heads,
+            concat,
+            beta,
+            dropout,
+            edge_dim,
+            bias,
+            root_weight,
+            **kwargs,
+        )
+
+    def forward(
+        self,
+        x: Tensor | tuple[Tensor, Tensor],
+        edge_index: Any,
+        edge_attr: Tensor | None = None,
+        return_attention_weights: bool | None = None,
+    ) -> Any:
+        """Runs the layer; arguments as those of :class:`torch_geometric.nn.TransformerConv`."""
+        if not self.can_fuse(edge_index, edge_attr):
+            return super().forward(x, edge_index, edge_attr, return_attention_weights)
+        x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
+        check_features(x_src, self.lin_key.in_channels)
+        check_features(x_dst, self.lin_query.in_channels)
+        shape = (self.heads, self.out_channels)
+        query = self.lin_query(x_dst).unflatten(-1, shape)
+        key, value = (lin(x_src).unflatten(-1, shape) for lin in (self.lin_key, self.lin_value))
+        index = checked_edges(edge_index, key, query)
+        asked = isinstance(return_attention_weights, bool)
+        attend: Any = ops.dot_attention
+        result = attend(
+            index,
+            query,
+            key,
+            value,
+            None,
+            self.dropout,
+            self.training,
+            asked,
+            edge_attr,
+            None if edge_attr is None else self.lin_edge.weight,
+        )
+        out, weight = result if asked else (result, None)
+        out = self.skip(out.flatten(-2) if self.concat else out.mean(-2), x_dst)
+        return (out, (index, weight)) if asked else out
+
+    def can_fuse(self, edge_index: Any, edge_attr: Tensor | None) -> bool:
+        """Whether the kernel serves this call; else ``TransformerConv`` does."""
+        if self.lin_edge is None:
+            usual = edge_attr is None
+        else:
+            usual = edge_attr is not None and is_plain_linear(self.lin_edge)
+        usual = usual and self.flow == "source_to_target"
+        return usual and is_plain_edges(edge_index) and self.may_be_fast()
+
+    def skip(self, out: Tensor, x_dst: Tensor) -> Tensor:
+        """The sums with the skip connection, added or let in by the gate."""
+        if not self.root_weight:
+            return out
+        root = self.lin_skip(x_dst)
+        if self.lin_beta is None:
+            return out + root
+        gate = self.lin_beta(torch.cat([out, root, out - root], dim=-1)).sigmoid()
+        return gate * root + (1 - gate) * out
