@@ -81,3 +81,19 @@ fused.load_state_dict(model.conv1.state_dict())
 with torch.no_grad():
     difference = (fused(data.x, data.edge_index) - hidden).abs().max()
 float(difference)
+
+# %% [markdown]
+# `FusedGATv2Conv` and `FusedTransformerConv` do the same for `GATv2Conv` and `TransformerConv`.
+
+# %%
+from torch_geometric.nn import GATv2Conv, TransformerConv
+
+from graphkit.nn import FusedGATv2Conv, FusedTransformerConv
+
+for fast, plain in ((FusedGATv2Conv, GATv2Conv), (FusedTransformerConv, TransformerConv)):
+    theirs = plain(data.num_features, 16, heads=8)
+    ours = fast(data.num_features, 16, heads=8)
+    ours.load_state_dict(theirs.state_dict())
+    with torch.no_grad():
+        pair = [layer(data.x, data.edge_index) for layer in (ours, theirs)]
+    print(fast.__name__, float((pair[0] - pair[1]).abs().max()))

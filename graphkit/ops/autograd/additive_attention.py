@@ -131,9 +131,7 @@ def _backward_composed(edge_index, x_src, x_dst, *inputs):
     return pairwise.gatv2_backward(reference, graph, x_src, x_dst, *inputs[:-1])
 
 
-@differentiable(
-    values=(1, 2, 3, 4, 5, 8), fake=_backward_fake, composed=_backward_composed
-)
+@differentiable(values=(1, 2, 3, 4, 5, 8), fake=_backward_fake, composed=_backward_composed)
 def gatv2_backward(
     edge_index: Tensor,
     x_src: Tensor,
@@ -194,9 +192,7 @@ def _backward(ctx, grad, _):
 def gradients_of(out: Any, x: Any, grad: Any, needed: Any) -> list[Tensor | None]:
     """The gradients of what needs one, which have gradients in turn."""
     wanted = [value for value, need in zip(x, needed, strict=True) if need]
-    grads = iter(
-        torch.autograd.grad(out, wanted, grad, create_graph=True, materialize_grads=True)
-    )
+    grads = iter(torch.autograd.grad(out, wanted, grad, create_graph=True, materialize_grads=True))
     return [next(grads) if need else None for need in needed]
 
 

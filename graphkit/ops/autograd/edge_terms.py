@@ -44,9 +44,7 @@ def _dot(edge_index, query, edge_attr):
     return pairwise.edge_dot(rows_of(edge_index, 1, query.size(1)), query, edge_attr)
 
 
-@differentiable(
-    values=(1, 2), fake=_dot_fake, save=_save, backward=_dot_backward, composed=_dot
-)
+@differentiable(values=(1, 2), fake=_dot_fake, save=_save, backward=_dot_backward, composed=_dot)
 def edge_dot(edge_index: Tensor, query: Tensor, edge_attr: Tensor) -> Tensor:
     """``[B, M, H, D], [B or 1, E, D] -> [B, E, H]``."""
     return _dot(edge_index, query, edge_attr)
@@ -67,9 +65,7 @@ def _sum(edge_index, weight, edge_attr, num_targets):
     return pairwise.edge_sum(rows_of(edge_index, 1, num_targets), weight, edge_attr)
 
 
-@differentiable(
-    values=(1, 2), fake=_sum_fake, save=_save, backward=_sum_backward, composed=_sum
-)
+@differentiable(values=(1, 2), fake=_sum_fake, save=_save, backward=_sum_backward, composed=_sum)
 def edge_sum(edge_index: Tensor, weight: Tensor, edge_attr: Tensor, num_targets: int) -> Tensor:
     """``[B, E, H], [B or 1, E, D] -> [B, M, H, D]``."""
     return _sum(edge_index, weight, edge_attr, num_targets)
@@ -91,9 +87,7 @@ def _mix(edge_index, weight, query):
     return pairwise.edge_mix(rows_of(edge_index, 1, query.size(1)), weight, query)
 
 
-@differentiable(
-    values=(1, 2), fake=_mix_fake, save=_save, backward=_mix_backward, composed=_mix
-)
+@differentiable(values=(1, 2), fake=_mix_fake, save=_save, backward=_mix_backward, composed=_mix)
 def edge_mix(edge_index: Tensor, weight: Tensor, query: Tensor) -> Tensor:
     """``[B, E, H], [B, M, H, D] -> [B, E, D]``."""
     return _mix(edge_index, weight, query)

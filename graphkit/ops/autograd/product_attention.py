@@ -32,9 +32,7 @@ def _backward_composed(edge_index, query, key, *inputs):
     return pairwise.dot_backward(reference, graph, query, key, *inputs[:-1])
 
 
-@differentiable(
-    values=(1, 2, 3, 4, 5, 9, 10), fake=_backward_fake, composed=_backward_composed
-)
+@differentiable(values=(1, 2, 3, 4, 5, 9, 10), fake=_backward_fake, composed=_backward_composed)
 def dot_backward(
     edge_index: Tensor,
     query: Tensor,

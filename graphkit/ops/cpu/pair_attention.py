@@ -15,8 +15,8 @@ from graphkit.ops.cpu.kernels.dot_attention import Product
 from graphkit.ops.cpu.kernels.gatv2 import Additive
 from graphkit.ops.cpu.kernels.pairs import Chunks
 from graphkit.ops.cpu.threads import run
-from graphkit.ops.layout.rows import Graph
 from graphkit.ops.dtypes import widened
+from graphkit.ops.layout.rows import Graph
 
 
 def gatv2_forward(
@@ -30,7 +30,7 @@ def gatv2_forward(
     negative_slope: float,
     dropout: float,
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`graphkit.ops.reference.gatv2_forward`."""
+    """See :func:`graphkit.ops.pairwise.gatv2_forward`."""
     none = np.empty(0, flat(x_src).dtype)
     pair = _additive(x_dst, x_src, att, edge_attr, lin, negative_slope, none, none, none)
     out, statistics = _forward(graph, pair, x_src, x_src.size(3), 0, dropout, seed)
@@ -51,28 +51,23 @@ def gatv2_backward(
     negative_slope: float,
     dropout: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """See :func:`graphkit.ops.reference.gatv2_backward`."""
+    """See :func:`graphkit.ops.pairwise.gatv2_backward`."""
     (batch, _, heads, width), num_attr = x_src.shape, edge_attr.size(2)
     units = walk_of(graph.target, batch).units
     grad_att = empty(x_src, units, heads, width).zero_()
     grad_lin = empty(x_src, units, num_attr, heads, width).zero_()
     grad_attr = empty(x_src, batch, graph.num_edges, num_attr)
     softmax = _softmax(statistics, grad, out, out[..., :0], out[..., :0])
-    gradients = []
-    for near, far, taken in (
-        (x_dst, x_src, [flat(grad_att), flat(grad_attr), flat(grad_lin)]),
-        (x_src, x_dst, [np.empty(0, flat(grad_att).dtype)] * 3),
-    ):
-        pair = _additive(near, far, att, edge_attr, lin, negative_slope, *taken)
-        shape = (heads, width, width, heads * width)
-        by_target = near is x_dst and not gradients
-        gradients.append(
-            _backward(graph, pair, by_target, x_src, grad, softmax, shape, dropout, seed)
-        )
-    grad_dst, grad_src = (g.view(*g.shape[:2], heads, width).to(x_src.dtype) for g in gradients)
+    shape = (heads, width, width, heads * width)
+    taken = [flat(value) for value in (grad_att, grad_attr, grad_lin)]
+    nothing = [np.empty(0, taken[0].dtype)] * 3
+    edges = (att, edge_attr, lin, negative_slope)
+    rest = (x_src, grad, softmax, shape, dropout, seed)
+    grad_dst = _backward(graph, _additive(x_dst, x_src, *edges, *taken), True, *rest)
+    grad_src = _backward(graph, _additive(x_src, x_dst, *edges, *nothing), False, *rest)
     return (
-        grad_src,
-        grad_dst,
+        grad_src.view(x_src.shape).to(x_src.dtype),
+        grad_dst.view(x_dst.shape).to(x_src.dtype),
         grad_att.sum(0).to(att.dtype),
         grad_attr.to(edge_attr.dtype),
         (grad_lin.sum(0) * widened(att)).to(lin.dtype),
@@ -90,7 +85,7 @@ def dot_forward(
     scale: float,
     dropout: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`graphkit.ops.reference.dot_forward`."""
+    """See :func:`graphkit.ops.pairwise.dot_forward`."""
     none = np.empty(0, flat(query).dtype)
     pair = _product(query, key, edge_attr, edge_query, scale, none, none)
     num_attr = edge_attr.size(2)
@@ -115,19 +110,20 @@ def dot_backward(
     scale: float,
     dropout: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """See :func:`graphkit.ops.reference.dot_backward`."""
+    """See :func:`graphkit.ops.pairwise.dot_backward`."""
     (batch, _, heads, width), wide, num_attr = query.shape, value.size(3), edge_attr.size(2)
     grad_attr = empty(query, batch, graph.num_edges, num_attr)
     softmax = _softmax(statistics, grad, out, edge_grad, edge_out)
-    gradients = []
-    for near, far, more in ((query, key, num_attr), (key, query, wide)):
-        pair = _product(near, far, edge_attr, edge_query, scale, flat(edge_grad), flat(grad_attr))
-        shape = (heads, width, wide, heads * (width + more))
-        both = _backward(
-            graph, pair, not gradients, value, grad, softmax, shape, dropout, seed
-        )
-        gradients.append(_split(both, heads, width, more))
-    (grad_query, grad_edge_query), (grad_key, grad_value) = gradients
+    gradients = flat(edge_grad), flat(grad_attr)
+    edges = (edge_attr, edge_query, scale)
+    sizes = [(heads, width, wide, heads * (width + more)) for more in (num_attr, wide)]
+    of_targets = _product(query, key, *edges, *gradients)
+    of_sources = _product(key, query, *edges, *gradients)
+    rest = (value, grad, softmax)
+    both = _backward(graph, of_targets, True, *rest, sizes[0], dropout, seed)
+    grad_query, grad_edge_query = _split(both, heads, width, num_attr)
+    both = _backward(graph, of_sources, False, *rest, sizes[1], dropout, seed)
+    grad_key, grad_value = _split(both, heads, width, wide)
     dtype = query.dtype
     return (
         grad_query.to(dtype),
@@ -285,6 +281,7 @@ def _softmax(
 def _split(both: Tensor, heads: int, first: int, second: int) -> tuple[Tensor, Tensor]:
     """Two tensors ``[B, N, H, …]`` from rows that hold one after the other."""
     parts = both.split([heads * first, heads * second], dim=-1)
-    left, right = (part.unflatten(-1, (heads, n)) for part, n in zip(parts, (first, second), strict=True))
+    left = parts[0].unflatten(-1, (heads, first))
+    right = parts[1].unflatten(-1, (heads, second))
     # A copy of one of them at least: outputs of an op may not share memory.
     return left.contiguous(), right.clone(memory_format=torch.contiguous_format)

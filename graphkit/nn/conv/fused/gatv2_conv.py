@@ -48,8 +48,8 @@ class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
     It has the parameters of ``GATv2Conv``, under the same names: weights load from one into the
     other. Attention runs in :func:`graphkit.ops.gatv2_attention`: no tensor of the size
     :math:`|\mathcal{E}| H F_{out}` is made, neither of messages nor of projected edge features.
-    Memory beside the features grows with :math:`|\mathcal{E}| D` on a CPU, if edge features
-    need a gradient. Static batches of features on one graph are taken, too. Dropout draws other
+    The backward pass needs :math:`|\mathcal{E}| D` for the gradient of edge features. Static
+    batches of features on one graph are taken, too. Dropout draws other
     masks than ``GATv2Conv`` does. Sparse tensors, :obj:`flow="target_to_source"`, another
     aggregation than the sum, a changed :obj:`lin_edge`, and whatever
     :class:`~graphkit.nn.fast_path.FastPath` lists (explainers, hooks, a subclass's own

@@ -54,6 +54,7 @@ def scores(pair, place, block, k, size, heads, width):
 @helper
 def add_edge_dots(pair, place, block, x, k, size, heads):
     """Adds the products of each entry's features with ``x[target, h]`` to ``block``."""
+    # <q, W f> is <W' q, f>: with a vector per target no edge has to be projected.
     for i in range(size if pair.num_attr > 0 else 0):
         e, t = edge_at(pair, place, k + i), target_at(place, k + i)
         for h in range(heads):
@@ -71,6 +72,7 @@ def edge_at(pair, place, k):
 @helper
 def target_at(place, k):
     """The target of the entry at position ``k``."""
+    # Edge queries belong to targets, whichever end is being walked.
     return place.row if place.by_target else place.far_base + np.int64(place.others[k])
 
 
@@ -87,6 +89,7 @@ def add_edges(pair, place, target, base, weights, k, size, heads):
 @helper
 def to_edges(pair, place, steps, weights, k, size, heads):
     """Gradients of the features of the entries of a block, on the walk over targets."""
+    # Every edge has one target, so nobody else writes its row.
     n = pair.num_attr
     for i in range(size if n > 0 else 0):
         out = (place.entry_base + np.int64(entry_at(place.perm, k + i))) * n

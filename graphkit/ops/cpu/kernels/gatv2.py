@@ -63,6 +63,7 @@ def scores(pair, place, block, rows, k, size, heads, width):
         node = place.far_base + np.int64(place.others[k + i])
         copy(rows, i * features, pair.near, place.row * features, features)
         add_scaled(rows, i * features, pair.far, node * features, one, features)
+        # Projected edge features exist for one edge at a time, in registers and in this row.
         if num_attr > 0:
             e = np.int64(entry_at(place.perm, k + i))
             e = (e + (0 if pair.shared else place.entry_base)) * num_attr
@@ -80,6 +81,7 @@ def to_targets(pair, place, rows, steps, k, size, total, heads, width):
     Also takes up the gradients of ``att`` and of the edges' features.
     """
     features = heads * width
+    # One table per unit: the sum over units does not depend on the number of threads.
     start = place.unit * features
     for i in range(size):
         leaky_steps_summed(
@@ -106,7 +108,10 @@ def _to_edge(pair, place, rows, r, entry, features):
     for d in range(num_attr):
         step = (place.unit * num_attr + d) * features
         add_scaled(pair.grad_lin, step, rows, r, pair.attr[e + d], features)
+    # The matrix' gradient gets the factor ``att`` once, at the end; that of features needs it now.
     multiply(rows, r, pair.att, 0, features)
+    if pair.grad_attr.shape[0] == 0:
+        return
     out = (place.entry_base + entry) * num_attr
     for d in range(num_attr):
         pair.grad_attr[out + d] = inner(rows, r, pair.lin, d * features, features)

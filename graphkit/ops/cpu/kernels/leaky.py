@@ -48,6 +48,7 @@ def _leaky_tile(typing_context, out, o, a, i, x, p, slope, width):
         target = code.vector_at(context, builder, signature.args[0], args[0], args[1], LANES)
         size = signature.args[0].dtype.bitwidth // 8
         zero = ir.Constant(target.type.pointee, None)
+        # One accumulator per head; their lanes are added up together after the loop.
         slopes = code.splat(builder, args[6], LANES)
         totals = [cgutils.alloca_once_value(builder, zero) for _ in range(LANES)]
         step = ir.Constant(args[7].type, LANES)
@@ -83,6 +84,7 @@ def _leaky_step_of(width, summed):
             size = signature.args[0].dtype.bitwidth // 8
             place = code.vector_at(context, builder, signature.args[0], *args[0:2], width)
             value = builder.load(place, align=size)
+            # As PyTorch has it, the derivative at 0 is the slope.
             positive = builder.fcmp_ordered(">", value, ir.Constant(value.type, None))
             steep = code.splat(builder, args[4], width)
             flat = code.splat(builder, builder.fmul(args[4], args[5]), width)
@@ -135,6 +137,7 @@ def leaky_heads(out, o, a, x, p, slope, heads, width):
 
 
 def _any_step(summed):
+    # Rows are cut into as few vectors as there are instructions for.
     one, four, eight, sixteen = (_leaky_step_of(width, summed) for width in (1, 4, 8, 16))
 
     @helper

@@ -43,6 +43,7 @@ def attend_rows(
     after them: ``length`` in all. ``statistics [M, 2, H]`` describe the softmax: the largest
     score, and the sum of exponentials below it.
     """
+    # Arguments outlive the call; counting references to them would cost most of the time.
     walk, pair, value, keys = borrowed(walk), borrowed(pair), borrowed(value), borrowed(keys)
     out, pieces = borrowed(out), borrowed(pieces)
     statistics, piece_statistics = borrowed(statistics), borrowed(piece_statistics)
@@ -66,6 +67,7 @@ def attend_rows(
             if slot >= 0:
                 walk.slots[slot] = row
                 target, softmax, at = pieces, piece_statistics, slot
+            # A row that chunks cut is summed to a piece, to be joined with the others at the end.
             base = at * length
             target[base : base + length] = 0
             top[:], shift[:], low[:] = -np.inf, 0, 0
@@ -73,6 +75,7 @@ def attend_rows(
                 size = min(step, end - k)
                 _look_ahead(pair, place, value, k, size, heads, width, wide)
                 scores(pair, place, block, rows, k, size, heads, width)
+                # Sums so far shrink when a larger score comes: exponentials never overflow.
                 if take_in(block, size, top, shift, low, decay, heads):
                     _shrink(target, base, decay, heads, wide)
                     rest = (length - heads * wide) // heads
@@ -82,9 +85,7 @@ def attend_rows(
                     for i in range(size * heads):
                         block[i] *= kept[i]
                 begin = b * num_far * heads * wide
-                add_entries(
-                    target, base, value, begin, walk.others, k, size, block, 0, heads, wide
-                )
+                add_entries(target, base, value, begin, walk.others, k, size, block, 0, heads, wide)
                 add_edges(pair, place, target, base + heads * wide, block, k, size, heads)
             copy(softmax, 2 * at * heads, shift, 0, heads)
             copy(softmax, (2 * at + 1) * heads, low, 0, heads)
@@ -139,6 +140,7 @@ def attend_pieces(slots, pieces, piece_statistics, out, statistics, heads, wide,
         for h in range(heads):
             place, other = 2 * row * heads + h, 2 * s * heads + h
             old[h], new[h] = _join(statistics, place, piece_statistics, other, heads)
+        # Behind the sums of values lie those of edge features, head by head as well.
         for i in range(length):
             c = i - heads * wide
             h = i // wide if c < 0 else c // rest

@@ -52,6 +52,7 @@ def attend_back(
     Both walks compute all weights anew from the scores and from ``softmax [M, 3, H]``: its
     largest score, one over its sum, and the product of the row's sums with their gradient.
     """
+    # Arguments outlive the call; counting references to them would cost most of the time.
     walk, pair, value, grad = borrowed(walk), borrowed(pair), borrowed(value), borrowed(grad)
     softmax, keys, out, pieces = borrowed(softmax), borrowed(keys), borrowed(out), borrowed(pieces)
     num_rows = walk.indptr.shape[0] - 1
@@ -76,6 +77,7 @@ def attend_back(
                 target, base = pieces, slot * length
             target[base : base + length] = 0
             total[:] = 0
+            # A block's scores, weights and gradients of scores stay in the first-level cache.
             for k in range(start, end, step):
                 size = min(step, end - k)
                 _look_ahead(pair, place, value, grad, softmax, k, size, heads, width, wide)
@@ -111,7 +113,9 @@ def attend_back(
 
 
 @kernel
-def prepare(first, last, statistics, grad, out, edge_grad, edge_out, heads, wide, num_attr, softmax):
+def prepare(
+    first, last, statistics, grad, out, edge_grad, edge_out, heads, wide, num_attr, softmax
+):
     """What :func:`attend_back` has to know about the softmax of each row: ``softmax [M, 3, H]``.
 
     Products of sums and gradients are taken as those of values and gradients are, later on.
@@ -147,6 +151,8 @@ def _look_ahead(pair, place, value, grad, softmax, k, size, heads, width, wide):
 @helper
 def _weigh(place, alpha, steps, value, grad, softmax, k, size, heads, wide):
     """Turns scores into weights; ``steps`` become the gradients of weights."""
+    # The largest score is taken off before the exponential, the sum after it: the logarithm of
+    # the sum, added to a large score, would be rounded away.
     minus = alpha.dtype.type(-1)
     for i in range(size):
         node = place.far_base + np.int64(place.others[k + i])

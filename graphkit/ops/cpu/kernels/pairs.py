@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from numba import types
 from numba.extending import overload
 
 from graphkit.ops.cpu.kernels import dot_attention, gatv2
@@ -82,6 +81,7 @@ def _additive_hand_out(
 def _product_hand_out(
     pair, place, rows, steps, weights, grad, k, size, target, base, total, heads, width, wide
 ):
+    # Keys and queries meet the scaled score; values do not.
     for i in range(size * heads):
         steps[i] *= pair.scale
     start, others = place.far_base * heads * width, place.others

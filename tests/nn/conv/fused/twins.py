@@ -39,7 +39,9 @@ def compare(ours: nn.Module, pyg: nn.Module, *inputs: Any, **kwargs: Any) -> Non
     weight = torch.randn_like(expected)
     found, wanted = (
         torch.autograd.grad(
-            (value * weight).sum(), [*layer.parameters(), *leaves], materialize_grads=True,
+            (value * weight).sum(),
+            [*layer.parameters(), *leaves],
+            materialize_grads=True,
             allow_unused=True,
         )
         for value, layer in ((out, ours), (expected, pyg))

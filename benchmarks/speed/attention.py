@@ -1,0 +1,93 @@
+"""A training step of the fused attention layers beside PyG's own, on the same weights.
+
+``python -m benchmarks.speed.attention`` prints one line per layer and size.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch_geometric.nn import GATv2Conv, TransformerConv
+
+from benchmarks.speed.graphs import random_edges
+from benchmarks.speed.timing import spread
+from graphkit.nn import FusedGATv2Conv, FusedTransformerConv
+
+HEADS, CHANNELS, EDGE_DIM = 8, 8, 4
+LAYERS: dict[str, tuple[type[nn.Module], type[nn.Module], dict[str, Any]]] = {
+    "GATv2Conv": (FusedGATv2Conv, GATv2Conv, {"add_self_loops": False}),
+    "TransformerConv": (FusedTransformerConv, TransformerConv, {}),
+}
+
+
+def step(layer: nn.Module, inputs: list[Any]) -> Callable[[], None]:
+    """Forward and backward, down to the gradients of features and parameters."""
+
+    def run() -> None:
+        layer.zero_grad()
+        inputs[0].grad = None
+        layer(*inputs).sum().backward()
+
+    return run
+
+
+def clocked(call: Callable[[], None]) -> tuple[float, float]:
+    """Wall and processor seconds of one call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def compare(name: str, nodes: int, edges: int, edge_dim: int | None, turns: int) -> dict[str, Any]:
+    """Both layers by turns in one process; ratios are taken within each turn."""
+    torch.manual_seed(0)
+    fused, plain, options = LAYERS[name]
+    width = HEADS * CHANNELS
+    options = {**options, "heads": HEADS, "edge_dim": edge_dim}
+    ours, rival = fused(width, CHANNELS, **options), plain(width, CHANNELS, **options)
+    rival.load_state_dict(ours.state_dict())
+    inputs: list[Any] = [torch.randn(nodes, width, requires_grad=True), random_edges(nodes, edges)]
+    if edge_dim is not None:
+        inputs.append(torch.randn(edges, edge_dim))
+    with torch.no_grad():
+        error = float((ours(*inputs) - rival(*inputs)).abs().max())
+    steps = step(ours, inputs), step(rival, inputs)
+    clocked(steps[0])
+    times = [[clocked(call) for call in steps] for _ in range(turns)]
+    return {
+        "what": f"{name}, forward and backward",
+        "size": f"{nodes:,} nodes, {edges:,} edges, {HEADS} x {CHANNELS}, "
+        f"edge_dim={edge_dim}, {torch.get_num_threads()} threads",
+        "seconds": spread([a[0] for a, _ in times]),
+        "rival_seconds": spread([b[0] for _, b in times]),
+        "times_faster": spread([b[0] / a[0] for a, b in times]),
+        "times_less_processor": spread([b[1] / a[1] for a, b in times]),
+        "largest_error": error,
+    }
+
+
+def rows(quick: bool = False) -> list[dict[str, Any]]:
+    """Both layers, without and with edge features: 20,000 nodes and 400,000 edges, and small."""
+    large, small = (
+        ((2_000, 40_000), (200, 2_000)) if quick else ((20_000, 400_000), (1_000, 10_000))
+    )
+    return [
+        compare(name, *size, edge_dim, turns)
+        for name in LAYERS
+        for size, edge_dim, turns in (
+            (large, None, 3 if quick else 9),
+            (large, EDGE_DIM, 3 if quick else 5),
+            (small, None, 3 if quick else 30),
+        )
+    ]
+
+
+if __name__ == "__main__":
+    for row in rows("--quick" in sys.argv):
+        print(json.dumps(row))
