@@ -33,6 +33,8 @@ def _all_ops() -> list[torch.Tensor]:
         ops.segment_reduce(weight, LARGE[1], 2500, "max"),
         ops.segment_reduce(weight, LARGE[1], 2500, "logsumexp").nan_to_num(neginf=0.0),
         ops.gat_attention(LARGE, x, x.sum(-1), y.sum(-1), dropout=0.3, training=True),
+        ops.gatv2_attention(LARGE, x, y, x[0], dropout=0.3, training=True),
+        ops.dot_attention(LARGE, y, x, x, dropout=0.3, training=True),
     ]
     grads = torch.autograd.grad(sum(out.square().sum() for out in outs), [x, y, weight])
     return [out.detach() for out in outs] + list(grads)
