@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_refused_by_name(words):
 def test_values_must_fit_their_keys():
     x = torch.ones(SOURCES, 2, 3)
     query = torch.ones(TARGETS, 2, 3)
-    with pytest.raises(ValueError, match="key .* and value .* must agree"):
+    with pytest.raises(ValueError, match=r"key .* and value .* must agree"):
         ops.dot_attention(EDGES, query, x, x[1:])
     with pytest.raises(ValueError, match="value must have the shape of key"):
         ops.dot_attention(

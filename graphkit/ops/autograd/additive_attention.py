@@ -43,7 +43,8 @@ def _score_backward_backward(ctx, *outer):
     further = torch.is_grad_enabled()
     inputs = [*x, grad] if further else [v.detach().requires_grad_() for v in (*x, grad)]
     graph, total = _graph(edge_index, x[0], x[1]), [torch.zeros_like(v) for v in inputs]
-    for part, *ends in pairwise.parts(graph, x[0]):
+    for part, source, target in pairwise.parts(graph, x[0]):
+        ends = (source, target)
         with torch.enable_grad():
             x_part = (*inputs[:3], inputs[3][:, part], inputs[4])
             found = pairwise.gatv2_part_backward(ends, x_part, inputs[5][:, part], ctx.slope)
@@ -182,7 +183,8 @@ def _save(ctx, inputs, output):
 def _backward(ctx, grad, _):
     edge_index, *x, seed, out, statistics = ctx.saved_tensors
     if torch.is_grad_enabled():
-        again, _ = composed(edge_index, *x, seed, *ctx.settings)
+        call: Any = composed
+        again, _ = call(edge_index, *x, seed, *ctx.settings)
         return None, *gradients_of(again, x, grad, ctx.needs_input_grad[1:6]), *[None] * 4
     grads = list(gatv2_backward(edge_index, *x, out, statistics, grad, seed, *ctx.settings))
     grads[3] = like(grads[3], x[3])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -88,9 +90,10 @@ def _save(ctx, inputs, output):
 def _backward(ctx, grad, edge_grad, _):
     edge_index, *x, seed, out, edge_out, statistics = ctx.saved_tensors
     if torch.is_grad_enabled():
-        *sums_, _ = composed(edge_index, *x, seed, *ctx.settings)
+        call: Any = composed
+        *both, _ = call(edge_index, *x, seed, *ctx.settings)
         needed = ctx.needs_input_grad[1:6]
-        return None, *gradients_of(sums_, x, [grad, edge_grad], needed), *[None] * 4
+        return None, *gradients_of(both, x, [grad, edge_grad], needed), *[None] * 4
     ends = (out, edge_out, statistics, grad, edge_grad)
     grads = list(dot_backward(edge_index, *x, *ends, seed, *ctx.settings))
     grads[3] = like(grads[3], x[3])

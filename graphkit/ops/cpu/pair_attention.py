@@ -165,7 +165,8 @@ def _product(
 
 
 def _chunks(walk: Walk, others: Tensor) -> Chunks:
-    return Chunks(*walk.chunks, others.numpy(), walk.perm, walk.slots)
+    parts, rows, entries, indptr = walk.chunks
+    return Chunks(parts, rows, entries, indptr, others.numpy(), walk.perm, walk.slots)
 
 
 def _dropping(like: Array, dropout: float, seed: Tensor) -> tuple[Array, Any]:

@@ -168,9 +168,9 @@ class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
         out, weight = result if return_attention_weights else (result, None)
         if void is not None:
             out = out.narrow(-3, 0, x_dst.size(-3) - 1)
-            if return_attention_weights:
-                rest = (~void).nonzero().view(-1)
-                index, weight = index.index_select(1, rest), weight.index_select(-2, rest)
+        if void is not None and weight is not None:
+            rest = (~void).nonzero().view(-1)
+            index, weight = index.index_select(1, rest), weight.index_select(-2, rest)
         out = out.flatten(-2) if self.concat else out.mean(-2)
         for term in (residual, self.bias):
             out = out if term is None else out + term
