@@ -143,6 +143,7 @@ class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
         if not self.can_fuse(x, edge_index):
             return super().forward(x, edge_index, edge_attr, return_attention_weights)
         residual, x_src, x_dst = self.project(x)
+        # Indices are looked at before loops are added, where a wrong one has another name.
         index, void = checked_edges(edge_index, x_src, x_dst), None
         if edge_attr is not None and edge_attr.dim() == 1:
             edge_attr = edge_attr.view(-1, 1)

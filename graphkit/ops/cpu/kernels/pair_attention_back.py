@@ -75,6 +75,7 @@ def attend_back(
             if slot >= 0:
                 walk.slots[slot] = row
                 target, base = pieces, slot * length
+            # GATv2's gradients lack the factor att until the row is complete: see finish.
             target[base : base + length] = 0
             total[:] = 0
             # A block's scores, weights and gradients of scores stay in the first-level cache.
@@ -84,6 +85,7 @@ def attend_back(
                 scores(pair, place, alpha, rows, k, size, heads, width)
                 _weigh(place, alpha, steps, value, grad, softmax, k, size, heads, wide)
                 add_edge_gradients(pair, place, steps, k, size, heads)
+                # Gradients of weights are masked before they are centred, weights after it.
                 if keys.shape[0] > 0:
                     draw(kept, k, size, walk.perm, b * num_entries, heads, keys, scale)
                     for i in range(size * heads):
