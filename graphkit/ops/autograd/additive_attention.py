@@ -41,7 +41,8 @@ def _score_backward_backward(ctx, *outer):
     """Edges a few at a time: only derivatives of the third order hold what lies between."""
     edge_index, *x, grad = ctx.saved_tensors
     further = torch.is_grad_enabled()
-    inputs = [*x, grad] if further else [v.detach().requires_grad_() for v in (*x, grad)]
+    values = (*x, grad)
+    inputs = views(values) if further else [v.detach().requires_grad_() for v in values]
     graph, total = _graph(edge_index, x[0], x[1]), [torch.zeros_like(v) for v in inputs]
     for part, source, target in pairwise.parts(graph, x[0]):
         ends = (source, target)
@@ -184,11 +185,21 @@ def _backward(ctx, grad, _):
     edge_index, *x, seed, out, statistics = ctx.saved_tensors
     if torch.is_grad_enabled():
         call: Any = composed
+        x = views(x)
         again, _ = call(edge_index, *x, seed, *ctx.settings)
         return None, *gradients_of(again, x, grad, ctx.needs_input_grad[1:6]), *[None] * 4
     grads = list(gatv2_backward(edge_index, *x, out, statistics, grad, seed, *ctx.settings))
     grads[3] = like(grads[3], x[3])
     return None, *grads, *[None] * 4
+
+
+def views(values: Any) -> list[Tensor]:
+    """Each value as a tensor of its own, of which no other one is made.
+
+    Inputs of an op may depend on each other (a score on the features, a gradient on the output):
+    then the gradient of one would hear the others, which are heard outside of the op already.
+    """
+    return [value.view_as(value) for value in values]
 
 
 def gradients_of(out: Any, x: Any, grad: Any, needed: Any) -> list[Tensor | None]:

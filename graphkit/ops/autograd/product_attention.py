@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphkit.ops import pairwise, reference
 from graphkit.ops.autograd import sums
-from graphkit.ops.autograd.additive_attention import gradients_of
+from graphkit.ops.autograd.additive_attention import gradients_of, views
 from graphkit.ops.autograd.edge_terms import edge_dot, edge_sum, like
 from graphkit.ops.autograd.op import differentiable
 from graphkit.ops.autograd.softmax import softmax
@@ -91,6 +91,7 @@ def _backward(ctx, grad, edge_grad, _):
     edge_index, *x, seed, out, edge_out, statistics = ctx.saved_tensors
     if torch.is_grad_enabled():
         call: Any = composed
+        x = views(x)
         *both, _ = call(edge_index, *x, seed, *ctx.settings)
         needed = ctx.needs_input_grad[1:6]
         return None, *gradients_of(both, x, [grad, edge_grad], needed), *[None] * 4

@@ -89,7 +89,8 @@ class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
 
     Raises:
         IndexError: If an index is negative or not below the number of nodes.
-        ValueError: If shapes do not fit, or edge features come without :obj:`edge_dim`.
+        ValueError: If shapes do not fit, edge features come without :obj:`edge_dim`, or with a
+            sparse adjacency to which loops are to be added.
 
     Example:
         >>> conv = FusedGATv2Conv(16, 8, heads=4)
@@ -140,6 +141,11 @@ class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
         """Runs the layer; arguments as those of :class:`torch_geometric.nn.GATv2Conv`."""
         if edge_attr is not None and self.lin_edge is None:
             raise ValueError("edge_attr was given, but the layer was made with edge_dim=None")
+        if edge_attr is not None and self.add_self_loops and not is_plain_edges(edge_index):
+            raise ValueError(
+                "edge_index must be a tensor [2, E] where edge_attr comes and loops are added: "
+                "hand in plain edges, or make the layer with add_self_loops=False"
+            )
         if not self.can_fuse(x, edge_index):
             return super().forward(x, edge_index, edge_attr, return_attention_weights)
         residual, x_src, x_dst = self.project(x)

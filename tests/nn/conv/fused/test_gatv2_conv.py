@@ -46,6 +46,10 @@ class TestWithLoopsAndEdges(LayerSuite):
     def make(self):
         return FusedGATv2Conv(8, 3, heads=2, edge_dim=4)
 
+    not_claimed = {
+        "flow": "PyG fills features of loops in from edge_index[1], the sources against the flow"
+    }
+
     def edge_inputs(self, edge_index, dtype):
         return {"edge_attr": torch.randn(edge_index.size(1), 4, dtype=torch.float64).to(dtype)}
 
