@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch_geometric.data.data import BaseData
 
-__all__ = ["normalize", "positive", "wide"]
+__all__ = ["cast_floats", "normalize", "positive", "wide"]
 
 
 def wide(x: Tensor) -> Tensor:
@@ -20,6 +24,29 @@ def wide(x: Tensor) -> Tensor:
         tensor(90000.)
     """
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def cast_floats(values: Any, dtype: torch.dtype) -> Any:
+    """Floating tensors among some values, in tuples, lists, dictionaries and graphs, in a type.
+
+    Args:
+        values (Any): The values; graphs are copied, their tensors are not.
+        dtype (torch.dtype): The type.
+
+    Example:
+        >>> import torch
+        >>> cast_floats((torch.ones(1), {"edge_index": torch.tensor([0])}), torch.float64)
+        (tensor([1.], dtype=torch.float64), {'edge_index': tensor([0])})
+    """
+    if isinstance(values, Tensor):
+        return values.to(dtype) if values.is_floating_point() else values
+    if isinstance(values, dict):
+        return {key: cast_floats(value, dtype) for key, value in values.items()}
+    if type(values) in (tuple, list):
+        return type(values)(cast_floats(value, dtype) for value in values)
+    if isinstance(values, BaseData):
+        return copy.copy(values).apply(lambda value: cast_floats(value, dtype))
+    return values
 
 
 def positive(x: Tensor, least: float = 1e-12) -> Tensor:

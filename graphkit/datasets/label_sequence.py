@@ -231,17 +231,24 @@ class LabelSequence(Sequence[LabelTask]):
     def evaluate(self, model: nn.Module, split: str = "test", metric: Metric = micro_f1) -> Tensor:
         """Scores of all tasks, learned or not: a row of the performance matrix.
 
+        A task none of whose labels is known in that part scores NaN.
+
         Args:
             model (torch.nn.Module): The model; its mode is left as it was.
             split (str, optional): Which part to score. (default: :obj:`"test"`)
             metric (callable, optional): ``(out, y) -> scalar`` with logits and labels ``[n, c]``
-                of a task's samples. (default: :func:`~graphkit.metrics.micro_f1`)
+                of a task's samples, NaN where a label is not known.
+                (default: :func:`~graphkit.metrics.micro_f1`)
         """
         with evaluating(model):
             outputs = {id(graph): run(model, graph, self.level) for graph, _ in self.batches[split]}
+        unknown = next(iter(outputs.values()), torch.empty(())).new_full((), torch.nan)
         scores = []
         for task in self:
             mine = task.batches[split]
+            if not mine:
+                scores.append(unknown)
+                continue
             out = torch.cat([outputs[id(b.graph)][b.rows][:, b.columns] for b in mine])
             scores.append(metric(out, torch.cat([batch.y for batch in mine])))
         return torch.stack(scores)

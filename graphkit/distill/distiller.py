@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from graphkit.catalog import no_method
 from graphkit.distill.loss import DistillationLoss
 from graphkit.distill.memo import Memo
 from graphkit.modes import evaluating
+from graphkit.precision import cast_floats
 from graphkit.taps import Call, Tap
 
 Pair = tuple[str, str]
@@ -183,7 +183,9 @@ class Distiller(nn.Module):
         teacher = self.teacher
         self.parts = parts_of(teacher)
         weights = (p.dtype for p in teacher.parameters() if p.is_floating_point())
-        args, kwargs = in_type((call.args, call.kwargs), next(weights, None))
+        args, kwargs, dtype = call.args, call.kwargs, next(weights, None)
+        if dtype is not None and not any(map(torch.is_autocast_enabled, ("cpu", "cuda"))):
+            args, kwargs = cast_floats((args, kwargs), dtype)
         with evaluating(teacher), self.taps[1].open() as record:
             teacher(*args, **kwargs)
         return {name: record[full] for name, full in self.full[1].items()}
@@ -269,21 +271,6 @@ def parts_of(model: nn.Module) -> list[dict[str, Any]]:
     """The dictionaries in which a model's modules hold their weights, buffers and children."""
     kinds = ("_parameters", "_buffers", "_modules")
     return [vars(module)[kind] for module in model.modules() for kind in kinds]
-
-
-def in_type(values: Any, dtype: torch.dtype | None) -> Any:
-    """Floating tensors among some values in another type."""
-    if dtype is None or torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
-        return values
-    if isinstance(values, Tensor):
-        return values.to(dtype) if values.is_floating_point() else values
-    if isinstance(values, dict):
-        return {key: in_type(value, dtype) for key, value in values.items()}
-    if type(values) in (tuple, list):
-        return type(values)(in_type(value, dtype) for value in values)
-    if isinstance(values, BaseData):
-        return copy.copy(values).apply(lambda value: in_type(value, dtype))
-    return values
 
 
 def argument(arguments: dict[str, Any], name: str) -> Any:

@@ -48,11 +48,12 @@ def micro_f1(out: Tensor, y: Tensor, threshold: float = 0.0) -> Tensor:
     .. math::
         \frac{2\, TP}{2\, TP + FP + FN}
 
-    The result is 0 where nothing is predicted and nothing is right, as in scikit-learn.
+    The result is 0 where nothing is predicted and nothing is right, as in scikit-learn. Pairs
+    whose label is NaN are not known and left out.
 
     Args:
         out (Tensor): Scores; above :obj:`threshold` the label is predicted.
-        y (Tensor): Right labels, 0 or 1.
+        y (Tensor): Right labels, 0, 1 or NaN.
         threshold (float, optional): :obj:`0.0` for logits, :obj:`0.5` for probabilities.
             (default: :obj:`0.0`)
 
@@ -61,7 +62,8 @@ def micro_f1(out: Tensor, y: Tensor, threshold: float = 0.0) -> Tensor:
         - **output:** scalar
 
     Raises:
-        ValueError: If the shapes differ, :obj:`y` holds other values, or a score is NaN.
+        ValueError: If the shapes differ, :obj:`y` holds other values or no label at all, or a
+            score is NaN.
 
     Example:
         >>> import torch
@@ -73,11 +75,14 @@ def micro_f1(out: Tensor, y: Tensor, threshold: float = 0.0) -> Tensor:
         raise ValueError(
             f"'out' and 'y' must both be [n, C], got {list(out.shape)} and {list(y.shape)}"
         )
-    if not ((y == 0) | (y == 1)).all():
-        raise ValueError("'y' must hold 0 and 1 only")
+    known = ~y.isnan()
+    if not ((y == 0) | (y == 1) | ~known).all():
+        raise ValueError("'y' must hold 0 and 1 only, and NaN for what is not known")
+    if y.numel() and not known.any():
+        raise ValueError("'y' holds no label, only NaN")
     if torch.isnan(out).any():
         raise ValueError("'out' holds NaN")
-    predicted, right = out > threshold, y == 1
+    predicted, right = (out > threshold) & known, y == 1
     true_positive = (predicted & right).sum()
     positives = predicted.sum() + right.sum()
     return 2.0 * true_positive / positives.clamp(min=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable
@@ -181,7 +182,7 @@ class CollapseMonitor(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
-            setattr(self, name, value)
+            setattr(self, name, copy.deepcopy(value))
 
 
 def label_entropy(logits: Tensor) -> Tensor:

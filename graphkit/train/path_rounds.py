@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
+from graphkit.precision import cast_floats
 from graphkit.train.callback import Callback
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ class PathRounds(Callback):
         if run.stage >= self.rounds:
             return False
         model, task = run.model, run.task
-        model.next_round(task.data.x, task.data.edge_index)  # type: ignore[operator,attr-defined]
+        x = cast_floats(task.data.x, next(model.parameters()).dtype)  # type: ignore[attr-defined]
+        model.next_round(x, task.data.edge_index)  # type: ignore[operator,attr-defined]
         self.paths = dict(model.paths)  # type: ignore[arg-type]
         return True
 
@@ -49,4 +52,4 @@ class PathRounds(Callback):
         return {"paths": self.paths}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.paths = state["paths"]
+        self.paths = copy.deepcopy(state["paths"])

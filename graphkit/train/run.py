@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,9 @@ class Run:
     best_epoch: int = 0
     best_weights: dict[str, Any] = field(default_factory=dict)
 
+    judged: nn.Module | None = None
+    """The model as tasks evaluate it, in its precision."""
+
     COUNTERS = ("stage", "epoch", "seconds", "history", "best", "best_value", "best_epoch")
 
     def keep_best(self, value: float) -> None:
@@ -89,6 +93,6 @@ class Run:
         return {**state, "best_weights": self.best_weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what :meth:`state_dict` gave."""
+        """Takes a copy of what :meth:`state_dict` gave: a better epoch writes into it."""
         for name in (*self.COUNTERS, "best_weights"):
-            setattr(self, name, state[name])
+            setattr(self, name, copy.deepcopy(state[name]))

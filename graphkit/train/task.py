@@ -136,7 +136,8 @@ class NodeTask(Task):
             (default: ``model(data.x, data.edge_index)``)
 
     Raises:
-        ValueError: If a mask is missing, empty or of the wrong shape.
+        ValueError: If a mask is missing, empty or of the wrong shape, or a node is both trained
+            on and tested.
     """
 
     def __init__(
@@ -151,6 +152,9 @@ class NodeTask(Task):
         self.metric_name, self.forward = metric_name, forward
         self.train_index = check_mask(data, "train_mask")
         self.splits = {split: check_mask(data, f"{split}_mask") for split in ("val", "test")}
+        both = int((data.train_mask & data.test_mask).sum())
+        if both:
+            raise ValueError(f"'train_mask' and 'test_mask' share {both} nodes")
 
     def out(self, model: nn.Module, data: Data) -> Tensor:
         """The model's output for every node."""

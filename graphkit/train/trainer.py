@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from graphkit.modes import modes_kept
 from graphkit.train.callback import Callback
 from graphkit.train.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
+from graphkit.train.in_precision import TRUE_TYPES, InPrecision
 from graphkit.train.progress import ProgressBar
 from graphkit.train.run import Result, Run
+from graphkit.train.stepping import check_scheduler, needs_closure
 from graphkit.train.task import Task
 
 if TYPE_CHECKING:
@@ -60,7 +64,10 @@ class Trainer:
         callbacks (iterable of Callback, optional): Objectives and schemes that take part.
         clip_norm (float, optional): Largest norm of the gradient. (default: :obj:`None`)
         accelerator, devices, num_nodes, precision, strategy: As in ``lightning_fabric.Fabric``.
-            ``"32-true"`` leaves a float64 model as it is; ``"64-true"`` rounds its output.
+            ``"32-true"`` leaves a float64 model as it is; ``"64-true"``, ``"16-true"`` and
+            ``"bf16-true"`` convert the model and all floats that go into it; what comes out of a
+            model of half precision is float32, so that the loss is. (float16 needs an optimizer
+            whose constants it can hold, such as ``Adam(…, eps=1e-4)``.)
             (default: the CPU, one device, one machine, ``"32-true"``)
         fabric (lightning_fabric.Fabric, optional): A launched Fabric to use instead, so that
             several runs of one program share their processes. (default: :obj:`None`)
@@ -72,8 +79,8 @@ class Trainer:
         progress (bool, optional): Show a progress bar. (default: :obj:`True`)
 
     Raises:
-        ValueError: If an argument is out of range, or the checkpoint is damaged or belongs
-            to other settings.
+        ValueError: If an argument is out of range, the checkpoint is damaged or belongs to other
+            settings, or a scheduler waits for a fall of what shall rise.
         FloatingPointError: If the loss or the monitored metric is not finite.
 
     Example:
@@ -129,11 +136,12 @@ class Trainer:
         )
         self.seed, self.clip_norm, self.fabric = seed, clip_norm, fabric
         self.callbacks = [*callbacks, *([ProgressBar()] if progress else [])]
+        self.dtype = TRUE_TYPES.get(str(precision))
         self.launch = {
             "accelerator": accelerator,
             "devices": devices,
             "num_nodes": num_nodes,
-            "precision": precision,
+            "precision": precision if self.dtype is None else "32-true",
             "strategy": strategy,
         }
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
@@ -151,18 +159,26 @@ class Trainer:
 
         Args:
             model (torch.nn.Module): The model; its best weights are in it afterwards.
-            optimizer (torch.optim.Optimizer): An optimizer over its parameters.
+            optimizer (torch.optim.Optimizer): An optimizer over its parameters; one that needs
+                a closure, such as ``LBFGS``, gets the loss and all penalties as often as it asks.
             task (Task): What to train on.
-            scheduler (LRScheduler, optional): Stepped once per epoch.
+            scheduler (LRScheduler, optional): Stepped once per epoch; a ``ReduceLROnPlateau``
+                gets ``monitor``, or the training loss without one.
         """
         fabric = self.fabric or make_fabric(**self.launch)
         if self.seed is not None:
             seed_everything(self.seed + 1_000_003 * fabric.global_rank)
-        prepared = fabric.setup(model, optimizer)
+        check_scheduler(scheduler, self.monitor, self.minimise)
+        dtype = self.dtype if self.fabric is None else None
+        inside = model if dtype is None else InPrecision(model, dtype)
+        prepared = fabric.setup(inside, optimizer)
         task = task.to(fabric.device)
         if fabric.world_size > 1:
             task = task.shard(fabric.global_rank, fabric.world_size)
         run = Run(model, prepared[0], prepared[1], task, self.epochs)
+        # A Fabric of the caller's that converts does so in its own wrapper only.
+        converts = str(fabric.strategy.precision.precision) in TRUE_TYPES
+        run.judged = run.wrapped if converts else inside
         finished = False
         if self.resume and self.checkpoint is not None and self.checkpoint.exists():
             finished = self.load(run, optimizer, scheduler, fabric)
@@ -186,9 +202,11 @@ class Trainer:
             while not self.stage_over(run):
                 started = time.perf_counter()
                 self.run_epoch(run, fabric)
-                if scheduler is not None:
+                if not isinstance(scheduler, ReduceLROnPlateau | None):
                     scheduler.step()
                 self.judge(run, fabric)
+                if isinstance(scheduler, ReduceLROnPlateau):
+                    scheduler.step(run.metrics[self.monitor or "train_loss"])
                 run.seconds += time.perf_counter() - started
                 self.notify("on_epoch_end", run)
                 due = time.perf_counter() - saved >= self.checkpoint_seconds
@@ -218,21 +236,17 @@ class Trainer:
         total, samples = 0.0, 0.0
         seed = ((self.seed or 0) * 1_000 + run.stage) * 1_000_000 + run.epoch
         for batch in run.task.batches(seed):
-            run.optimizer.zero_grad()
-            loss = run.task.loss(run.wrapped, batch)
-            size = run.task.size(batch)
-            objective = loss * share(size, fabric) if fabric.world_size > 1 else loss
-            for callback in self.callbacks:
-                penalty = callback.penalty(run)
-                if penalty is not None:
-                    objective = objective + penalty
-            fabric.backward(objective)
-            self.notify("on_backward_end", run)
-            if self.clip_norm is not None:
-                fabric.clip_gradients(run.wrapped, run.optimizer, max_norm=self.clip_norm)
-            run.optimizer.step()
+            losses: list[float] = []
+            if needs_closure(run.optimizer):
+                closure: Any = partial(self.differentiate, run, fabric, batch, losses)
+                run.optimizer.step(closure)
+            else:
+                self.differentiate(run, fabric, batch, losses)
+                run.optimizer.step()
             self.notify("on_step_end", run)
-            total, samples = total + float(loss.detach()) * size, samples + size
+            # Of several evaluations in one step the first is that of the weights before it.
+            size = run.task.size(batch)
+            total, samples = total + losses[0] * size, samples + size
         if fabric.world_size > 1:
             total, samples = add_up([total, samples], fabric)
         run.metrics = {"train_loss": total / max(samples, 1)}
@@ -242,6 +256,24 @@ class Trainer:
                 "lower the learning rate or check the features for NaN"
             )
 
+    def differentiate(self, run: Run, fabric: Fabric, batch: Any, losses: list[float]) -> Tensor:
+        """The objective of one batch, after its gradients were put into the parameters."""
+        run.optimizer.zero_grad()
+        loss = run.task.loss(run.wrapped, batch)
+        objective = loss
+        if fabric.world_size > 1:
+            objective = loss * share(run.task.size(batch), fabric)
+        for callback in self.callbacks:
+            penalty = callback.penalty(run)
+            if penalty is not None:
+                objective = objective + penalty
+        fabric.backward(objective)
+        self.notify("on_backward_end", run)
+        if self.clip_norm is not None:
+            fabric.clip_gradients(run.wrapped, run.optimizer, max_norm=self.clip_norm)
+        losses.append(float(loss.detach()))
+        return objective.detach()
+
     @torch.no_grad()
     def judge(self, run: Run, fabric: Fabric) -> None:
         """Evaluates the model and keeps its weights if they are the best so far."""
@@ -250,7 +282,7 @@ class Trainer:
                 torch.distributed.broadcast(buffer, 0)
         run.model.eval()
         with fabric.autocast():
-            metrics = run.task.evaluate(run.model)
+            metrics = run.task.evaluate(run.judged or run.model)
         run.metrics |= fabric.broadcast(metrics) if fabric.world_size > 1 else metrics
         run.history.append({**run.metrics, "stage": run.stage})
         if self.monitor is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN, GIN, global_add_pool
@@ -222,3 +223,27 @@ def test_labels_are_checked() -> None:
         LabelSequence({"train": []}, 1, level="graph")
     with pytest.raises(ValueError, match="no graph"):
         LabelSequence({"train": [], "val": [], "test": []}, 1, level="graph")
+
+
+@pytest.mark.parametrize("level", ["node", "graph"])
+def test_labels_that_are_masked_do_not_stop_an_evaluation(level: str) -> None:
+    """A sample with no label, one with some, and a task without any in the whole part."""
+    graphs = some_graphs(20, level)
+    for graph in graphs[10:14]:
+        graph.y[:, 2:4] = torch.nan
+    graphs[14].y[:] = torch.nan
+    parts = {"train": graphs[:10], "val": graphs[10:14], "test": graphs[14:]}
+    tasks = LabelSequence(parts, 2, level=level, label_order=range(7))
+    model = plain_model(level).eval()
+    val, test = tasks.evaluate(model, "val"), tasks.evaluate(model)
+    assert val.isnan().tolist() == [False, True, False]
+    for number in range(3):
+        columns = slice(2 * number, 2 * number + 2)
+        outs = []
+        for graph in graphs[14:]:
+            inputs = (graph.x, graph.edge_index, torch.zeros(4, dtype=torch.long))
+            outs.append(model(*inputs[: 3 if level == "graph" else 2])[:, columns])
+        out, y = torch.cat(outs).detach(), torch.cat([graph.y[:, columns] for graph in graphs[14:]])
+        known = ~y.isnan()
+        expected = f1_score(y[known].numpy(), (out[known] > 0).numpy(), zero_division=0.0)
+        assert test[number].item() == pytest.approx(expected)

@@ -52,3 +52,14 @@ def test_micro_f1_refuses_what_is_no_label_and_nan():
         micro_f1(torch.full((1, 1), torch.nan), torch.ones(1, 1))
     with pytest.raises(ValueError, match=r"must both be \[n, C\]"):
         micro_f1(torch.zeros(2, 1), torch.zeros(1, 2))
+
+
+def test_micro_f1_leaves_out_what_is_not_known():
+    out, y = torch.randn(20, 5), torch.randint(2, (20, 5)).float()
+    y[torch.rand(20, 5) < 0.3] = torch.nan
+    y[3] = torch.nan
+    known = ~y.isnan()
+    expected = f1_score(y[known].numpy(), (out[known] > 0).numpy())
+    assert float(micro_f1(out, y)) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="holds no label"):
+        micro_f1(out, torch.full_like(y, torch.nan))

@@ -7,8 +7,9 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from graphkit.train import Callback, GraphTask, NodeTask, Trainer
+from graphkit.train import Callback, GraphTask, NodeTask, Run, Trainer, make_fabric
 from tests.train.problems import LinearGCN, graphs, ring
 
 
@@ -180,3 +181,130 @@ def test_progress_bar_appears_and_leaves(capsys) -> None:
     bar = ProgressBar(delay=0.0)
     fitted(epochs=300, callbacks=(bar,))
     assert bar.bar is None
+
+
+def test_a_plateau_scheduler_gets_the_monitored_metric() -> None:
+    """``scheduler.step()`` without a metric was a TypeError."""
+    model = LinearGCN()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    losses = [3.0, 2.0, 2.5, 1.0, 1.5]
+    Trainer(5, progress=False).fit(model, optimizer, Scripted(losses), scheduler)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**2)
+    assert scheduler.best == 1.0
+    rising = ReduceLROnPlateau(optimizer, mode="max")
+    with pytest.raises(ValueError, match="'val_loss' shall fall: write mode='min'"):
+        Trainer(1, progress=False).fit(model, optimizer, Scripted(losses), rising)
+    with pytest.raises(ValueError, match="'val_accuracy' shall rise: write mode='max'"):
+        Trainer(1, monitor="val_accuracy", progress=False).fit(
+            model, optimizer, NodeTask(ring()), scheduler
+        )
+
+
+@pytest.mark.parametrize("callbacks", [(), (Pull(),)])
+def test_an_optimizer_with_a_closure_equals_a_hand_written_loop(callbacks) -> None:
+    """LBFGS raised that its closure is missing; now it gets loss and penalties as it asks."""
+    model, plain, data = LinearGCN().double(), LinearGCN().double(), ring()
+    plain.load_state_dict(model.state_dict())
+    data.x = data.x.double()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=4)
+    trainer = Trainer(3, monitor=None, callbacks=callbacks, progress=False)
+    result = trainer.fit(model, optimizer, NodeTask(data))
+    by_hand, first = torch.optim.LBFGS(plain.parameters(), max_iter=4), []
+
+    def closure():
+        by_hand.zero_grad()
+        out = plain(data.x, data.edge_index)[data.train_mask]
+        loss = nn.functional.cross_entropy(out, data.y[data.train_mask])
+        first.append(loss.item())
+        if callbacks:
+            loss = loss + sum(p.square().sum() for p in plain.parameters())
+        loss.backward()
+        return loss
+
+    starts = []
+    for _ in range(3):
+        starts.append(len(first))
+        by_hand.step(closure)
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert [row["train_loss"] for row in result.history] == pytest.approx(
+        [first[start] for start in starts]
+    )
+
+
+class TakesData(LinearGCN):
+    """The same, called with one object; its own tensors are of the default type."""
+
+    def forward(self, data):
+        return super().forward(data.x, data.edge_index) + torch.zeros(3)
+
+
+@pytest.mark.parametrize("takes_data", [False, True])
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("64-true", torch.float64), ("bf16-true", torch.bfloat16), ("16-true", torch.float16)],
+)
+def test_true_precision(precision, dtype, takes_data: bool) -> None:
+    """Evaluation in half or double stopped at a matrix product of two types."""
+    torch.manual_seed(0)
+    model, outs = TakesData() if takes_data else LinearGCN(), []
+    model.register_forward_hook(lambda _, args, out: outs.append(out.dtype))
+    forward = (lambda model, data: model(data)) if takes_data else None
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    task = NodeTask(ring(), forward=forward)
+    result = Trainer(3, precision=precision, progress=False).fit(model, optimizer, task)
+    assert {p.dtype for p in model.parameters()} == {dtype} == set(outs)
+    _, plain = fitted(epochs=3)
+    assert result.metrics["val_loss"] == pytest.approx(plain.metrics["val_loss"], rel=0.03)
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_double_precision_is_not_rounded_on_the_way_out() -> None:
+    torch.manual_seed(0)
+    model, plain, data = LinearGCN(), LinearGCN().double(), ring()
+    plain.load_state_dict(model.state_dict())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    Trainer(4, monitor=None, precision="64-true", progress=False).fit(
+        model, optimizer, NodeTask(data)
+    )
+    by_hand = torch.optim.SGD(plain.parameters(), lr=0.1)
+    for _ in range(4):
+        by_hand.zero_grad()
+        out = plain(data.x.double(), data.edge_index)[data.train_mask]
+        nn.functional.cross_entropy(out, data.y[data.train_mask]).backward()
+        by_hand.step()
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
+def test_a_fabric_that_converts_is_evaluated_in_its_own_precision() -> None:
+    model = LinearGCN()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    fabric = make_fabric(accelerator="cpu", devices=1, precision="bf16-true")
+    result = Trainer(2, fabric=fabric, progress=False).fit(model, optimizer, NodeTask(ring()))
+    assert result.epochs == 2
+    assert model.lin.weight.dtype == torch.bfloat16
+
+
+def test_testing_on_what_was_trained_on_is_refused() -> None:
+    data = ring()
+    data.test_mask = data.test_mask | data.train_mask
+    with pytest.raises(ValueError, match="'train_mask' and 'test_mask' share 12 nodes"):
+        NodeTask(data)
+
+
+def test_a_loaded_run_does_not_write_into_the_state_it_came_from() -> None:
+    torch.manual_seed(0)
+    model = LinearGCN()
+    run = Run(model, model, torch.optim.SGD(model.parameters(), lr=0.1), NodeTask(ring()), 3)
+    run.keep_best(1.0)
+    state = copy.deepcopy(run.state_dict())
+    before = copy.deepcopy(state)
+    other = Run(model, model, run.optimizer, run.task, 3)
+    other.load_state_dict(state)
+    with torch.no_grad():
+        model.lin.weight.add_(1.0)
+    other.keep_best(0.5)
+    other.history.append({})
+    torch.testing.assert_close(state, before, rtol=0, atol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -258,7 +259,7 @@ class SceneAdversary(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.judges.load_state_dict(state["judges"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
 
 
 def mean_loss(logits: Tensor, real: bool) -> Tensor:
