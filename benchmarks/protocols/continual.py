@@ -7,7 +7,7 @@ optimizer's step.  The last weights of a task count: no validation data chooses 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from benchmarks.rivals.nodes import build
 from graphkit.continual import Strategy
 from graphkit.datasets import StreamTask, TaskSequence
 from graphkit.datasets import load as load_dataset
-from graphkit.train import Task, seed_everything
+from graphkit.train import ShardedTask, seed_everything
 
 MAIN = "average_performance"
 
@@ -58,29 +58,32 @@ def load(
     )
 
 
-class LearnTask(Task):
+class LearnTask(ShardedTask):
     """One task of a stream as the trainer sees it, the strategy's penalty included."""
 
     def __init__(self, task: StreamTask, strategy: Strategy) -> None:
         self.task, self.strategy = task, strategy
 
-    def batches(self, seed: int) -> Iterable[StreamTask]:
-        return (self.task,)
+    def batches(self, seed: int) -> Iterator[tuple[StreamTask, int]]:
+        """The task with this process's training samples, and how many of them count."""
+        rows, y = self.task.rows["train"], self.task.y["train"]
+        places, idle = self.mine(torch.arange(len(rows)))
+        mine = {**self.task.rows, "train": rows[places]}
+        labels = {**self.task.y, "train": y[places]}
+        share = dataclasses.replace(self.task, rows=mine, y=labels)
+        yield share, 0 if idle else len(places)
 
-    def loss(self, model: nn.Module, batch: StreamTask) -> Tensor:
-        loss = batch.loss(model)
-        return loss + self.strategy.penalty(loss, batch.output)
+    def loss(self, model: nn.Module, batch: tuple[StreamTask, int]) -> Tensor:
+        share, count = batch
+        loss = share.loss(model)
+        loss = loss if count else loss * 0.0
+        return loss + self.strategy.penalty(loss, share.output)
 
-    def size(self, batch: StreamTask) -> int:
-        return len(batch.rows["train"])
+    def size(self, batch: tuple[StreamTask, int]) -> int:
+        return batch[1]
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         return {}
-
-    def shard(self, rank: int, world_size: int) -> LearnTask:
-        mine = {**self.task.rows, "train": self.task.rows["train"][rank::world_size]}
-        labels = {**self.task.y, "train": self.task.y["train"][rank::world_size]}
-        return LearnTask(dataclasses.replace(self.task, rows=mine, y=labels), self.strategy)
 
 
 def learn(tasks: TaskSequence, model: nn.Module, strategy: Strategy, fit: Fitter) -> Tensor:

@@ -26,7 +26,7 @@ from graphkit.metrics import (
     Evaluator,
     micro_f1,
 )
-from graphkit.train import Task, seed_everything
+from graphkit.train import ShardedTask, seed_everything
 from graphkit.words import did_you_mean
 
 MAIN = "average_performance"
@@ -81,35 +81,31 @@ def indicators(graphs: list[Data]) -> list[Data]:
     ]
 
 
-class LearnLabels(Task):
+class LearnLabels(ShardedTask):
     """One task of a stream as the trainer sees it; a batch goes with the samples that count."""
 
-    def __init__(
-        self, task: LabelTask, strategy: Strategy, rank: int = 0, world_size: int = 1
-    ) -> None:
+    def __init__(self, task: LabelTask, strategy: Strategy) -> None:
         self.task, self.strategy = task, strategy
-        self.rank, self.world_size = rank, world_size
 
     def batches(self, seed: int) -> Iterator[tuple[LabelBatch, int]]:
         batches = self.task.batches["train"]
         order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed))
         for batch in (batches[i] for i in order.tolist()):
-            mine = torch.arange(len(batch.rows))[self.rank :: self.world_size]
-            places = mine if len(mine) else torch.zeros(1, dtype=torch.long)
-            yield dataclasses.replace(batch, rows=batch.rows[places], y=batch.y[places]), len(mine)
+            places, idle = self.mine(torch.arange(len(batch.rows)))
+            share = dataclasses.replace(batch, rows=batch.rows[places], y=batch.y[places])
+            yield share, 0 if idle else len(places)
 
     def loss(self, model: nn.Module, batch: tuple[LabelBatch, int]) -> Tensor:
-        loss = batch[0].loss(model)
-        return loss + self.strategy.penalty(loss, batch[0].output)
+        share, count = batch
+        loss = share.loss(model)
+        loss = loss if count else loss * 0.0
+        return loss + self.strategy.penalty(loss, share.output)
 
     def size(self, batch: tuple[LabelBatch, int]) -> int:
         return batch[1]
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         return {}
-
-    def shard(self, rank: int, world_size: int) -> LearnLabels:
-        return LearnLabels(self.task, self.strategy, rank, world_size)
 
 
 def learn(

@@ -16,7 +16,8 @@ from benchmarks.rivals.nodes import build
 from benchmarks.studies.continual.cost import ARMS, measure
 from benchmarks.studies.continual.plots import plot_matrices, plot_over_time
 from benchmarks.studies.continual.sweep import combinations, main
-from graphkit.continual import TWP
+from graphkit.continual import TWP, FineTune
+from graphkit.testing import TaskSuite
 from graphkit.train import seed_everything
 
 DATASET = {
@@ -72,14 +73,15 @@ def test_a_resumed_stream_ends_where_the_whole_one_does(tmp_path: Path) -> None:
     assert run(STRATEGY, folder=tmp_path, resume=True) == whole
 
 
-def test_shards_share_the_training_samples() -> None:
-    task = continual.load(**DATASET)[0]
-    model = build(MODEL, task.data.num_features, 4).eval()
-    whole = continual.LearnTask(task, TWP(model))
-    parts = [whole.shard(rank, 2) for rank in range(2)]
-    assert sum(part.size(part.task) for part in parts) == whole.size(task)
-    total = sum(part.loss(model, part.task) * part.size(part.task) for part in parts)
-    torch.testing.assert_close(total / whole.size(task), whole.loss(model, task))
+class TestLearnTask(TaskSuite):
+    world_sizes = (2, 3, 50)
+
+    def make(self):
+        task = continual.load(**DATASET)[0]
+        return continual.LearnTask(task, FineTune(build(MODEL, task.data.num_features, 4)))
+
+    def make_model(self):
+        return build(MODEL, continual.load(**DATASET)[0].data.num_features, 4)
 
 
 def test_wrong_settings_are_refused_with_a_hint() -> None:

@@ -8,8 +8,22 @@ import torch
 from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import scene_images
 from graphkit.datasets import DigitScenes, SceneBatch, format_scene
+from graphkit.testing import TaskSuite
 
 TRAIN = {"epochs": 1, "lr": 0.003}
+
+
+class TestPaintingTask(TaskSuite):
+    not_claimed = {
+        "shares_make_up_the_whole": "boxes are averaged over objects, whose number differs by image"
+    }
+
+    def make(self):
+        parts = [scene_images.pictures(list(DigitScenes(count))) for count in (7, 2)]
+        return scene_images.PaintingTask(*parts, batch_size=3)
+
+    def make_model(self):
+        return scene_images.Painter(8, 2)
 
 
 def test_reports_the_way_from_text_to_pixels():

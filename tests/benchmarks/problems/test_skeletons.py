@@ -6,6 +6,7 @@ from torch import nn
 
 from benchmarks.problems.skeletons import Clips, Schedule, SkeletonTask, View, read, scores
 from graphkit.datasets import SyntheticSkeletons
+from graphkit.testing import TaskSuite
 from graphkit.train import Trainer
 from graphkit.transforms import SkeletonNormalize, SkeletonStream, uniform_frames
 
@@ -24,6 +25,15 @@ class Mean(nn.Module):
 
     def forward(self, x):
         return self.lin(x.mean(2).flatten(1))
+
+
+class TestSkeletonTask(TaskSuite):
+    def make(self):
+        learned = SyntheticSkeletons(32, num_frames=(9, 14), num_person=2).splits()[0]
+        return SkeletonTask(read(learned, False), View(5), batch_size=7)
+
+    def make_model(self):
+        return Mean()
 
 
 @pytest.mark.parametrize("normalize", [True, False])
