@@ -43,7 +43,7 @@ from benchmarks.problems.canvas import classifier
 from benchmarks.problems.images import handwritten
 from graphkit.adapters import CommonSpaceGraphAdapter, knn_edges
 from graphkit.distill import CommonFeatureLearning
-from graphkit.distill.amalgamation.common_features import Teachers
+from graphkit.distill.amalgamation.teachers import Teachers
 from graphkit.distill.losses.multi_kernel import MultiKernelMMDLoss
 from graphkit.metrics import accuracy, hits_at_k
 from graphkit.train import TensorTask, seed_everything

@@ -9,7 +9,12 @@ from graphkit.adapters.builders import (
     lattice_edges,
 )
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
-from graphkit.adapters.models import CommonSpaceGraphAdapter, GraftLatticeAdapter, graft_order
+from graphkit.adapters.models import (
+    CommonSpaceGraphAdapter,
+    GraftLatticeAdapter,
+    TrustGraphAdapter,
+    graft_order,
+)
 from graphkit.adapters.moments import ProposalGraphAdapter, TrackGraphAdapter, TrackingAdapter
 from graphkit.adapters.parts import CoadaptationGraphAdapter, ObjectGraphAdapter, PatchGraphAdapter
 from graphkit.adapters.samples import EpisodeGraphAdapter, ImpressionGraphAdapter
@@ -27,6 +32,7 @@ __all__ = [
     "Schema",
     "TrackGraphAdapter",
     "TrackingAdapter",
+    "TrustGraphAdapter",
     "bipartite_edges",
     "chain_edges",
     "complete_edges",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import method
 from graphkit.distill.amalgamation.common_space import CommonSpace
+from graphkit.distill.amalgamation.teachers import Teachers
 from graphkit.distill.distiller import CALL, Distiller, features
 from graphkit.distill.losses.multi_kernel import SIGMAS, MultiKernelMMDLoss
 from graphkit.distill.losses.soft_target import SoftTargetLoss
@@ -36,26 +37,6 @@ class CommonFeatures:
     features: list[Tensor]
     common: list[Tensor]
     decoded: list[Tensor]
-
-
-class Teachers(nn.ModuleList):
-    """Several classifiers as one: their logits side by side.
-
-    Args:
-        teachers (sequence of torch.nn.Module): The classifiers.
-        centred (bool): Takes the mean over its classes off each classifier's logits.
-    """
-
-    def __init__(self, teachers: Sequence[nn.Module], centred: bool = False) -> None:
-        super().__init__(teachers)
-        self.centred = centred
-
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """The logits of all label sets, in the order of the teachers."""
-        logits = [teacher(*args, **kwargs) for teacher in self]
-        if self.centred:
-            logits = [one - one.mean(1, keepdim=True) for one in logits]
-        return torch.cat(logits, 1)
 
 
 @method(

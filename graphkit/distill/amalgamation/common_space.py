@@ -56,10 +56,7 @@ class CommonSpace(nn.Module):
 
     def align(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps averaged to the smallest height and the smallest width among them."""
-        if not self.spatial:
-            return list(maps)
-        size = min(f.size(2) for f in maps), min(f.size(3) for f in maps)
-        return [f if f.shape[2:] == size else F.adaptive_avg_pool2d(f, size) for f in maps]
+        return align(maps) if self.spatial else list(maps)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Features of all networks in the common space."""
@@ -69,6 +66,12 @@ class CommonSpace(nn.Module):
     def decode(self, common: Sequence[Tensor]) -> list[Tensor]:
         """The teachers' features, from theirs in the common space."""
         return [decode(h) for decode, h in zip(self.decoders, common[1:], strict=True)]
+
+
+def align(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Maps averaged to the smallest height and the smallest width among them."""
+    size = min(f.size(2) for f in maps), min(f.size(3) for f in maps)
+    return [f if f.shape[2:] == size else F.adaptive_avg_pool2d(f, size) for f in maps]
 
 
 def layer(in_channels: int, out_channels: int, kernel_size: int, spatial: bool) -> nn.Module:
