@@ -16,8 +16,7 @@ from torch_geometric.nn import GAT, GCN
 from graphkit.adapters import TrustGraphAdapter
 from graphkit.datasets import load
 from graphkit.distill import CustomizedStudent
-from graphkit.train import Trainer, seed_everything
-from graphkit.vision import TensorTask
+from graphkit.train import TensorTask, Trainer, seed_everything
 
 fast = bool(os.environ.get("GRAPHKIT_FAST"))
 seed_everything(0)

@@ -37,8 +37,7 @@ from graphkit.adapters import TrustGraphAdapter
 from graphkit.distill import CustomizedStudent
 from graphkit.metrics import accuracy
 from graphkit.modes import evaluating
-from graphkit.train import seed_everything
-from graphkit.vision import TensorTask
+from graphkit.train import TensorTask, seed_everything
 
 MAIN = "test_accuracy"
 LAYERS, WIDTHS = ("2", "5", "8"), (1, 2, 4)
@@ -65,7 +64,6 @@ def load(name: str = "digits") -> list[tuple[Tensor, Tensor]]:
 
 def run(
     dataset: dict[str, Any],
-    train: dict[str, Any],
     *,
     seed: int,
     fit: Fitter,

@@ -17,8 +17,7 @@ from graphkit.distill.amalgamation.source_losses import (
     entropy,
 )
 from graphkit.testing import assert_no_trace
-from graphkit.train import Trainer
-from graphkit.vision import TensorTask
+from graphkit.train import TensorTask, Trainer
 
 LAYERS = [["1", "1", "1"]]
 CHANNELS = [[4, 6, 8]]
