@@ -13,9 +13,17 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch_geometric.nn import GAT, GCN
 
-from graphkit.adapters import TrustGraphAdapter
+from graphkit.adapters import ChannelGraphAdapter, TrustGraphAdapter
 from graphkit.datasets import load
-from graphkit.distill import CustomizedStudent
+from graphkit.distill import (
+    CustomizedStudent,
+    Distillation,
+    Distiller,
+    InheritanceExploration,
+    MutualExploration,
+    MutualTask,
+)
+from graphkit.taps import tap
 from graphkit.train import TensorTask, Trainer, seed_everything
 
 fast = bool(os.environ.get("GRAPHKIT_FAST"))
@@ -111,3 +119,55 @@ train(pupil, task, 20, 0.01)
 for net in (*members, pupil):
     guess = net(data.x, data.edge_index)[data.test_mask]
     print(type(net).__name__, right(guess, data.y[data.test_mask]))
+
+# %% [markdown]
+# ## Inheritance and exploration: past the teacher
+#
+# Half of the student's channels follows the teacher, the other half is kept away from it, so that
+# there is room for what the teacher does not know. Both are measured on factors: what an
+# auto-encoder, trained first, boils the teacher's features down to.
+
+# %%
+few = pool[:200]
+teacher = train(network(8), TensorTask((x[few], y[few]), classify), 30)
+with tap(teacher, "8") as inner, torch.no_grad():
+    teacher(x[few])
+terms = InheritanceExploration(64, 32, factor_channels=16)
+print("error of the auto-encoder", terms.learn_factors(inner["8"].output, 2 if fast else 30))
+explorer = Distiller(network(16), teacher, [("8", "8")], terms)
+optimizer = torch.optim.Adam(explorer.parameters(), lr=0.003)
+trainer = Trainer(2 if fast else 40, monitor=None, seed=0, callbacks=[Distillation(explorer)])
+trainer.fit(explorer, optimizer, TensorTask((x[few], y[few]), classify))
+with tap(teacher, "8") as theirs, tap(explorer.eval().student, "8") as ours, torch.no_grad():
+    print("teacher", right(teacher(x[test]), y[test]))
+    print("student", right(explorer(x[test]), y[test]))
+print("distances of both halves", terms.distances(ours["8"].output, theirs["8"].output))
+
+# %% [markdown]
+# Channels are nodes: which answer alike, within the student and to the teacher's.
+
+# %%
+adapter = ChannelGraphAdapter(explorer.student, teacher, ("8", "8"), terms.explore)
+channels = adapter(x[test], y=y[test])
+print(adapter.schema)
+taught = channels["student_channel", "teacher_channel"]
+half = channels["student_channel"].y[taught.edge_index[0]]
+for number, name in enumerate(("inherits", "explores")):
+    print(name, "weight of edges to the teacher", float(taught.edge_weight[half == number].sum()))
+
+# %% [markdown]
+# Two untrained networks can do the same to each other, in turns; here GNNs.
+
+# %%
+both = MutualExploration(
+    GCN(64, 32, 2, 10), GAT(64, 32, 2, 10), ("convs.0", "convs.0"), (32, 32), spatial=False
+)
+rows = data.train_mask.nonzero()[:, 0]
+task = MutualTask(
+    (rows, data.y[rows]),
+    lambda m, rows, y, turn: m.loss(data.x, data.edge_index, y=y, rows=rows, turn=turn),
+    512,
+)
+train(both, task, 30, 0.01)
+for out in both(data.x, data.edge_index):
+    print(right(out[data.test_mask], data.y[data.test_mask]))

@@ -54,7 +54,9 @@ class Averaged(nn.Module):
         logits = torch.stack([source(x) for source in self.sources])
         if not self.probabilities:
             return logits.mean(0)
-        return logits.log_softmax(-1).logsumexp(0) - torch.tensor(float(len(self.sources))).log()
+        mixed = logits.log_softmax(-1).logsumexp(0)
+        # Without its mean: students learn logits by their squared error.
+        return mixed - mixed.mean(1, keepdim=True)
 
 
 def load(name: str = "digits") -> list[tuple[Tensor, Tensor]]:

@@ -3,13 +3,16 @@
 from graphkit.adapters.builders import (
     bipartite_edges,
     chain_edges,
+    channel_responses,
     complete_edges,
+    correlation_edges,
     grid_edges,
     knn_edges,
     lattice_edges,
 )
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.adapters.models import (
+    ChannelGraphAdapter,
     CommonSpaceGraphAdapter,
     GraftLatticeAdapter,
     TrustGraphAdapter,
@@ -20,6 +23,7 @@ from graphkit.adapters.parts import CoadaptationGraphAdapter, ObjectGraphAdapter
 from graphkit.adapters.samples import EpisodeGraphAdapter, ImpressionGraphAdapter
 
 __all__ = [
+    "ChannelGraphAdapter",
     "CoadaptationGraphAdapter",
     "CommonSpaceGraphAdapter",
     "EpisodeGraphAdapter",
@@ -35,7 +39,9 @@ __all__ = [
     "TrustGraphAdapter",
     "bipartite_edges",
     "chain_edges",
+    "channel_responses",
     "complete_edges",
+    "correlation_edges",
     "graft_order",
     "grid_edges",
     "knn_edges",

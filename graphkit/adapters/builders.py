@@ -15,7 +15,9 @@ from torch_geometric.utils import coalesce, to_undirected
 __all__ = [
     "bipartite_edges",
     "chain_edges",
+    "channel_responses",
     "complete_edges",
+    "correlation_edges",
     "grid_edges",
     "knn_edges",
     "lattice_edges",
@@ -157,6 +159,87 @@ def bipartite_edges(weights: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError("'weights' holds NaN")
     edges = (weights != 0).nonzero().t().contiguous()
     return edges, weights[edges[0], edges[1]]
+
+
+def channel_responses(features: Tensor) -> Tensor:
+    """What every channel answers to every sample: the mean over places.
+
+    Args:
+        features (torch.Tensor): Features of samples, maps or vectors.
+
+    Shapes:
+        - **input:** :math:`(N, C, *)`
+        - **output:** :math:`(C, N)`
+
+    Raises:
+        ValueError: If there are no channels, or values are not finite.
+
+    Example:
+        >>> import torch
+        >>> channel_responses(torch.ones(5, 3, 2, 2)).shape
+        torch.Size([3, 5])
+    """
+    if features.dim() < 2:
+        raise ValueError(f"'features' must have shape [N, C, …], got {list(features.shape)}")
+    if not features.isfinite().all():
+        raise ValueError("'features' holds NaN or infinite values")
+    pooled = features if features.dim() == 2 else features.flatten(2).mean(2)
+    return pooled.t()
+
+
+def correlation_edges(
+    a: Tensor, b: Tensor | None = None, threshold: float = 0.5
+) -> tuple[Tensor, Tensor]:
+    r"""Edges between rows whose Pearson correlation is strong, of either sign, and that
+    correlation.
+
+    A constant row is correlated with none. Time and memory grow with :math:`A (B + D)`.
+
+    Args:
+        a (torch.Tensor): Rows.
+        b (torch.Tensor, optional): Other rows, of the same length. (default: ``a``, without
+            self loops)
+        threshold (float, optional): The least absolute correlation. (default: :obj:`0.5`)
+
+    Shapes:
+        - **input:** :math:`(A, D)`, :math:`(B, D)`
+        - **output:** edges :math:`(2, E)` from ``a`` to ``b``, correlations :math:`(E)`
+
+    Raises:
+        ValueError: If shapes do not fit, or ``threshold`` is not above 0.
+
+    Example:
+        >>> import torch
+        >>> x = torch.tensor([[0.0, 1.0], [0.0, 2.0], [1.0, 0.0]])
+        >>> edges, r = correlation_edges(x[:2], x[2:])
+        >>> edges, r.round()
+        (tensor([[0, 1],
+                [0, 0]]), tensor([-1., -1.]))
+    """
+    other = a if b is None else b
+    if a.dim() != 2 or other.dim() != 2 or a.size(1) != other.size(1):
+        raise ValueError(f"rows of shapes {list(a.shape)} and {list(other.shape)} do not compare")
+    if not threshold > 0:
+        raise ValueError(f"'threshold' must be above 0, got {threshold}")
+    first, second = (_standard(rows) for rows in (a, other))
+    r = (first @ second.t()).clamp(-1, 1)
+    strong = r.abs() >= threshold
+    if b is None:
+        strong.fill_diagonal_(False)
+    edges = strong.nonzero().t().contiguous()
+    return edges, r[edges[0], edges[1]]
+
+
+def _standard(rows: Tensor) -> Tensor:
+    """Rows without their mean, of length one; those that do not vary are zero."""
+    rows = rows.detach()
+    if not rows.size(1):
+        return rows
+    centred = rows - rows.mean(1, keepdim=True)
+    size = centred.norm(dim=1, keepdim=True)
+    # What rounding leaves of a constant row is no variation.
+    flat = size <= 1e-5 * rows.norm(dim=1, keepdim=True)
+    return torch.where(flat, 0.0, centred / size.clamp(min=torch.finfo(rows.dtype).tiny))
 
 
 def complete_edges(group: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
 """Builders against dense enumeration, and on the smallest inputs."""
 
 import networkx as nx
+import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import kneighbors_graph
-from torch_geometric.utils import is_undirected
+from torch_geometric.utils import coalesce, is_undirected
 
 from graphkit.adapters import (
     bipartite_edges,
@@ -138,3 +139,40 @@ def test_chain_follows_the_order_within_groups():
 def test_wrong_arguments_are_named(call, name):
     with pytest.raises(ValueError, match=name):
         call()
+
+
+def test_channels_answer_with_the_mean_over_places():
+    maps = torch.rand(5, 3, 2, 4)
+    torch.testing.assert_close(builders.channel_responses(maps), maps.mean((2, 3)).t())
+    rows = torch.rand(5, 3)
+    assert torch.equal(builders.channel_responses(rows), rows.t())
+    with pytest.raises(ValueError, match="'features'"):
+        builders.channel_responses(torch.rand(5))
+    with pytest.raises(ValueError, match="NaN"):
+        builders.channel_responses(maps.fill_(torch.nan))
+
+
+def test_edges_are_strong_correlations_as_numpy_has_them():
+    a, b = torch.randn(6, 20).double(), torch.randn(4, 20).double()
+    a[1], b[2] = -3 * a[0] + 1, a[2]
+    whole = torch.from_numpy(np.corrcoef(a.numpy(), b.numpy()))
+    edges, r = builders.correlation_edges(a, b, threshold=0.3)
+    expected = whole[:6, 6:]
+    assert torch.equal(edges.t(), (expected.abs() >= 0.3).nonzero())
+    torch.testing.assert_close(r, expected[edges[0], edges[1]])
+    inside, r = builders.correlation_edges(a, threshold=0.3)
+    assert (inside[0] != inside[1]).all()
+    assert r[(inside[0] == 0) & (inside[1] == 1)].item() == pytest.approx(-1)
+    assert torch.equal(coalesce(inside.flip(0)), inside)
+
+
+def test_constant_rows_are_correlated_with_none():
+    a = torch.cat([torch.full((2, 9), 0.1), torch.randn(2, 9)])
+    edges, r = builders.correlation_edges(a, threshold=1e-6)
+    assert set(edges.flatten().tolist()) == {2, 3}
+    assert r.isfinite().all()
+    assert builders.correlation_edges(torch.zeros(3, 0))[0].shape == (2, 0)
+    with pytest.raises(ValueError, match="'threshold'"):
+        builders.correlation_edges(a, threshold=0.0)
+    with pytest.raises(ValueError, match="do not compare"):
+        builders.correlation_edges(a, torch.zeros(2, 3))

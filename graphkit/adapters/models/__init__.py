@@ -1,7 +1,14 @@
 """Adapters whose nodes are models, or what several models make of the same samples."""
 
+from graphkit.adapters.models.channels import ChannelGraphAdapter
 from graphkit.adapters.models.common_space_graph import CommonSpaceGraphAdapter
 from graphkit.adapters.models.customised_student import TrustGraphAdapter
 from graphkit.adapters.models.graft_lattice import GraftLatticeAdapter, graft_order
 
-__all__ = ["CommonSpaceGraphAdapter", "GraftLatticeAdapter", "TrustGraphAdapter", "graft_order"]
+__all__ = [
+    "ChannelGraphAdapter",
+    "CommonSpaceGraphAdapter",
+    "GraftLatticeAdapter",
+    "TrustGraphAdapter",
+    "graft_order",
+]
