@@ -98,6 +98,7 @@ def run(
         "student_second": sources[1:],
     }
     start, metrics, models = classifier(student), {}, {}
+    # Same first weights and same order of batches: arms differ by their teachers alone.
     for arm, teachers in arms.items():
         model = component(copy.deepcopy(start), teachers, "class", 10, student, width, weight)
         seed_everything(seed)

@@ -84,6 +84,7 @@ def run(
     fit(master, TensorTask((x, y), classify, batch_size), tag="teacher")
     given, wanted = (inner(master, layer, each) for each in (x, test))
     seed_everything(seed)
+    # One student and one set of encoders for all arms: they differ by their losses alone.
     start = network(student)
     terms = InheritanceExploration(times * student, times * teacher, factors)
     trainer = Trainer(factor_epochs, monitor=None, seed=seed, progress=False)
@@ -95,6 +96,7 @@ def run(
         task = TensorTask((x, y), classify, batch_size)
         fit(model, task, [Distillation(model)], tag=arm)
         right[arm] = correct(model.student, test, label)
+        # Soft targets have no factors, and so no distances.
         if arm == "kd":
             continue
         seen, judge = inner(model.student, layer, test), model.losses[0]

@@ -66,6 +66,7 @@ class TrustGraphAdapter(GraphAdapter):
         self.model, self.temperature = model, temperature
         self.task = model.tasks[0] if task is None else task
         model.before(self.task)
+        # How many tasks there are is the model's, and so are the sizes in the schema.
         self.schema = Schema(
             node={
                 "sample": "a sample",
