@@ -15,6 +15,7 @@ from graphkit.adapters.models import (
     ChannelGraphAdapter,
     CommonSpaceGraphAdapter,
     GraftLatticeAdapter,
+    LabelGraphAdapter,
     TrustGraphAdapter,
     graft_order,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "GraftLatticeAdapter",
     "GraphAdapter",
     "ImpressionGraphAdapter",
+    "LabelGraphAdapter",
     "ObjectGraphAdapter",
     "PatchGraphAdapter",
     "ProposalGraphAdapter",

@@ -2,6 +2,7 @@
 
 from graphkit.distill.amalgamation.common_features import CommonFeatureLearning
 from graphkit.distill.amalgamation.customised_student import CustomizedStudent
+from graphkit.distill.amalgamation.group_stack import GroupStackAmalgamation
 from graphkit.distill.data_free.adversarial import DFAD
 from graphkit.distill.data_free.generator import ImageGenerator
 from graphkit.distill.data_free.graph_generator import GraphGenerator
@@ -34,6 +35,7 @@ __all__ = [
     "GlobalStructureLoss",
     "GraphContrastiveLoss",
     "GraphGenerator",
+    "GroupStackAmalgamation",
     "ImageGenerator",
     "InheritanceExploration",
     "LocalStructureLoss",

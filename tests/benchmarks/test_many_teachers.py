@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems.residual import ResidualNet
-from benchmarks.protocols import customised_student, inheritance_exploration
+from benchmarks.protocols import customised_student, group_stack, inheritance_exploration
 
 TRAIN = {"epochs": 1, "lr": 0.003, "monitor": None}
 
@@ -67,3 +67,29 @@ def test_exploration_runs_beside_its_parts():
     assert found["inherit_ratio"] == pytest.approx(found["inherit_ie"] / found["inherit_ce"])
     assert found["gain"] == pytest.approx(found["test_accuracy"] - found["ce"])
     assert {"gap_ie", "gap_ce", "explore_ratio", "probe_ce", "mass_explore", "kd"} <= set(found)
+
+
+def test_composites_say_which_digits_are_there():
+    parts = group_stack.load(count=400)
+    (x, y), (other, _) = parts["train"], parts["test"]
+    assert x.shape == (400, 1, 8, 16)
+    assert set(y.unique().tolist()) == {0.0, 1.0}
+    assert y.sum(1).max() == 2
+    assert y.mean().item() == pytest.approx(1 - (1 - 0.85 / 6) ** 2, abs=0.03)
+    empty = x[y.sum(1) == 0]
+    assert empty.std().item() == pytest.approx(0.3, abs=0.05)
+    assert not torch.equal(x, other)
+
+
+def test_group_stack_runs_beside_its_rivals():
+    found = group_stack.run(
+        {"name": "digits", "count": 80},
+        seed=0,
+        fit=Fitter(TRAIN, 0),
+        width=2,
+        generator_steps=2,
+        block_steps=2,
+    )
+    assert found["gain_noise"] == pytest.approx(found["map"] - found["map_noise"])
+    assert found["gain_prevalence"] == pytest.approx(found["map"] - found["prevalence"])
+    assert {"map_real", "map_direct", "map_regrouped", "rate", "rank_edges"} <= set(found)

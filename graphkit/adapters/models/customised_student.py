@@ -85,6 +85,7 @@ class TrustGraphAdapter(GraphAdapter):
                 "source.x": ("N", len(model.tasks)),
                 "task.x": (len(model.tasks), len(model.tasks)),
                 "component.x": (1, len(model.tasks)),
+                # Edges of every type; only those that say how much carry more.
                 **{f"{'.'.join(kind)}.edge_index": (2, "E") for kind in (TRUSTS, COVERS, LEARNS)},
                 f"{'.'.join(TRUSTS)}.edge_attr": ("E", 3),
                 f"{'.'.join(TRUSTS)}.correct": ("E",),

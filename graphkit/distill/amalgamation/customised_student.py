@@ -16,7 +16,7 @@ from graphkit.distill.amalgamation.source_losses import (
     entropy,
 )
 from graphkit.distill.amalgamation.teachers import Teachers
-from graphkit.distill.distiller import Distiller, features
+from graphkit.distill.distiller import CALL, Distiller, features
 from graphkit.distill.loss import check_choice
 from graphkit.modes import evaluating
 from graphkit.taps import Call, tap
@@ -238,8 +238,7 @@ class CustomizedStudent(Distiller):
         if self.seen is None:
             raise RuntimeError("call the model in training mode before each penalty()")
         ours, self.seen = self.seen, None
-        call = ours[""]
-        theirs = self.memo((*call.args, *call.kwargs.values()), lambda: self.teach(call))
+        theirs = self.taught(ours[CALL])
         logits = pick(ours, "", rows, "the student's logits")
         wanted = list(self.classes.values())
         if logits.dim() != 2 or logits.size(1) != sum(wanted):

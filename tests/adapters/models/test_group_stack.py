@@ -1,0 +1,88 @@
+import pytest
+import torch
+from torch import nn
+
+from graphkit.adapters import LabelGraphAdapter
+from graphkit.distill import GroupStackAmalgamation
+from graphkit.testing import AdapterSuite
+
+KNOWN = [["a", "b", "c"], ["d", "e"]]
+
+
+def network(classes):
+    return [nn.Linear(6, 4), nn.Sequential(nn.Dropout(), nn.Linear(4, classes))]
+
+
+def make(threshold=0.05, teachers=None):
+    generator = [nn.Linear(3, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 6))]
+    teachers = [network(3), network(2)] if teachers is None else teachers
+    model = GroupStackAmalgamation(
+        generator, teachers, network(2), KNOWN, ["d", "a"], torch.rand(2, 3)
+    )
+    return LabelGraphAdapter(model, threshold)
+
+
+class TestLabelGraphAdapter(AdapterSuite):
+    not_claimed = {
+        "no_node": "teachers have labels",
+        "single_node": "the number of labels is the teachers'",
+    }
+
+    def make(self):
+        return make()
+
+    def example(self):
+        return (torch.randn(40, 3),)
+
+    def degenerate(self):
+        return {"no sample": (torch.randn(0, 3),), "one sample": (torch.randn(1, 3),)}
+
+    def recovered(self, graph, z):
+        """Weights, priors, conditional probabilities, teachers."""
+        adapter, _ = self.build()
+        model = adapter.model.eval()
+        sample = model.generate(z)[-1]
+        y = torch.cat(model.enter(0, sample, model.gates, {})[0], 1).sigmoid().detach()
+        source, target = graph.edge_index
+        given = (y[:, source] * y[:, target]).sum(0) / y[:, source].sum(0)
+        weights = torch.cat([teacher[1][1].weight for teacher in model.teachers]).detach()
+        return {
+            "weights": (graph.x, weights),
+            "prior": (graph.prior, y.mean(0)),
+            "given": (graph.edge_weight, given),
+            "teacher": (graph.y, torch.tensor([0, 0, 0, 1, 1])),
+        }
+
+
+def test_conditional_probabilities_are_of_one_joint():
+    graph = make(threshold=1e-6)(torch.randn(50, 3))
+    table = torch.zeros(5, 5).index_put(tuple(graph.edge_index), graph.edge_weight)
+    assert ((graph.edge_weight >= 0) & (graph.edge_weight <= 1)).all()
+    joint = table * graph.prior.unsqueeze(1)
+    torch.testing.assert_close(joint, joint.t(), atol=1e-5, rtol=0)
+    assert graph.num_edges == 20
+
+
+def test_narrow_teachers_are_padded():
+    wide = [nn.Linear(6, 4), nn.Sequential(nn.Linear(4, 7), nn.Linear(7, 2))]
+    adapter = make(teachers=[network(3), wide])
+    x = adapter(torch.randn(4, 3)).x
+    assert x.shape == (5, 7)
+    assert x[:3, 4:].abs().sum() == 0
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(ValueError, match="'threshold'"):
+        make(threshold=0.0)
+    bare = [nn.Linear(6, 3), nn.Identity()]
+    generator = [nn.Linear(3, 3), nn.Linear(3, 6)]
+    model = GroupStackAmalgamation(
+        generator,
+        [bare],
+        [nn.Linear(6, 3), nn.Linear(3, 1)],
+        [["a", "b", "c"]],
+        ["a"],
+        torch.rand(2, 3),
+    )
+    with pytest.raises(ValueError, match="teacher 0 has no weight of 3 rows"):
+        LabelGraphAdapter(model)
