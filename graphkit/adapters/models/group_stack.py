@@ -12,6 +12,7 @@ from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.compress.block_net import beside
 from graphkit.distill.amalgamation.group_stack import GroupStackAmalgamation
 from graphkit.modes import evaluating
+from graphkit.precision import positive
 
 __all__ = ["LabelGraphAdapter"]
 
@@ -93,7 +94,7 @@ class LabelGraphAdapter(GraphAdapter):
             logits, _ = self.model.enter(0, sample, self.model.gates, context)
         y = torch.cat(logits, 1).sigmoid().double()
         total = y.sum(0)
-        given = (y.t() @ y) / total.clamp(min=1e-12).unsqueeze(1)
+        given = (y.t() @ y) / positive(total).unsqueeze(1)
         given.fill_diagonal_(0)
         edges = (given >= self.threshold).nonzero().t().contiguous()
         counts = torch.tensor([len(own) for own in self.model.known], device=z.device)

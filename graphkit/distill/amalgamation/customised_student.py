@@ -19,6 +19,7 @@ from graphkit.distill.amalgamation.teachers import Teachers
 from graphkit.distill.distiller import CALL, Distiller, features
 from graphkit.distill.loss import check_choice
 from graphkit.modes import evaluating
+from graphkit.precision import wide
 from graphkit.taps import Call, tap
 from graphkit.words import did_you_mean
 
@@ -379,6 +380,6 @@ def pick(calls: dict[str, Call], name: str, rows: Tensor | None, what: str) -> T
     """What a module returned, for some samples; finite."""
     output = features(calls, name)
     output = output if rows is None else output[rows]
-    if not torch.isfinite(output.detach().sum()):
+    if not torch.isfinite(wide(output.detach()).sum()):
         raise ValueError(f"{what} hold NaN or infinite values")
     return output

@@ -14,6 +14,7 @@ from graphkit.catalog import method, no_method
 from graphkit.compress.block_net import BlockNet, beside
 from graphkit.distill.data_free.priors import activation
 from graphkit.modes import evaluating
+from graphkit.precision import wide
 from graphkit.words import did_you_mean
 
 __all__ = ["ChannelGate", "GroupStackAmalgamation", "Regrouped"]
@@ -274,7 +275,7 @@ class GroupStackAmalgamation(nn.Module):
         context = beside(edge_index, context)
         *inner, sample = self.generate(z, **context)
         parts, last = self.enter(0, sample, self.gates, context)
-        logits = torch.cat(parts, 1)
+        logits = wide(torch.cat(parts, 1))
         y, mean = logits.sigmoid(), logits.sigmoid().mean(0)
         # Clamped: a label that all samples have has entropy 0, not 0 times infinity.
         safe = mean.clamp(1e-6, 1 - 1e-6)

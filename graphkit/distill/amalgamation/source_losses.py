@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from graphkit.catalog import no_method
 from graphkit.distill.amalgamation.common_space import align
 from graphkit.distill.loss import DistillationLoss
+from graphkit.precision import normalize, wide
 
 __all__ = ["ProjectedFeatureLoss", "ScaledLogitLoss", "entropy"]
 
@@ -28,7 +29,7 @@ def entropy(logits: Tensor) -> Tensor:
         >>> entropy(torch.zeros(1, 4)) / torch.log(torch.tensor(4.0))
         tensor([1.])
     """
-    log_p = logits.log_softmax(1)
+    log_p = wide(logits).log_softmax(1)
     return -(log_p.exp() * log_p).sum(1)
 
 
@@ -97,14 +98,14 @@ class ProjectedFeatureLoss(DistillationLoss):
         if self.source is not None:
             self.source.reset_parameters()
             with torch.no_grad():
-                self.source.weight.copy_(F.normalize(self.source.weight, dim=1))
+                self.source.weight.copy_(normalize(self.source.weight))
 
     def forward(self, student: Tensor, teacher: Tensor, share: Tensor | None = None) -> Tensor:
         if student.dim() == 4:
             student, teacher = align([student, teacher])
         ours = project(student, self.student.weight)
         if self.source is not None:
-            weight = F.normalize(self.source.weight, dim=1) if self.exact else self.source.weight
+            weight = normalize(self.source.weight) if self.exact else self.source.weight
             teacher = project(teacher, weight)
         return shared((ours - teacher).square().flatten(1).mean(1), share)
 

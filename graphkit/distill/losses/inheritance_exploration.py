@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.catalog import method
 from graphkit.distill.loss import DistillationLoss, check_choice
 from graphkit.distill.losses.factor_coder import FactorCoder, encoder
 from graphkit.modes import evaluating
+from graphkit.precision import normalize, positive, wide
 from graphkit.train import TensorTask, Trainer
 
 __all__ = ["InheritanceExploration", "factor_distance"]
@@ -43,13 +43,13 @@ def factor_distance(a: Tensor, b: Tensor) -> Tensor:
     """
     if a.shape != b.shape:
         raise ValueError(f"factors of shapes {list(a.shape)} and {list(b.shape)} do not compare")
-    unit = [F.normalize(each.flatten(1), dim=1) for each in (a, b)]
+    unit = [normalize(wide(each).flatten(1)) for each in (a, b)]
     return (unit[0] - unit[1]).abs().sum() / max(a.numel(), 1)
 
 
 def factor_cosine(a: Tensor, b: Tensor) -> Tensor:
     """The cosine between the factors of every sample."""
-    return F.cosine_similarity(a.flatten(1), b.flatten(1), dim=1)
+    return (normalize(wide(a).flatten(1)) * normalize(wide(b).flatten(1))).sum(1)
 
 
 @method(
@@ -216,7 +216,7 @@ class InheritanceExploration(DistillationLoss):
         self.learned.fill_(True)
         with torch.no_grad():
             error = (coder.reconstruct(features) - features).square().mean()
-            return float(error / (features - features.mean(0)).square().mean().clamp(min=1e-12))
+            return float(error / positive((features - features.mean(0)).square().mean()))
 
     def error(self, coder: FactorCoder, features: Tensor) -> Tensor:
         """The reconstruction error that the auto-encoder learns by."""
@@ -273,7 +273,7 @@ class InheritanceExploration(DistillationLoss):
                 f"'{name}' must have {dims} dimensions and {channels} channels, got "
                 f"{list(features.shape)}"
             )
-        if not torch.isfinite(features.detach().sum()):
+        if not torch.isfinite(wide(features.detach()).sum()):
             raise ValueError(f"'{name}' holds NaN or infinite values")
 
     def extra_repr(self) -> str:
