@@ -90,7 +90,7 @@ def run(
         educate(taught, classifier(width), x, y, one_sided(y, first, few, side)) for side in (0, 1)
     ]
     best = max(judge(source, test, label) for source in sources)
-    arms = {
+    arms: dict[str, list[nn.Module]] = {
         "test_accuracy": sources,
         "student_logits": [Averaged(sources, probabilities=False)],
         "student_probabilities": [Averaged(sources, probabilities=True)],

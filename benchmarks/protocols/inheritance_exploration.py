@@ -52,6 +52,7 @@ def load(
     """Images and classes to train on and to judge by, networks of any width, the module of their
     last maps and how many channels that has per unit of width.
     """
+    network: Callable[..., nn.Module]
     if name == "digits":
         (x, y), (other, label) = (handwritten(name, part) for part in ("train", "test"))
         network, layer = classifier, "8"
@@ -99,7 +100,8 @@ def run(
         # Soft targets have no factors, and so no distances.
         if arm == "kd":
             continue
-        seen, judge = inner(model.student, layer, test), model.losses[0]
+        judge: Any = model.losses[0]
+        seen = inner(model.student, layer, test)
         metrics[f"inherit_{arm}"], metrics[f"explore_{arm}"] = judge.distances(seen, wanted)
         metrics[f"gap_{arm}"] = gap(seen, wanted, label, judge)
         if arm != "inherit":

@@ -16,6 +16,7 @@ from graphkit.distill.losses.soft_target import SoftTargetLoss
 from graphkit.modes import evaluating
 from graphkit.taps import Call, tap
 from graphkit.train import TensorTask
+from graphkit.train.task import Share
 
 __all__ = ["MutualExploration", "MutualTask"]
 
@@ -174,7 +175,8 @@ class MutualTask(TensorTask):
         [(2, 0), (2, 1), (1, 0), (1, 1)]
     """
 
-    def batches(self, seed: int) -> Iterator[tuple[Any, ...]]:
+    def batches(self, seed: int) -> Iterator[Share]:
         for batch in super().batches(seed):
             for turn in (0, 1):
-                yield *batch, turn
+                parts: tuple[Any, ...] = (*batch, turn)
+                yield Share.of(parts, batch.idle)

@@ -94,6 +94,8 @@ def test_batches_come_twice():
     assert [turn for _, turn in batches] == [0, 1, 0, 1]
     assert torch.equal(batches[0][0], batches[1][0])
     assert [task.size(batch) for batch in batches] == [3, 3, 2, 2]
+    idle = list(task.shard(4, 8).batches(0))
+    assert [(task.size(batch), batch[1]) for batch in idle] == [(0, 0), (0, 1)] * 2
 
 
 def test_wrong_arguments_are_named():

@@ -212,7 +212,7 @@ class CustomizedStudent(Distiller):
     @property
     def teacher(self) -> nn.Module:
         """The sources as one classifier, where the student is."""
-        return super().teacher.to(self.losses[0].scale.device)
+        return super().teacher.to(next(self.parameters()).device)
 
     def loss(self, *args: Any, rows: Tensor | None = None, **kwargs: Any) -> Tensor:
         """The objective on what student and sources take, in training mode.
@@ -253,7 +253,8 @@ class CustomizedStudent(Distiller):
                 share = self.share(trust.choice == place)
                 apart.append(self.losses[source](head, trust.logits[:, place], share))
                 inner += self.gaps(source, ours, theirs, rows, share)
-        norms = [loss.norm_penalty() for loss in self.losses[self.count :]]
+        inside = [loss for loss in self.losses if isinstance(loss, ProjectedFeatureLoss)]
+        norms = [loss.norm_penalty() for loss in inside]
         # The released program adds all norms up anew for every group of layers.
         times = len(norms) // self.count if self.variant == "released" else 1
         zero = logits.new_zeros(())

@@ -165,6 +165,9 @@ class GroupStackAmalgamation(nn.Module):
     """
 
     select: Tensor
+    teachers: Any
+    gates: Any
+    filters: Any
 
     def __init__(
         self,
@@ -250,7 +253,7 @@ class GroupStackAmalgamation(nn.Module):
         return made
 
     def enter(
-        self, level: int, x: Tensor, gates: nn.ModuleList, context: dict[str, Any]
+        self, level: int, x: Tensor, gates: Any, context: dict[str, Any]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The teachers' logits and last features, of what enters them before a block."""
         logits, last = [], []
