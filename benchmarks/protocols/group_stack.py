@@ -90,6 +90,7 @@ def run(
         torch.randn(2, NOISE),
         sparsity=sparsity,
     )
+    # First the generator with its gates, then the student, one block after the other.
     steps = [(None, generator_steps), *((block, block_steps) for block in range(len(start)))]
     for stage, number in steps:
         train(model, model.groups(stage), stage_loss(stage), number, batch_size, fit)
