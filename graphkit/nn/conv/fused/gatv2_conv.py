@@ -93,6 +93,7 @@ class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
             sparse adjacency to which loops are to be added.
 
     Example:
+        >>> import torch
         >>> conv = FusedGATv2Conv(16, 8, heads=4)
         >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 0]])
         >>> conv(torch.randn(3, 16), edge_index).shape
