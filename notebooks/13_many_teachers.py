@@ -179,7 +179,8 @@ for out in both(data.x, data.edge_index):
 # Two teachers say which digits are in an image; the first knows 0 and 1, the second 2 and 3. The
 # student is to know 1 and 2, and there is no image at all. A stack of groups turns noise into an
 # image, and what an inner group makes enters the teachers half-way. Reconstructed from a secondary
-# source; on such small images it works, but weakly: see the recipe `groupstack-digits`.
+# source; on such small images it is weak, and plain noise teaches a student more: see the recipe
+# `groupstack-digits`.
 
 
 # %%

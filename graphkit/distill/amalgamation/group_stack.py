@@ -122,8 +122,8 @@ class GroupStackAmalgamation(nn.Module):
     :class:`~graphkit.train.NoiseTask`: first :meth:`generator_loss` on ``groups(None)``, then
     :meth:`block_loss` of every block on ``groups(block)``. A step costs the generator and each
     teacher :math:`B` times. :math:`\gamma` sets how many labels a sample has: choosing it from the
-    true rate is prior knowledge. See the recipe ``groupstack-digits`` for a plain rival that is
-    better.
+    true rate is prior knowledge. On small images plain rivals are better, noise among them: see the
+    recipe ``groupstack-digits`` before relying on it.
 
     Args:
         generator (sequence of torch.nn.Module): The groups, from noise to a sample.
