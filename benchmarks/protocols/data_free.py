@@ -124,6 +124,7 @@ def run(
     }
     metrics = {"teacher": right(teacher, images.test, images.test_y)}
     for arm in arms:
+        # Every arm begins with the same student and the same noise; only what is shown differs.
         seed_everything(seed + 1)
         made = sources.get(
             arm,
@@ -134,6 +135,7 @@ def run(
         game = DFAD(copy.deepcopy(student), teacher, made, imitations)
         sgd = torch.optim.SGD(game.student.parameters(), lr, 0.9, weight_decay=weight_decay)
         callbacks: list[Callback] = []
+        # Noise and data have nothing to learn, so only DFAD's generator plays against the student.
         if arm == "dfad":
             adam = torch.optim.Adam(made.parameters(), generator_lr)
             callbacks = [rival(game, adam, batch_size), game.monitor()]

@@ -107,6 +107,7 @@ def run(
     )
     for key in ("one", "two"):
         metrics |= {f"{n}_{key}": v for n, v in game.judge(arms[key].generator).items()}
+    # The distance of two halves of the real images is the floor, and the same for all models.
     if "frechet_one" in metrics:
         metrics["frechet_ratio"] = metrics["frechet_one"] / metrics["frechet_two"]
         metrics["frechet_real"] = metrics.pop("real_start")
@@ -229,6 +230,7 @@ def images(fit: Fitter, batch_size: int, width: int) -> Game:
     generator = ImageGenerator(
         32, size=8, hidden_channels=width, kind="dcgan", norm="group", standardised=False
     )
+    # No batch norm: the one-stage step needs a loss per sample, which must not see the others.
     discriminator = nn.Sequential(
         nn.Conv2d(1, width, 4, 2, 1),
         nn.LeakyReLU(0.2),
@@ -245,6 +247,7 @@ def images(fit: Fitter, batch_size: int, width: int) -> Game:
 
     @torch.no_grad()
     def judge(model: Any) -> dict[str, float]:
+        # The same noise for all models, without a trace in the arms' own draws.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             made = model(torch.randn(len(test), 32))

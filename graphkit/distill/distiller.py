@@ -89,6 +89,7 @@ class Distiller(nn.Module):
     ) -> None:
         super().__init__()
         self.student = student
+        # In a tuple the teacher is no submodule: it is not trained, moved or saved with this one.
         self._teacher = (teacher,)
         self.pairs = pairs_of("pairs", pairs)
         if not self.pairs:

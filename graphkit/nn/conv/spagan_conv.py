@@ -219,6 +219,7 @@ class SPAGANConv(FastPath, fast=True):
         for length, att, (score, centre_score) in zip(
             self.lengths, self.att, self.end_scores(h, centre), strict=True
         ):
+            # Edges alone have loops, weights to give away and a message; longer paths are rows.
             if length == 2:
                 out, weighted = self.attend_to_edges(
                     edges, (h, centre), (score, centre_score), bool(return_attention_weights)
@@ -232,6 +233,7 @@ class SPAGANConv(FastPath, fast=True):
                         rows, h, att[..., : self.out_channels], centre_score
                     )
             gathered.append(out)
+        # Each length has an output of its own; the centre says how much of which it wants.
         out = self.merge(gathered, centre)
         out = out.flatten(-2) if self.concat else out.mean(dim=-2)
         if return_attention_weights and weighted is not None:
