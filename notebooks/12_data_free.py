@@ -16,8 +16,10 @@ from torch import nn
 from torch_geometric.nn import GCN
 
 from graphkit import plot
+from graphkit.adapters import DisagreementGraphAdapter, TwoSampleGraphAdapter
 from graphkit.datasets import load
 from graphkit.distill import DFAD, GraphGenerator, ImageGenerator
+from graphkit.metrics import neighbour_test
 from graphkit.train import (
     CollapseWarning,
     NoiseTask,
@@ -96,6 +98,17 @@ print("student, after each epoch", [round(epoch["test"], 3) for epoch in history
 axes = plot.as_curves(monitor.history)
 
 # %% [markdown]
+# What the generator makes is a graph as well: images linked where the teacher sees them alike, with
+# the gap between the networks as a signal on the nodes. Colour is the gap.
+
+# %%
+adapter = DisagreementGraphAdapter(dfad, layers=("8", "8"), k=4)
+with torch.no_grad():
+    graph = adapter(dfad.generator(dfad.noise(80)))
+print(adapter.schema)
+axes = plot.as_layout(graph, color="gap", size=30)
+
+# %% [markdown]
 # What collapse looks like: a generator that learns a hundred times as fast.
 
 # %%
@@ -171,3 +184,18 @@ for _ in range(5 if fast else 400):
     rows = torch.randint(len(real), (64,))
     losses = one_stage.step(*players, real[rows], drawer(torch.randn(64, 16)))
 print("losses of both players", [round(float(loss), 2) for loss in losses])
+
+# %% [markdown]
+# How well does it draw? Real and drawn digits in one graph, linked where the teacher of above sees
+# them alike: if neighbours are of one kind more often than shuffled kinds would be, the drawings
+# can be told from the real ones.
+
+# %%
+with torch.no_grad():
+    drawn = drawer.eval()(torch.randn(200, 16))
+scaled = [
+    (8 * (part + 1) - images.float().mean()) / images.float().std() for part in (real[:200], drawn)
+]
+two = TwoSampleGraphAdapter(teacher, layer="8", k=5)(*(part.float() for part in scaled))
+print(neighbour_test(two.edge_index, two.y))
+axes = plot.as_layout(two, color="y", size=15)

@@ -14,9 +14,11 @@ from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.adapters.models import (
     ChannelGraphAdapter,
     CommonSpaceGraphAdapter,
+    DisagreementGraphAdapter,
     GraftLatticeAdapter,
     LabelGraphAdapter,
     TrustGraphAdapter,
+    TwoSampleGraphAdapter,
     graft_order,
 )
 from graphkit.adapters.moments import ProposalGraphAdapter, TrackGraphAdapter, TrackingAdapter
@@ -27,6 +29,7 @@ __all__ = [
     "ChannelGraphAdapter",
     "CoadaptationGraphAdapter",
     "CommonSpaceGraphAdapter",
+    "DisagreementGraphAdapter",
     "EpisodeGraphAdapter",
     "GraftLatticeAdapter",
     "GraphAdapter",
@@ -39,6 +42,7 @@ __all__ = [
     "TrackGraphAdapter",
     "TrackingAdapter",
     "TrustGraphAdapter",
+    "TwoSampleGraphAdapter",
     "bipartite_edges",
     "chain_edges",
     "channel_responses",

@@ -17,6 +17,7 @@ from graphkit.metrics.evaluator import Evaluator
 from graphkit.metrics.factor_consistency import consistency_score
 from graphkit.metrics.factor_edit_distance import FactorGED, factor_ged
 from graphkit.metrics.frechet import frechet_distance
+from graphkit.metrics.neighbours import NeighbourTest, neighbour_test
 from graphkit.metrics.ranking import (
     kendall,
     mean_reciprocal_rank,
@@ -42,6 +43,7 @@ from graphkit.metrics.weisfeiler_lehman import wl_features, wl_mmd
 __all__ = [
     "Evaluator",
     "FactorGED",
+    "NeighbourTest",
     "RankingRow",
     "accuracy",
     "average_forgetting",
@@ -62,6 +64,7 @@ __all__ = [
     "mean_class_recall",
     "mean_reciprocal_rank",
     "micro_f1",
+    "neighbour_test",
     "novelty",
     "perplexity",
     "pointing_game",

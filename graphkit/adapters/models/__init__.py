@@ -3,14 +3,18 @@
 from graphkit.adapters.models.channels import ChannelGraphAdapter
 from graphkit.adapters.models.common_space_graph import CommonSpaceGraphAdapter
 from graphkit.adapters.models.customised_student import TrustGraphAdapter
+from graphkit.adapters.models.disagreement import DisagreementGraphAdapter
 from graphkit.adapters.models.graft_lattice import GraftLatticeAdapter, graft_order
 from graphkit.adapters.models.group_stack import LabelGraphAdapter
+from graphkit.adapters.models.two_sample import TwoSampleGraphAdapter
 
 __all__ = [
     "ChannelGraphAdapter",
     "CommonSpaceGraphAdapter",
+    "DisagreementGraphAdapter",
     "GraftLatticeAdapter",
     "LabelGraphAdapter",
     "TrustGraphAdapter",
+    "TwoSampleGraphAdapter",
     "graft_order",
 ]
