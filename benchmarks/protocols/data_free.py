@@ -133,6 +133,7 @@ def run(
             ),
         )()
         game = DFAD(copy.deepcopy(student), teacher, made, imitations)
+        # Only the first arm has an opponent: elsewhere what the samples are like stays as it is.
         sgd = torch.optim.SGD(game.student.parameters(), lr, 0.9, weight_decay=weight_decay)
         callbacks: list[Callback] = []
         # Noise and data have nothing to learn, so only DFAD's generator plays against the student.
