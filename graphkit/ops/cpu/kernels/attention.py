@@ -6,7 +6,7 @@ import numpy as np
 from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, leak, read_scores, take_in
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.exponential import exp
-from graphkit.ops.cpu.kernels.vector import add_entries, prefetch, prefetch_row
+from graphkit.ops.cpu.kernels.vector import add_entries, fill, prefetch, prefetch_row, scale
 from graphkit.ops.cpu.kernels.walking import AHEAD, row_end, slot_of
 
 
@@ -28,7 +28,7 @@ def attend_rows(
     shared,
     slope,
     keys,
-    scale,
+    keep,
     heads,
     width,
     out,
@@ -56,8 +56,10 @@ def attend_rows(
             if slot >= 0:
                 slots[slot] = row
                 target, base = pieces, slot * features
-            target[base : base + features] = 0
-            top[:], shift[:], low[:] = -np.inf, 0, 0
+            fill(target, base, x.dtype.type(0), features)
+            fill(top, 0, x.dtype.type(-np.inf), heads)
+            fill(shift, 0, x.dtype.type(0), heads)
+            fill(low, 0, x.dtype.type(0), heads)
             for k in range(start, end, BLOCK):
                 size = min(BLOCK, end - k)
                 _look_ahead(k, size, others, x, b * num_in, score_src, heads, features)
@@ -81,7 +83,7 @@ def attend_rows(
                 if take_in(block, size, top, shift, low, decay, heads):
                     _shrink(target, base, decay, heads, width)
                 if keys.shape[0] > 0:
-                    draw(kept, k, size, perm, b * num_entries, heads, keys, scale)
+                    draw(kept, k, size, perm, b * num_entries, heads, keys, keep)
                     for i in range(size * heads):
                         block[i] *= kept[i]
                 start_in = b * num_in * features
@@ -117,9 +119,7 @@ def _finish(out, statistics, row, shift, low, heads, width):
         statistics[2 * row * heads + h] = shift[h]
         statistics[(2 * row + 1) * heads + h] = low[h]
         share = 1 / low[h] if low[h] != 0 else low[h]
-        base = (row * heads + h) * width
-        for c in range(width):
-            out[base + c] *= share
+        scale(out, (row * heads + h) * width, share, width)
 
 
 @kernel

@@ -96,6 +96,16 @@ def product(builder: Any, old: Any, new: Any, factor: Any) -> Any:
     return builder.fmul(old, new)
 
 
+def scaled(builder: Any, old: Any, new: Any, factor: Any) -> Any:
+    """``factor * old``."""
+    return builder.fmul(old, factor)
+
+
+def constant(builder: Any, old: Any, new: Any, factor: Any) -> Any:
+    """``factor``."""
+    return factor
+
+
 def quotient(builder: Any, old: Any, new: Any, factor: Any) -> Any:
     """``old / new``."""
     return builder.fdiv(old, new)
@@ -152,6 +162,25 @@ def prefetch_for(write: int) -> Any:
         return types.void(x, types.int64), generate
 
     return prefetch
+
+
+@intrinsic
+def prefetch_row(typing_context, x, offset, n):
+    """Asks for the cache lines of ``x[offset : offset + n]``, to read."""
+
+    def generate(context, builder, signature, args):
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, INT32, INT32, INT32])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        # 64 bytes are a cache line.
+        step = ir.Constant(args[1].type, 64 // (signature.args[0].dtype.bitwidth // 8))
+        with cgutils.for_range_slice(builder, step.type(0), args[2], step) as (column, _):
+            place = builder.add(args[1], column)
+            address = pointer_to(context, builder, signature.args[0], args[0], place)
+            builder.call(function, [builder.bitcast(address, byte), *(INT32(n) for n in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(x, types.int64, types.int64), generate
 
 
 @intrinsic

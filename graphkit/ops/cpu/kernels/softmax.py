@@ -132,24 +132,33 @@ def exponent_pieces(slots, pieces, peak, total, width):
 def normalise(first, last, groups, num_entries, num_rows, x, width, peak, total, out):
     """``out[e] = exp(x[e] - peak[g]) / total[g]``."""
     minus = x.dtype.type(-1)
-    for start in range(first, last, BLOCK):
-        size = min(BLOCK, last - start)
+    start = first
+    while start < last:
+        # A block ends with its element of the batch, so that one division serves all entries.
+        b = start // num_entries
+        size = min(BLOCK, last - start, (b + 1) * num_entries - start)
+        entry = start - b * num_entries
         copy(out, start * width, x, start * width, size * width)
-        for i in range(start, start + size):
-            base = (i // num_entries) * num_rows + np.int64(groups[i % num_entries])
-            add_scaled(out, i * width, peak, base * width, minus, width)
+        for i in range(size):
+            base = b * num_rows + np.int64(groups[entry + i])
+            add_scaled(out, (start + i) * width, peak, base * width, minus, width)
         exp_range(out, start * width, (start + size) * width)
-        for i in range(start, start + size):
-            base = (i // num_entries) * num_rows + np.int64(groups[i % num_entries])
-            divide(out, i * width, total, base * width, width)
+        for i in range(size):
+            base = b * num_rows + np.int64(groups[entry + i])
+            divide(out, (start + i) * width, total, base * width, width)
+        start += size
 
 
 @kernel
 def centre(first, last, groups, num_entries, num_rows, alpha, width, grad, total, out):
     """``out[e] = alpha[e] * (grad[e] - total[g])``."""
     minus = alpha.dtype.type(-1)
+    b, entry = first // num_entries, first % num_entries
     for i in range(first, last):
-        base = (i // num_entries) * num_rows + np.int64(groups[i % num_entries])
+        if entry == num_entries:
+            b, entry = b + 1, 0
+        base = b * num_rows + np.int64(groups[entry])
         copy(out, i * width, grad, i * width, width)
         add_scaled(out, i * width, total, base * width, minus, width)
         multiply(out, i * width, alpha, i * width, width)
+        entry += 1

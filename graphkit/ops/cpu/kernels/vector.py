@@ -37,7 +37,19 @@ def _any_width(combine):
 
 add_scaled = _any_width(code.add)
 _replace, _multiply = _any_width(code.replace), _any_width(code.product)
-_divide = _any_width(code.quotient)
+_divide, _scale, _fill = (_any_width(c) for c in (code.quotient, code.scaled, code.constant))
+
+
+@helper
+def scale(out, o, factor, n):
+    """``out *= factor``."""
+    _scale(out, o, out, o, factor, n)
+
+
+@helper
+def fill(out, o, value, n):
+    """``out = value``."""
+    _fill(out, o, out, o, value, n)
 
 
 @helper
@@ -152,8 +164,6 @@ def dot_heads(out, o, a, i, b, j, heads, width):
             out[o + h] = inner(a, i + h * width, b, j + h * width, width)
 
 
-@helper
-def prefetch_row(x, offset, n):
-    """Asks for the cache lines of ``x[offset : offset + n]``."""
-    for c in range(0, n, 64 // x.itemsize):
-        prefetch(x, offset + c)
+# The step between cache lines is known when this is compiled. As a loop over ``x.itemsize``,
+# which is not, it would divide for every row, at a third of the cost of a sum.
+prefetch_row = code.prefetch_row
