@@ -11,6 +11,7 @@ from graphkit.testing.asserts import (
     assert_not_mutated,
     assert_permutation_equivariant,
     assert_raises_naming,
+    assert_same_signature,
     count_hooks,
     jacobian_support,
     reachable,
@@ -18,6 +19,7 @@ from graphkit.testing.asserts import (
 from graphkit.testing.cost import Cost, assert_grows_linearly, cost_of
 from graphkit.testing.dataset import DatasetSuite
 from graphkit.testing.decorators import needs_cuda, needs_package
+from graphkit.testing.drop_in import DropInSuite
 from graphkit.testing.graphs import (
     dense_adjacency,
     disjoint_union,
@@ -32,6 +34,7 @@ __all__ = [
     "AdapterSuite",
     "Cost",
     "DatasetSuite",
+    "DropInSuite",
     "LayerSuite",
     "ObjectiveSuite",
     "Suite",
@@ -43,6 +46,7 @@ __all__ = [
     "assert_not_mutated",
     "assert_permutation_equivariant",
     "assert_raises_naming",
+    "assert_same_signature",
     "cost_of",
     "count_hooks",
     "dense_adjacency",

@@ -6,6 +6,7 @@ They need none of the suites. ``edge_inputs`` are tensors with one row per edge.
 from __future__ import annotations
 
 import copy
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -185,6 +186,29 @@ def assert_raises_naming(
         ) from error
     else:
         raise AssertionError(f"expected {wanted} naming {name!r}, but nothing was raised")
+
+
+def assert_same_signature(function: Callable, expected: Callable) -> None:
+    """Both take the same arguments: by name, order, kind and default value.
+
+    Args:
+        function (callable): A function or class.
+        expected (callable): Another one, whose arguments it should have.
+
+    Raises:
+        AssertionError: If they differ; the message lists both.
+
+    Example:
+        >>> assert_same_signature(lambda x, y=1: x, lambda x, y=1: y)
+    """
+    ours, theirs = (
+        [
+            (parameter.name, parameter.kind.description, parameter.default)
+            for parameter in inspect.signature(one).parameters.values()
+        ]
+        for one in (function, expected)
+    )
+    assert ours == theirs, f"{function} takes {ours}, but {expected} takes {theirs}"
 
 
 @contextmanager

@@ -185,7 +185,12 @@ def test_masks_act_also_in_subclasses_of_what_ran_before(kind):
     assert torch.equal(layer(X, EDGES), FAST)
 
 
-def test_masks_act_where_the_pyg_layer_ran_between_class_and_instance():
+@pytest.mark.parametrize("first", [True, False])
+def test_masks_act_wherever_the_pyg_layer_was_made(first):
+    """PyG puts a ``propagate`` without masks into ``GATConv``: before the class or after it."""
+    if first:
+        GATConv(2, 2)
+
     class Attention(FastPath, GATConv, fast=True):
         """GATConv with nothing added."""
 
