@@ -77,7 +77,7 @@ class FastPath(MessagePassing):
         kinds = [f"{base.__module__}_{base.__name__}" for base in cls.__mro__]
         cls.generated = frozenset(f"{kind}_{name}" for kind in kinds for name in GENERATED)
         if cls.propagate in PLAIN or cls.propagate.__module__ in cls.generated:
-            cls.propagate = MessagePassing.propagate
+            cls.propagate = PLAIN[0]
 
     def refuse_keywords(self, aggregation: str = "") -> None:
         """Raises for what :class:`MessagePassing` takes and the layer cannot honour.

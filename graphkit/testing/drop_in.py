@@ -127,24 +127,26 @@ class DropInSuite(Suite, ABC):
         """PyG's hooks hear the same, in the same order, and act alike."""
         ours, theirs = self._twins()
         inputs = self._inputs("self_loops")
+        both: tuple[Any, ...] = (ours, theirs)
         heard = [self._hear(one, inputs) for one in (ours, theirs)]
         names = [[name for name, _ in calls] for calls in heard]
         assert names[0] == names[1], f"hooks ran as {names[0]}, not {names[1]}"
         for (name, value), (_, expected) in zip(*heard, strict=True):
             assert_close(value, expected, f"what the hook on {name} hears")
-        for one in (ours, theirs):
+        for one in both:
             one.register_message_forward_hook(lambda *args: args[-1] * 3)
         self._agree("messages times three", ours, theirs, *inputs)
 
     def test_subclass(self) -> None:
         """A subclass with a ``message`` of its own does what it does to the twin."""
 
-        def message(self: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
-            return super(type(self), self).message(*args, **kwargs).cos()
-
         ours, theirs = self._twins()
         for one in (ours, theirs):
-            kind = type(one)
+            kind: Any = type(one)
+
+            def message(self: nn.Module, *args: Any, kind: Any = kind, **kwargs: Any) -> Tensor:
+                return kind.message(self, *args, **kwargs).cos()
+
             one.__class__ = type(kind.__name__, (kind,), {"message": message})
         self._agree("the cosine of messages", ours, theirs, *self._inputs("self_loops"))
 

@@ -13,10 +13,10 @@ from torch_geometric.utils import add_self_loops, remove_self_loops
 
 from graphkit.catalog import method
 from graphkit.nn.conv.factor_conv import FactorConv, Norm
+from graphkit.nn.edges import plain_edges
 from graphkit.nn.factor_balance import FactorBalance
 from graphkit.nn.factor_discriminator import FactorDiscriminator
 from graphkit.ops import segment_reduce
-from graphkit.ops.checks import as_edge_index
 
 Head = Literal["pool", "jk", "mean", "node"]
 SHARES: dict[str, tuple[int, ...]] = {
@@ -208,7 +208,7 @@ class FactorGCN(nn.Module):
             return_factors (bool, optional): Returns ``(scores, Factors)``.
                 (default: :obj:`False`)
         """
-        edges = as_edge_index(edge_index)
+        edges = plain_edges(edge_index)
         if self.add_self_loops:
             edges = add_self_loops(remove_self_loops(edges)[0], num_nodes=x.size(0))[0]
         batch = edges.new_zeros(x.size(0)) if batch is None else batch

@@ -13,6 +13,7 @@ from graphkit import ops
 from graphkit.catalog import method
 from graphkit.modes import evaluating
 from graphkit.nn.conv.spagan_conv import SPAGANConv
+from graphkit.nn.edges import plain_edges
 from graphkit.nn.head_linear import feature_dropout
 
 
@@ -197,6 +198,7 @@ class SPAGAN(nn.Module):
     @torch.no_grad()
     def next_round(self, x: Tensor, edge_index: Tensor) -> None:
         """Finds the paths of the next stage from the attention of the present one."""
+        edge_index = plain_edges(edge_index)
         if self.costs == "attention":
             (first, _), paths = self.network(x, None)
             with evaluating(first):

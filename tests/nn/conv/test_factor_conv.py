@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch_geometric.utils import to_torch_coo_tensor
 
 from graphkit.nn import FactorConv
 from graphkit.nn.conv.factor_conv import in_degree
@@ -176,3 +177,46 @@ def test_is_a_drop_in_for_a_gat_layer():
     model = nn.ModuleList([FactorConv(-1, 16, 4), FactorConv(-1, 3, 3)])
     out = model[1](model[0](x, edge_index).relu(), edge_index)
     assert out.shape == (30, 3)
+
+
+def test_two_sets_of_nodes_by_the_formula():
+    layer = FactorConv((5, 3), 6, 3).double()
+    first, second = graph(7, channels=5)[0], graph(4, channels=3)[0]
+    edges = torch.tensor([[0, 0, 1, 5, 6, 6], [0, 3, 1, 1, 0, 3]])
+    h, c = layer.lin(first), layer.lin_dst(second)
+    a, b = layer.att.split(3)
+    out = torch.zeros(4, 3, 2, dtype=torch.float64)
+    for j, i in edges.t().tolist():
+        degrees = ((edges[0] == j).sum() * (edges[1] == i).sum()).double()
+        gate = (a @ h[j] + b @ c[i] + layer.gate_bias).sigmoid()
+        out[i] += gate[:, None] * h[j] / degrees.sqrt()
+    assert_close(layer((first, second), edges), out.flatten(1))
+    assert repr(layer).startswith("FactorConv((5, 3), 6")
+
+
+def test_what_a_pair_must_hold_is_said_by_name():
+    layer, (x, edge_index) = FactorConv(8, 6, 3).double(), graph()
+    with pytest.raises(ValueError, match=r"'x'\[1\] is missing"):
+        layer((x, None), edge_index)
+    with pytest.raises(TypeError, match="'x' must be a tensor, or a pair"):
+        layer([x, "y"], edge_index)
+    with pytest.raises(ValueError, match="'size'"):
+        layer((x, x[:5]), edge_index % 5, size=(30, 6))
+    with pytest.raises(ValueError, match="'decomposed_layers'"):
+        FactorConv(8, 6, 3, decomposed_layers=2)
+    with pytest.raises(ValueError, match="'aggr'"):
+        FactorConv(8, 6, 3, aggr=["add", "max"])
+    sparse = to_torch_coo_tensor(edge_index, size=30)
+    with pytest.raises(ValueError, match="'flow'"):
+        FactorConv(8, 6, 3, flow="target_to_source").double()(x, sparse)
+
+
+def test_the_maximum_is_over_weighted_neighbours():
+    layer, (x, edge_index) = FactorConv(8, 6, 3, norm="none", aggr="max").double(), graph()
+    out, (_, gate) = layer(x, edge_index, True)
+    h = layer.project(x)
+    for i in range(x.size(0)):
+        into = edge_index[1] == i
+        if into.any():
+            sent = gate[into][..., None] * h[edge_index[0, into]][:, None]
+            assert_close(out[i], sent.amax(0).flatten())

@@ -1,14 +1,18 @@
 import math
+from unittest import mock
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch_geometric.data import Data
 from torch_geometric.nn import GATConv
 
+from graphkit import ops
 from graphkit.nn import SPAGANConv
 from graphkit.ops import shortest_paths
 from graphkit.testing import LayerSuite
 from graphkit.testing.asserts import assert_close
+from graphkit.transforms import AddShortestPaths, paths_of
 
 
 def dense_paths(edge_index, cost, num_nodes):
@@ -224,3 +228,94 @@ def test_bad_paths_are_refused_by_name():
         conv(x, edge_index, {3: torch.tensor([[0, 12, 3]])})
     with pytest.raises(ValueError, match="edges have no weights"):
         SPAGANConv(5, 4, lengths=(3,))(x, edge_index, paths, return_attention_weights=True)
+
+
+def auto_and_by_hand(lengths=(2, 3, 4)):
+    torch.manual_seed(2)
+    edge_index = torch.randint(12, (2, 30))
+    by_hand = AddShortestPaths(max(lengths))(Data(edge_index=edge_index, num_nodes=12))
+    return torch.randn(12, 5), edge_index, paths_of(by_hand)
+
+
+def test_auto_finds_the_paths_of_the_transform():
+    x, edge_index, paths = auto_and_by_hand()
+    conv = SPAGANConv(5, 4, lengths=(2, 3, 4))
+    expected = conv(x, edge_index, paths)
+    assert torch.equal(conv(x, edge_index, "auto"), expected)
+    made = SPAGANConv(5, 4, lengths=(2, 3, 4), paths="auto")
+    made.load_state_dict(conv.state_dict())
+    assert torch.equal(made(x, edge_index), expected)
+    assert torch.equal(
+        made(x, edge_index, {3: paths[3], 4: paths[4][:0]}),
+        conv(x, edge_index, {3: paths[3], 4: paths[4][:0]}),
+    )
+    against = SPAGANConv(5, 4, lengths=(2, 3, 4), flow="target_to_source")
+    against.load_state_dict(conv.state_dict())
+    torch.testing.assert_close(against(x, edge_index.flip(0), "auto"), expected)
+
+
+def test_paths_found_are_kept_with_all_that_they_depend_on():
+    x, edge_index, _ = auto_and_by_hand()
+    short, long = SPAGANConv(5, 4), SPAGANConv(5, 4, lengths=(2, 4))
+    against = SPAGANConv(5, 4, flow="target_to_source")
+    edges = edge_index.clone()
+    calls = [
+        (short, x, edges),
+        (long, x, edges),
+        (against, x, edges),
+        (short, torch.cat([x, x]), edges),
+        (short, x, edges[:, :20]),
+        (short, x, edges[:, 10:]),
+    ]
+    for conv, features, given in calls:
+        with mock.patch.object(ops, "shortest_paths", wraps=ops.shortest_paths) as search:
+            outputs = [conv(features, given, "auto") for _ in range(2)]
+        assert search.call_count == 1
+        fresh = conv(features, given.clone(), "auto")
+        assert all(torch.equal(out, fresh) for out in outputs)
+    edges[0, 0] = (edges[0, 0] + 1) % 12
+    assert torch.equal(short(x, edges, "auto"), short(x, edges.clone(), "auto"))
+
+
+def test_paths_that_are_missing_or_cannot_be_are_explained():
+    x, edge_index, paths = auto_and_by_hand()
+    conv = SPAGANConv(5, 4)
+    with pytest.raises(
+        ValueError, match=r"AddShortestPaths\(3\).*paths='auto'.*lengths=\(2,\)"
+    ) as error:
+        conv(x, edge_index)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="must be a dict of paths or 'auto', got 'all'"):
+        conv(x, edge_index, "all")
+    with pytest.raises(ValueError, match="'paths' must be 'auto' or None"):
+        SPAGANConv(5, 4, paths=paths)
+    with pytest.raises(ValueError, match="'x' is a pair of two sets"):
+        conv((x, x.clone()), edge_index, paths)
+    assert torch.equal(conv((x, x), edge_index, paths), conv(x, edge_index, paths))
+    torch.compiler.reset()
+    compiled = torch.compile(conv, fullgraph=True, backend="eager")
+    with pytest.raises(Exception, match="hand in 'paths'"):
+        compiled(x, edge_index, "auto")
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("aggr", ["max", "mean", ["sum", "max"], "softmax"])
+def test_another_aggregation_is_refused(aggr):
+    with pytest.raises(ValueError, match="'aggr'"):
+        SPAGANConv(5, 4, aggr=aggr)
+    assert SPAGANConv(5, 4, aggr="sum").may_be_fast()
+
+
+def test_two_widths_have_two_matrices():
+    conv = SPAGANConv((5, 3), 4, heads=2, lengths=(2,), add_self_loops=False)
+    pair = torch.randn(6, 5), torch.randn(4, 3)
+    edges = torch.stack([torch.randint(6, (20,)), torch.randint(4, (20,))])
+    gat = GATConv((5, 3), 4, heads=2, add_self_loops=False)
+    with torch.no_grad():
+        gat.lin_src.weight.copy_(conv.lin.weight)
+        gat.lin_dst.weight.copy_(conv.lin_dst.weight)
+        att = conv.att.split(4, dim=-1)
+        gat.att_src.copy_(att[0])
+        gat.att_dst.copy_(att[1])
+    torch.testing.assert_close(conv(pair, edges), gat(pair, edges))
+    assert repr(conv).startswith("SPAGANConv((5, 3), 4")

@@ -46,3 +46,19 @@ def test_explainers_mask_messages():
     silenced[:, 1] = 0
     assert_close(heard, mixing(x, silenced), "sums without one joint")
     assert not torch.allclose(heard, mixing(x, adjacency))
+
+
+def test_hooks_and_own_messages_are_heard():
+    class Twice(JointMixing):
+        def message(self, x_j, weight):
+            return 2 * super().message(x_j, weight)
+
+    support = torch.ones(3, 3, dtype=torch.bool)
+    x, adjacency = torch.rand(2, 4, 3, 5), torch.rand(4, 3, 3)
+    mixing = JointMixing(support)
+    expected = 2 * mixing(x, adjacency)
+    assert_close(Twice(support)(x, adjacency), expected, "sums by a message of its own")
+    handle = mixing.register_message_forward_hook(lambda *args: 2 * args[-1])
+    assert_close(mixing(x, adjacency), expected, "sums with a hook that doubles messages")
+    handle.remove()
+    assert_close(2 * mixing(x, adjacency), expected, "sums after the hook")
