@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from inspect import signature
+from typing import Any, ClassVar
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 
 from graphkit.catalog import no_method
@@ -113,7 +116,39 @@ class GraphAdapter(nn.Module, ABC):
     """
 
     schema: Schema
+    takes: ClassVar[dict[str, int]] = {}
+    """How many dimensions an argument must have, such as ``{"x": 4}`` for a batch of images."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The graph; NumPy arrays are taken as tensors, those of float64 as float32.
+
+        Raises:
+            ValueError: If a single sample stands where :attr:`takes` asks for a batch.
+        """
+        args = tuple(as_tensor(value) for value in args)
+        kwargs = {name: as_tensor(value) for name, value in kwargs.items()}
+        if self.takes:
+            given = {**dict(zip(signature(self.forward).parameters, args, strict=False)), **kwargs}
+            for name, dims in self.takes.items():
+                value = given.get(name)
+                if isinstance(value, Tensor) and value.dim() != dims:
+                    hint = f"; of one sample make {name}.unsqueeze(0)"
+                    raise ValueError(
+                        f"'{name}' must have {dims} dimensions, samples first, got "
+                        f"{list(value.shape)}{hint if value.dim() == dims - 1 else ''}"
+                    )
+        return super().__call__(*args, **kwargs)
 
     @abstractmethod
     def forward(self, *args: Any, **kwargs: Any) -> Data | HeteroData:
         """The graph."""
+
+
+def as_tensor(value: Any) -> Any:
+    """A NumPy array as a tensor; everything else as it is."""
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype.kind not in "biuf":
+        raise TypeError(f"an array of {value.dtype} is no tensor of numbers")
+    tensor = torch.from_numpy(value)
+    return tensor.float() if tensor.dtype == torch.float64 else tensor

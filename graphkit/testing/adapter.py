@@ -7,6 +7,7 @@ import inspect
 import io
 import pickle
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +17,12 @@ from torch_geometric.data import Data, HeteroData
 from torch_geometric.loader import DataLoader
 
 from graphkit.testing import graph_checks
-from graphkit.testing.asserts import assert_close, assert_no_trace, assert_not_mutated
+from graphkit.testing.asserts import (
+    assert_close,
+    assert_no_trace,
+    assert_not_mutated,
+    assert_raises_naming,
+)
 from graphkit.testing.decorators import needs_cuda
 from graphkit.testing.stores import edge_stores, named_tensors, node_stores
 from graphkit.testing.suite import Suite, seed_everything
@@ -147,6 +153,28 @@ class AdapterSuite(Suite, ABC):
             parted = dict(named_tensors(back))
             for name, (_, value, *_) in named_tensors(given):
                 assert_close(parted[name].value, value, f"{name} after batching")
+
+    def test_arrays(self) -> None:
+        """NumPy arrays in place of tensors give the same graph, or an error asks for tensors."""
+        adapter, args = self.build()
+        expected = self.call(adapter, *args)
+        arrays = [value.detach().numpy() if isinstance(value, Tensor) else value for value in args]
+        try:
+            graph = self.call(adapter, *arrays)
+        except TypeError as error:
+            if "tensor" in str(error).lower():
+                return
+            raise AssertionError(f"the error does not ask for tensors: {error}") from error
+        _assert_same(graph, expected, "arrays and tensors give")
+
+    def test_single_sample(self) -> None:
+        """Where ``takes`` asks for a batch, a single sample is refused by name."""
+        adapter, args = self.build()
+        names = list(inspect.signature(adapter.forward).parameters)
+        for name in getattr(adapter, "takes", {}):
+            single = list(args)
+            single[names.index(name)] = args[names.index(name)][0]
+            assert_raises_naming(partial(self.call, adapter, *single), name, (ValueError,))
 
     def test_input_not_mutated(self) -> None:
         """The arguments are left as they were, also inside lists and data classes."""

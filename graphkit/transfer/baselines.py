@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,9 +14,30 @@ from graphkit.transfer.model_cosines import edge_vector, ranks
 __all__ = ["cka", "h_score", "leep", "log_me", "rsa"]
 
 
+def rows_of(name: str, values: Any) -> Tensor:
+    """A row of numbers in double precision per sample, from a tensor, an array or lists."""
+    rows = tensor_of(name, values).detach()
+    if rows.dim() < 2:
+        raise ValueError(
+            f"'{name}' must hold a row per sample, [N, C], got {list(rows.shape)}; one feature "
+            "per sample is [N, 1]"
+        )
+    return rows.flatten(1).cpu().double()
+
+
+def tensor_of(name: str, values: Any) -> Tensor:
+    """A tensor, an array or a list as a tensor; anything else is refused by name."""
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"'{name}' must be a tensor or an array of numbers, got {type(values).__name__}"
+        ) from error
+
+
 def pair_of(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Two sets of features of the same samples, in double precision."""
-    a, b = (t.detach().flatten(1).double() for t in (a, b))
+    a, b = rows_of("a", a), rows_of("b", b)
     if len(a) != len(b):
         raise ValueError(f"both need the same samples, got {len(a)} and {len(b)}")
     for name, value in (("a", a), ("b", b)):
@@ -25,13 +48,15 @@ def pair_of(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 def labelled(features: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Features in double precision and classes from 0, checked."""
-    features, y = features.detach().flatten(1).double(), torch.as_tensor(y)
+    features, y = rows_of("features", features), tensor_of("y", y).cpu()
     if y.shape != features.shape[:1] or not len(y):
         raise ValueError(
             f"'y' must hold a class for each of {len(features)} samples, got {list(y.shape)}"
         )
     if not bool(features.isfinite().all()):
         raise ValueError("'features' holds values that are not finite")
+    if y.is_floating_point() and not bool(y.isfinite().all()):
+        raise ValueError("'y' holds values that are not finite, which are no classes")
     return features, torch.unique(y, return_inverse=True)[1]
 
 
@@ -144,8 +169,8 @@ def log_me(features: Tensor, y: Tensor, iterations: int = 100, tolerance: float 
     Costs one singular value decomposition of the features.
 
     Args:
-        features (torch.Tensor): The model's features.
-        y (torch.Tensor): The classes.
+        features (torch.Tensor or array): The model's features.
+        y (torch.Tensor or array): The classes.
         iterations (int, optional): Fixed-point steps at most. (default: :obj:`100`)
         tolerance (float, optional): Relative change of :math:`\alpha / \beta` at which they end.
             (default: :obj:`1e-5`)
@@ -270,8 +295,8 @@ def h_score(features: Tensor, y: Tensor, shrinkage: float = 0.0) -> float:
         \mathrm{tr}\left(\mathrm{cov}(f)^{-1} \, \mathrm{cov}(\mathbb{E}[f \mid y])\right)
 
     Args:
-        features (torch.Tensor): The model's features.
-        y (torch.Tensor): The classes.
+        features (torch.Tensor or array): The model's features.
+        y (torch.Tensor or array): The classes.
         shrinkage (float, optional): Share of the identity, times the mean variance, in
             :math:`\mathrm{cov}(f)`; few samples need it. (default: :obj:`0.0`)
 

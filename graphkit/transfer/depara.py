@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from graphkit.transfer.attribution import Target
 from graphkit.transfer.attribution_graph import AttributionGraph
@@ -43,8 +44,18 @@ class Ranked:
     edge: float
 
 
+def check_graph(name: str, value: Any) -> None:
+    """Refuses what is no graph of attributions, with what to write."""
+    if isinstance(value, Data):
+        return
+    hint = "; write AttributionGraph.build(model, probes)" if isinstance(value, nn.Module) else ""
+    raise TypeError(f"'{name}' must be an AttributionGraph, got {type(value).__name__}{hint}")
+
+
 def same_probes(a: AttributionGraph, b: AttributionGraph) -> None:
     """Refuses graphs over different numbers of probes."""
+    check_graph("a", a)
+    check_graph("b", b)
     if a.x.size(0) != b.x.size(0):
         raise ValueError(
             f"both graphs need the same probes, got {a.x.size(0)} and {b.x.size(0)} of them"
@@ -195,6 +206,7 @@ def rank_models(
 
     Raises:
         ValueError: If there is no candidate or graphs do not fit.
+        TypeError: If something else than graphs is given, such as models.
 
     Example:
         >>> import torch
@@ -204,6 +216,14 @@ def rank_models(
         >>> rank_models(target, {"far": far, "near": near, "self": target})[0].name
         'near'
     """
+    check_graph("target", target)
+    if not isinstance(sources, Mapping):
+        raise TypeError(
+            f"'sources' must be a dictionary, got {type(sources).__name__}; write "
+            "{'name': AttributionGraph.build(model, probes), …}"
+        )
+    for name, graph in sources.items():
+        check_graph(f"sources[{name!r}]", graph)
     names = [name for name, graph in sources.items() if graph is not target]
     if not names:
         raise ValueError("'sources' holds no candidate")
@@ -261,6 +281,8 @@ def rank_layers(
         >>> [row.name for row in rank_layers(source, ["2"], target, None, torch.randn(8, 6))]
         ['2']
     """
+    if isinstance(layers, str):
+        raise TypeError(f"'layers' is one name; write [{layers!r}]")
     shared: dict[str, Any] = {"channels": "absolute", "centre": False, **settings, "neighbors": 0}
     goal_graph = AttributionGraph.build(
         target, probes, method, layer=target_layer, target=goal, **shared

@@ -94,3 +94,29 @@ def test_features_that_do_not_fit_are_refused(score) -> None:
         score(torch.rand(4, 2), torch.rand(3, 2))
     with pytest.raises(ValueError, match="'b' holds values"):
         score(torch.rand(4, 2), torch.rand(4, 2) / 0)
+
+
+@pytest.mark.parametrize("score", [log_me, h_score])
+def test_arrays_and_lists_are_taken(score) -> None:
+    """``'numpy.ndarray' object has no attribute 'detach'``."""
+    features, y = torch.randn(12, 3, dtype=torch.float64), torch.arange(12) % 3
+    expected = score(features, y)
+    assert score(features.numpy(), y.numpy()) == pytest.approx(expected)
+    assert score(features.tolist(), y.tolist()) == pytest.approx(expected)
+    with pytest.raises(TypeError, match="'features' must be a tensor or an array"):
+        score("features", y)
+    with pytest.raises(ValueError, match=r"'features' must hold a row per sample.*\[12\]"):
+        score(features[:, 0], y)
+    with pytest.raises(ValueError, match="'y' holds values that are not finite"):
+        score(features, torch.full((12,), torch.nan))
+
+
+def test_arrays_are_compared_like_tensors() -> None:
+    a, b = torch.randn(8, 3, dtype=torch.float64), torch.randn(8, 5, dtype=torch.float64)
+    for similarity in (cka, rsa):
+        assert similarity(a.numpy(), b.numpy()) == pytest.approx(similarity(a, b))
+        with pytest.raises(TypeError, match="'b' must be a tensor or an array"):
+            similarity(a, None)
+    theta = torch.rand(8, 3).softmax(1)
+    y = torch.arange(8) % 2
+    assert leep(theta.numpy(), y.numpy()) == pytest.approx(leep(theta, y))

@@ -177,3 +177,21 @@ def test_layers_are_ranked_each_for_itself() -> None:
     assert rows[0].edge == pytest.approx(1, abs=1e-6)
     (alone,) = rank_layers(source, ["3"], target, "1", x)
     assert alone == next(row for row in rows if row.name == "3")
+
+
+def test_models_in_place_of_graphs_are_named_with_what_to_write() -> None:
+    """``'Linear' object has no attribute 'x'``."""
+    model = torch.nn.Linear(2, 2)
+    graph = AttributionGraph(x=torch.randn(4, 9), feature=torch.randn(4, 3))
+    build = r"write AttributionGraph.build\(model, probes\)"
+    with pytest.raises(TypeError, match=f"'target' must be.*got Linear; {build}"):
+        rank_models(model, {"a": graph})
+    with pytest.raises(TypeError, match=r"sources\['a'\].*got Linear"):
+        rank_models(graph, {"a": model})
+    with pytest.raises(TypeError, match=r"'sources' must be a dict.*got list; write \{'name'"):
+        rank_models(graph, [graph])
+    for similarity in (node_similarity, edge_similarity, depara_similarity):
+        with pytest.raises(TypeError, match="'b' must be an AttributionGraph"):
+            similarity(graph, model)
+    with pytest.raises(TypeError, match=r"'layers' is one name; write \['2'\]"):
+        rank_layers(model, "2", model, None, torch.randn(4, 2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
@@ -49,6 +51,8 @@ class PatchGraphAdapter(GraphAdapter):
         >>> graph["block"].num_nodes, graph["contains"].num_edges, graph["next_in_rank"].num_edges
         (60, 48, 45)
     """
+
+    takes: ClassVar[dict[str, int]] = {"maps": 4}
 
     def __init__(self, reorder: PatchReorder) -> None:
         super().__init__()

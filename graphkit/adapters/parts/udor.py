@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
@@ -84,6 +86,8 @@ class ObjectGraphAdapter(GraphAdapter):
             "object.with.object.edge_weight",
         ),
     )
+
+    takes: ClassVar[dict[str, int]] = {"x": 4}
 
     def __init__(self, model: UDOR, tau: float = 1.0) -> None:
         super().__init__()

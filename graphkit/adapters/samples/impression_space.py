@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -65,6 +66,8 @@ class ImpressionGraphAdapter(GraphAdapter):
         y="the image's class as the caller gives it, -1 where it is not given",
         differentiable=("x", "edge_weight"),
     )
+
+    takes: ClassVar[dict[str, int]] = {"x": 4}
 
     def __init__(
         self,
