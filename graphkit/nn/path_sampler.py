@@ -12,7 +12,7 @@ from torch_geometric.sampler import BaseSampler, NodeSamplerInput, SamplerOutput
 
 from graphkit.catalog import method
 from graphkit.ops import PathIndex
-from graphkit.ops.paths.search_torch import rank_in_group
+from graphkit.ops.paths.searches.portable import rank_in_group
 
 CARD: dict[str, Any] = {
     "paper": "arXiv:2101.03464",

@@ -47,6 +47,7 @@ def gat_forward(
     out = empty(x, batch, graph.target.size, heads, width)
     statistics = empty(x, batch, graph.target.size, 2, heads)
     kind = flat(out).dtype
+    # Rows that chunks share are written in pieces, which attend_pieces brings below one peak.
     pieces = np.empty(walk.slots.size * features, kind)
     piece_statistics = np.empty((2, walk.slots.size * heads), kind)
     run(
@@ -97,6 +98,7 @@ def gat_backward(
     num_out, features = graph.target.size, heads * width
     walk = walk_of(graph.source, batch)
     _, others = graph.sorted_by(True)
+    # What an edge asks of its target lies side by side, so that it costs one look into memory.
     targets = empty(x, batch, num_out, 4, heads)
     gradient = flat(grad)
     run(
@@ -116,6 +118,8 @@ def gat_backward(
     kind = gradient.dtype
     work = 2 * batch * graph.num_edges * features
     tables = min(walk.units, MOST_TABLES)
+    # Gradients of targets: a table per share of the units, summed at the end, costs less than one
+    # value per edge while there are few targets. Edge scores need a value per edge in any case.
     few = tables * num_out <= graph.num_edges and torch.get_num_threads() <= MOST_TABLES
     by_edge = score_edge is not None or not few
     grad_edge = empty(x, batch, graph.num_edges if by_edge else 0, heads)

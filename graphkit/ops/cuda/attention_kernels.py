@@ -156,6 +156,7 @@ def attend_back(
         raw = _scores(
             near, score_dst, far, score_edge, batch * edge_stride + edge, mask, HAS_EDGE, SUM
         )
+        # The weight anew, from the two numbers that the forward pass kept.
         score = tl.where(raw > 0, raw, raw * SLOPE)
         peak = 2 * node[:, None] * heads + h[None, :]
         shift = tl.load(statistics + peak, mask=mask, other=float("inf"))
@@ -166,9 +167,11 @@ def attend_back(
         value = value.to(SUM)
         step, dropped = tl.sum(value * feature[None, :, :], 2), alpha
         place = batch * num_edges * heads + edge
+        # Dropout acts on what is summed and on its gradient, not on the softmax.
         if DROP:
             kept = tl.where(_is_kept(place, keys, threshold), 1.0, 0.0).to(SUM) * SCALE
             step, dropped = step * kept, alpha * kept
+        # The softmax's gradient, then the slope of the side of 0 on which the score was.
         step = alpha * (step - tl.load(products + far, mask=mask, other=0))
         step = tl.where(raw > 0, step, step * SLOPE)
         tl.store(grad_edge + place, step, mask=mask)

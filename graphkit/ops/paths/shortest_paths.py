@@ -11,8 +11,8 @@ from torch import Tensor
 
 from graphkit.ops.backends import active_backend
 from graphkit.ops.checks import as_edge_index
-from graphkit.ops.paths import search_scipy, search_torch
 from graphkit.ops.paths.path_graph import PathGraph
+from graphkit.ops.paths.searches import exact, portable
 from graphkit.ops.situation import outside_torch_func, without_transform
 
 CHUNK = 1 << 14
@@ -73,7 +73,7 @@ class PathIndex(PathGraph):
             quota = (self.degree[sources] * min(ratio, float(self.num_nodes))).floor().long()
             groups = [self.edges_of(sources)]
             if max_nodes > 2:
-                search = search_by_hops if method == "hop" else search_scipy.search_sources
+                search = search_by_hops if method == "hop" else exact.search_sources
                 groups += search(self, sources, quota, max_nodes)
             if self_paths:
                 rows = sources.view(-1, 1)
@@ -180,15 +180,15 @@ def search_by_hops(
 ) -> list[Tensor]:
     """Paths of 3, 4, … nodes by the backend in force; threads share the sources on a CPU."""
     if not runs_on_numba(index.col):
-        return search_torch.search_sources(index, sources, quota, max_nodes)
-    from graphkit.ops.paths import search_numba
+        return portable.search_sources(index, sources, quota, max_nodes)
+    from graphkit.ops.paths.searches import compiled
 
     graph = [array.numpy() for array in (index.rowptr, index.col, index.cost)]
 
     def search(chunk: tuple[Tensor, Tensor]) -> tuple[np.ndarray, np.ndarray]:
         best = np.zeros(index.num_nodes, dtype=np.int32)
         start, kept = (part.numpy() for part in chunk)
-        return search_numba.search_sources(*graph, start, kept, max_nodes, best)  # type: ignore[call-arg]
+        return compiled.search_sources(*graph, start, kept, max_nodes, best)  # type: ignore[call-arg]
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         chunks = pool.map(search, zip(sources.split(CHUNK), quota.split(CHUNK), strict=True))

@@ -41,6 +41,7 @@ def attend_rows(
     features = heads * width
     num_rows = indptr.shape[0] - 1
     num_entries = np.int64(indptr[num_rows])
+    # One set of buffers for all rows: what is allocated per row would cost more than short rows.
     top, shift, low, decay = np.empty((4, heads), x.dtype)
     block, kept = np.empty((2, BLOCK * heads), x.dtype)
     for u in range(first, last):
@@ -49,12 +50,15 @@ def attend_rows(
         for r in range(rows[p], rows[p + 1] + 1):
             end = np.int64(row_end(r, p, rows, entries, indptr))
             slot = slot_of(r, u, p, start, rows, indptr)
+            # An empty piece of a row that goes on in the next chunk: nothing to finish.
             if slot >= 0 and start == end:
                 continue
             row = b * num_rows + r
             target, base = out, row * features
             if slot >= 0:
                 slots[slot] = row
+                # Two chunks share this row, so each writes a piece of its own; attend_pieces
+                # joins them.
                 target, base = pieces, slot * features
             fill(target, base, x.dtype.type(0), features)
             fill(top, 0, x.dtype.type(-np.inf), heads)
@@ -80,6 +84,8 @@ def attend_rows(
                     heads,
                 )
                 leak(block, block, size * heads, slope)
+                # Softmax in one pass: when the peak rises, what was summed below the old one
+                # shrinks.
                 if take_in(block, size, top, shift, low, decay, heads):
                     _shrink(target, base, decay, heads, width)
                 if keys.shape[0] > 0:
@@ -99,6 +105,7 @@ def attend_rows(
 @helper
 def _look_ahead(k, size, others, x, base, scores, heads, features):
     """Asks for what the next entries will read."""
+    # Rows lie anywhere in memory: asked for early, they arrive while other edges are summed.
     for i in range(k + AHEAD, min(k + AHEAD + size, np.int64(others.shape[0]))):
         node = base + np.int64(others[i])
         prefetch(scores, node * heads)
@@ -118,6 +125,7 @@ def _finish(out, statistics, row, shift, low, heads, width):
     for h in range(heads):
         statistics[2 * row * heads + h] = shift[h]
         statistics[(2 * row + 1) * heads + h] = low[h]
+        # A row without edges, or of scores that are all -inf, has no share: it stays 0.
         share = 1 / low[h] if low[h] != 0 else low[h]
         scale(out, (row * heads + h) * width, share, width)
 

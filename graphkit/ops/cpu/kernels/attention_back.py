@@ -76,10 +76,12 @@ def attend_back(
     features = heads * width
     num_rows = indptr.shape[0] - 1
     num_entries = np.int64(indptr[num_rows])
+    # raw decides the slope of the LeakyReLU, alpha the weight, kept the dropout, step the gradient.
     raw, alpha, kept, step = np.empty((4, BLOCK * heads), x.dtype)
     minus = x.dtype.type(-1)
     units = slots.shape[0] // 2
     for u in range(first, last):
+        # Units of one share run one after another, so that no two of them write a table at once.
         table = ((u + 1) * tables - 1) // units * (grad_dst.shape[0] // tables)
         p, b = u % parts, u // parts
         start = entries[p]
@@ -92,6 +94,7 @@ def attend_back(
             target, base, total, sum_base = grad_x, row * features, grad_src, row * heads
             if slot >= 0:
                 slots[slot] = row
+                # A row that chunks share is written in pieces, as in the forward pass.
                 target, base, total, sum_base = pieces, slot * features, piece_src, slot * heads
             target[base : base + features] = 0
             total[sum_base : sum_base + heads] = 0
@@ -128,6 +131,8 @@ def attend_back(
                     0 if shared else edge_base,
                     heads,
                 )
+                # The same score as before, minus the same peak: the weight comes out as it was,
+                # bit for bit.
                 leak(raw, alpha, size * heads, slope)
                 for i in range(size):
                     node = far_base + np.int64(others[k + i])
@@ -147,7 +152,11 @@ def attend_back(
                     node = far_base + np.int64(others[k + i])
                     add_scaled(step, i * heads, targets, (4 * node + 3) * heads, minus, heads)
                 for i in range(size * heads):
+                    # Softmax: a * (g - <out, grad>); then the slope of whichever side of 0 the
+                    # score was on.
                     step[i] *= alpha[i] if raw[i] > 0 else alpha[i] * slope
+                # Features got the dropped weight, the softmax did not: only from here on does it
+                # count.
                 if keys.shape[0] > 0:
                     for i in range(size * heads):
                         alpha[i] *= kept[i]
@@ -195,6 +204,7 @@ def _look_ahead(
         node = far_base + np.int64(others[i])
         prefetch_row(targets, 4 * node * heads, 4 * heads)
         prefetch_row(grad, node * features, features)
+        # Either targets have tables and edges nothing, or the other way round: one array is empty.
         if grad_dst.shape[0] > 0:
             prefetch_to_write(grad_dst, table + node * heads)
         else:
@@ -233,5 +243,6 @@ def _hand_out(
         else:
             edge = edge_base + np.int64(entry_at(perm, k + i))
             copy(grad_edge, edge * heads, step, i * heads, heads)
+    # Last, since it reads the rows of grad once more, which dot_heads has just brought in.
     start = far_base * features
     add_entries(target, base, grad, start, others, k, size, alpha, 0, heads, width)

@@ -14,6 +14,7 @@ from graphkit.ops.cpu.kernels.instructions import power_of_two
 
 _LOWEST, _HIGHEST = np.float32(-87.0), np.float32(88.0)
 _LOG2_E = np.float32(1.4426950408889634)
+# ln 2 in two parts: the high one has few bits, so that its multiples are exact.
 _LN2_HIGH = np.float32(0.693359375)
 _LN2_LOW = np.float32(-2.12194440e-4)
 _C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(1 / math.factorial(n)) for n in range(2, 8))
@@ -28,6 +29,7 @@ def _exp_float32(x):
     r = bounded - power * _LN2_HIGH - power * _LN2_LOW
     tail = _C2 + r * (_C3 + r * (_C4 + r * (_C5 + r * (_C6 + r * _C7))))
     value = (_ONE + (r + r * r * tail)) * power_of_two(np.int32(power))
+    # Selects in place of branches, so that loops over it become vector code.
     value = _INFINITY if x > _HIGHEST else value
     return _ZERO if x < _LOWEST else value
 

@@ -31,6 +31,7 @@ def splat(builder: Any, value: Any, width: int) -> Any:
     """A vector that holds one value everywhere."""
     vector = ir.VectorType(value.type, width)
     empty = ir.Constant(vector, ir.Undefined)
+    # LLVM has no instruction to fill a vector: set one lane, then shuffle it everywhere.
     single = builder.insert_element(empty, value, ir.Constant(INT32, 0))
     mask = ir.Constant(ir.VectorType(INT32, width), [0] * width)
     return builder.shuffle_vector(single, empty, mask)
@@ -42,6 +43,7 @@ def rowwise(width: int, combine: Callable[..., Any]) -> Any:
     @intrinsic
     def rowwise(typing_context, out, o, x, p, factor):
         def generate(context, builder, signature, args):
+            # Pieces begin anywhere, so loads may assume no more than the alignment of one value.
             size = signature.args[0].dtype.bitwidth // 8
             target = vector_at(context, builder, signature.args[0], *args[0:2], width)
             source = vector_at(context, builder, signature.args[2], *args[2:4], width)
@@ -65,6 +67,8 @@ def columnwise(width: int, combine: Callable[..., Any]) -> Any:
             size = signature.args[0].dtype.bitwidth // 8
             target = vector_at(context, builder, signature.args[0], *args[0:2], width)
             one = splat(builder, ir.Constant(target.type.pointee.element, 1.0), width)
+            # A slot on the stack that LLVM turns into a register: the sum is stored once, at the
+            # end.
             total = cgutils.alloca_once_value(builder, builder.load(target, align=size))
             with cgutils.for_range(builder, args[5]) as loop:
                 offset = builder.add(args[3], builder.mul(loop.index, args[4]))
@@ -82,6 +86,7 @@ def columnwise(width: int, combine: Callable[..., Any]) -> Any:
 
 def add(builder: Any, old: Any, new: Any, factor: Any) -> Any:
     """``old + factor * new``."""
+    # contract lets the product and the sum be one instruction; nothing else is reordered.
     scaled = builder.fmul(factor, new, flags=("contract",))
     return builder.fadd(old, scaled, flags=("contract",))
 
@@ -118,6 +123,7 @@ def larger(builder: Any, old: Any, new: Any, factor: Any) -> Any:
 
 def sum_of_lanes(builder: Any, lanes: Any, width: int) -> Any:
     """The sum of a vector's values, halves first."""
+    # Halves first: log2(width) additions, and the same order for any caller.
     count = width
     while count > 1:
         count //= 2
@@ -153,6 +159,7 @@ def prefetch_for(write: int) -> Any:
     def prefetch(typing_context, x, offset):
         def generate(context, builder, signature, args):
             address = pointer_to(context, builder, signature.args[0], *args)
+            # Level 3: keep it in every cache; 1: data, not code.
             address = builder.bitcast(address, ir.IntType(8).as_pointer())
             kind = ir.FunctionType(ir.VoidType(), [address.type, INT32, INT32, INT32])
             function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
@@ -188,6 +195,7 @@ def power_of_two(typing_context, exponent):
     """``2.0 ** exponent`` in float32, for int32 exponents above -127."""
 
     def generate(context, builder, signature, args):
+        # float32 holds its exponent, plus 127, above 23 bits of fraction.
         biased = builder.add(args[0], ir.Constant(INT32, 127))
         return builder.bitcast(
             builder.shl(biased, ir.Constant(INT32, 23)), context.get_value_type(types.float32)
@@ -214,6 +222,7 @@ def borrowed(typing_context, value):
     def borrow(context, builder, kind, item):
         if isinstance(kind, types.BaseTuple):
             for i, inner in enumerate(kind.types):
+                # Tuples hold arrays: each is borrowed where it stands.
                 new = borrow(context, builder, inner, builder.extract_value(item, i))
                 item = builder.insert_value(item, new, i)
         elif isinstance(kind, types.Array):

@@ -44,7 +44,7 @@ def _by_type(additive, product):
     """A function that calls one of two, which its first argument's type decides."""
 
     def call(pair, *arguments):
-        raise NotImplementedError("kernels alone can call this")
+        raise TypeError("kernels alone can call this")
 
     @overload(call, jit_options={"fastmath": FAST_MATH, "forceinline": True})
     def _(pair, *arguments):

@@ -32,6 +32,7 @@ def peak_rows(
                 slots[slot] = b * num_rows + r
                 value, position, base = pieces, piece_arg, slot * width
             for c in range(width):
+                # Empty groups give 0, as segment_reduce says.
                 value[base + c] = -np.inf if start < end else 0
                 position[base + c] = num_entries
             for k in range(start, end):
@@ -49,6 +50,7 @@ def peak_rows(
 def _challenge(value, position, i, candidate, e, nobody):
     """Keeps the larger of two, the earlier of equal ones, and NaN once met."""
     current = value[i]
+    # No comparison with NaN is true, so it is asked for by name, once.
     better = candidate > current or (np.isnan(candidate) and not np.isnan(current))
     if better or position[i] == nobody:
         value[i] = candidate
@@ -89,6 +91,7 @@ def exponent_rows(
             slot = slot_of(r, u, p, start, rows, indptr)
             if slot >= 0 and start == end:
                 continue
+            # Gathered into a block first: exponentials of neighbours in memory are vector code.
             low[:], top[:], shift[:] = 0, -np.inf, 0
             for k in range(start, end, BLOCK):
                 size = min(BLOCK, end - k)
@@ -118,6 +121,8 @@ def exponent_pieces(slots, pieces, peak, total, width):
             continue
         for c in range(width):
             base, piece = slots[s] * width + c, s * width + c
+            # The first piece of a row is taken as it is; later ones are brought below a common
+            # peak.
             if slots[s] != row:
                 peak[base], total[base] = pieces[0, piece], pieces[1, piece]
             elif pieces[1, piece] != 0:
@@ -153,6 +158,7 @@ def normalise(first, last, groups, num_entries, num_rows, x, width, peak, total,
 def centre(first, last, groups, num_entries, num_rows, alpha, width, grad, total, out):
     """``out[e] = alpha[e] * (grad[e] - total[g])``."""
     minus = alpha.dtype.type(-1)
+    # One division for the range: one per entry would take longer than the sum.
     b, entry = first // num_entries, first % num_entries
     for i in range(first, last):
         if entry == num_entries:

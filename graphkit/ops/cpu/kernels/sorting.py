@@ -25,6 +25,7 @@ def count_groups(values, indptr):
 @kernel
 def place(values, indptr, perm):
     """Fills ``perm`` with the entries group by group, in their given order."""
+    # A counting sort: linear, and equal entries keep their order.
     start = indptr[:-1].copy()
     for k in range(values.shape[0]):
         group = values[k]
@@ -40,6 +41,8 @@ def cut(indptr, parts):
     rows = np.empty(parts + 1, np.int64)
     entries = np.empty(parts + 1, np.int64)
     for p in range(parts + 1):
+        # Merge path: rows and entries count alike, so that a hub and many empty rows are shared,
+        # too.
         diagonal = total * p // parts
         low, high = max(0, diagonal - np.int64(indptr[num_rows])), min(diagonal, num_rows)
         while low < high:

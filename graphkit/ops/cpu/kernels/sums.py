@@ -43,6 +43,7 @@ def sum_rows(
     num_entries = np.int64(indptr[num_rows])
     for u in range(first, last):
         p, b = u % parts, u // parts
+        # Weights may serve all elements of a batch.
         w_base = 0 if shared else b * num_entries * heads
         start = entries[p]
         for r in range(rows[p], rows[p + 1] + 1):
@@ -54,6 +55,7 @@ def sum_rows(
             if slot >= 0:
                 slots[slot] = b * num_rows + r
                 target, base = pieces, slot * features
+            # Set to zero here, not before the call: the row is in the cache when it is summed.
             target[base : base + features] = 0
             _accumulate(
                 target,
@@ -78,6 +80,8 @@ def _accumulate(target, base, start, end, others, perm, weight, w_base, x, x_bas
     one = x.dtype.type(1)
     limit = np.int64(max(others.shape[0], perm.shape[0]))
     for k in range(start, end):
+        # What is needed some edges later is asked for now: a row takes longer to arrive than to
+        # add.
         if k + AHEAD < limit:
             prefetch_row(x, x_base + np.int64(entry_at(others, k + AHEAD)) * features, features)
             if weight.shape[0] > 0:
@@ -97,6 +101,7 @@ def add_pieces(slots, pieces, out, features):
     for s in range(slots.shape[0]):
         if slots[s] < 0:
             continue
+        # In order, whichever thread was first: sums do not depend on the schedule.
         if slots[s] != row:
             row = slots[s]
             out[row * features : (row + 1) * features] = 0

@@ -21,6 +21,7 @@ def sums_of_lanes(builder: Any, vectors: list[Any]) -> Any:
     """One vector of the sums over the lanes of each of eight vectors."""
     step = 1
     while len(vectors) > 1:
+        # Pairs of vectors are added crosswise: 7 additions in place of 8 times 3.
         low = [i + (LANES - step) * bool(i & step) for i in range(LANES)]
         high = [i + step for i in low]
         vectors = [
@@ -37,6 +38,7 @@ def dot_tile(typing_context, out, o, a, i, b, j, width):
     ``width`` is a multiple of eight."""
 
     def generate(context, builder, signature, args):
+        # Eight heads side by side: their chains of additions are independent and overlap.
         left, right = (signature.args[2], args[2]), (signature.args[4], args[4])
         target = vector_at(context, builder, signature.args[0], args[0], args[1], LANES)
         size = signature.args[0].dtype.bitwidth // 8
@@ -74,6 +76,7 @@ def add_tile(typing_context, out, o, x, p, step, others, k, count, weight, w, he
         kinds = signature.args
         size = kinds[0].dtype.bitwidth // 8
         whole = o_.type
+        # 64 columns are 8 registers: all edges are added before anything is stored.
         columns = [whole(LANES * n) for n in range(LANES)]
         shares = [builder.sdiv(column, width_) for column in columns]
         targets = [
@@ -90,6 +93,7 @@ def add_tile(typing_context, out, o, x, p, step, others, k, count, weight, w, he
             start = builder.add(p_, builder.mul(other, step_))
             own = builder.add(w_, builder.mul(loop.index, heads_))
             for column, share, total in zip(columns, shares, totals, strict=True):
+                # Heads of 8 columns or more: one weight serves a whole register.
                 factor = builder.load(
                     pointer_to(context, builder, kinds[8], weight_, builder.add(own, share))
                 )

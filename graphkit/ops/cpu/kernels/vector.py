@@ -18,6 +18,7 @@ def _any_width(combine):
 
     @helper
     def combined(out, o, x, p, factor, n):
+        # 16 floats are two registers under AVX2, one under AVX-512; the rest in halves.
         c = 0
         while c + 16 <= n:
             sixteen(out, o + c, x, p + c, factor)
@@ -99,6 +100,7 @@ add_rows, keep_largest = _any_columns(code.add), _any_columns(code.larger)
 @helper
 def inner(a, i, b, j, n):
     """The dot product of ``a[i : i + n]`` and ``b[j : j + n]``."""
+    # plus keeps the order of additions: a score computed anew must be the same number.
     total = a.dtype.type(0)
     c = 0
     while c + 16 <= n:
@@ -119,6 +121,7 @@ def inner(a, i, b, j, n):
 @helper
 def add_heads(out, o, x, p, weight, w, heads, width):
     """``out[o + h, :] += weight[w + h] * x[p + h, :]`` for rows of ``width``."""
+    # The commonest width by far: no loop inside.
     if width == 8:
         for h in range(heads):
             _add8(out, o + h * 8, x, p + h * 8, weight[w + h])
@@ -131,6 +134,7 @@ def add_heads(out, o, x, p, weight, w, heads, width):
 def add_entries(out, o, x, p, others, k, count, weight, w, heads, width):
     """``add_heads`` for the entries ``k .. k + count``: rows ``others`` of ``x``, after ``p``."""
     features = heads * width
+    # A tile may not straddle two weights of one register.
     if features % 64 == 0 and width % 8 == 0 and (width <= 64 or width % 64 == 0):
         for c in range(0, features, 64):
             add_tile(
@@ -156,6 +160,7 @@ def add_entries(out, o, x, p, others, k, count, weight, w, heads, width):
 @helper
 def dot_heads(out, o, a, i, b, j, heads, width):
     """``out[o + h] = <a[i + h, :], b[j + h, :]>`` for rows of ``width``."""
+    # Eight dot products at a time share their last additions.
     if width % 8 == 0 and heads % 8 == 0:
         for h in range(0, heads, 8):
             dot_tile(out, o + h, a, i + h * width, b, j + h * width, width)

@@ -5,7 +5,7 @@ import scipy.sparse as sp
 import torch
 from scipy.sparse.csgraph import dijkstra
 
-from graphkit.ops.paths import search_scipy
+from graphkit.ops.paths.searches import exact
 from graphkit.ops.paths.shortest_paths import shortest_paths
 
 
@@ -14,7 +14,7 @@ def test_exact_mode_follows_scipy_predecessors(seed, monkeypatch):
     edge_index = torch.stack(torch.ones(12, 12).nonzero(as_tuple=True))
     keep = torch.rand(edge_index.size(1)) < 0.25
     edge_index, cost = edge_index[:, keep], torch.rand(int(keep.sum()), dtype=torch.float64)
-    monkeypatch.setattr(search_scipy, "DENSE_BYTES", 24 * 12 * 5)
+    monkeypatch.setattr(exact, "DENSE_BYTES", 24 * 12 * 5)
     found = shortest_paths(edge_index, cost, 3, math.inf, "exact", num_nodes=12)[3]
     matrix = sp.csr_matrix((cost.numpy(), edge_index.numpy()), shape=(12, 12))
     _, before = dijkstra(matrix, return_predecessors=True)

@@ -40,9 +40,11 @@ def search_sources(rowptr, col, cost, sources, quota, max_nodes, best):
         top = max_nodes - 1 if quota[s] > 0 else 1
         labels = 0
         node, hops, total, prefix = sources[s], 0, 0.0, 0
+        # numba needs an element to know the type of a list.
         queue = [(0.0, 0, 0, 0)]
         queue.pop()
         while top > 1:
+            # A node is worth another label only with fewer hops than all before it: it costs more.
             if max_nodes - hops > best[node]:
                 best[node] = max_nodes - hops
                 if labels == label_cost.size:
@@ -51,6 +53,7 @@ def search_sources(rowptr, col, cost, sources, quota, max_nodes, best):
                 label_nodes[labels, :hops] = label_nodes[prefix, :hops]
                 label_nodes[labels, hops] = node
                 label_cost[labels], label_hops[labels] = total, hops
+                # Only the cheapest edge goes into the queue; the next follows when it is taken.
                 if hops < top and rowptr[node] < rowptr[node + 1]:
                     first = rowptr[node]
                     heapq.heappush(queue, (total + cost[first], hops + 1, labels, first))
@@ -60,6 +63,7 @@ def search_sources(rowptr, col, cost, sources, quota, max_nodes, best):
                     kept_nodes[kept], kept_hops[kept] = label_nodes[labels], hops
                     kept += 1
                     found[hops] += 1
+                    # Lengths that are full need no longer paths: the search ends sooner.
                     while top > 1 and found[top] >= quota[s]:
                         top -= 1
                 labels += 1
@@ -71,6 +75,7 @@ def search_sources(rowptr, col, cost, sources, quota, max_nodes, best):
             if hops <= top and edge < rowptr[label_nodes[prefix, hops - 1] + 1]:
                 following = label_cost[prefix] + cost[edge]
                 heapq.heappush(queue, (following, hops, prefix, edge))
+        # Only what this source touched is reset, not all nodes.
         for label in range(labels):
             best[label_nodes[label, label_hops[label]]] = 0
     return kept_nodes[:kept], kept_hops[:kept]

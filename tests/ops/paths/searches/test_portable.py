@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graphkit.ops.paths import search_torch
+from graphkit.ops.paths.searches import portable
 from graphkit.ops.paths.shortest_paths import PathIndex
 
 
@@ -15,12 +15,12 @@ def test_torch_and_numba_find_the_same_paths_in_the_same_order(budget, costs):
     quota = index.degree[sources] // 2
     for max_nodes in (3, 4, 5):
         wanted = index.query(sources, max_nodes)
-        found = search_torch.search_sources(index, sources, quota, max_nodes, budget)
+        found = portable.search_sources(index, sources, quota, max_nodes, budget)
         assert len(found) == max_nodes - 2
         for paths in found:
             assert torch.equal(paths, wanted[paths.size(1)])
 
 
 def test_rank_in_group():
-    rank = search_torch.rank_in_group(torch.tensor([0, 0, 2, 2, 2]), 3)
+    rank = portable.rank_in_group(torch.tensor([0, 0, 2, 2, 2]), 3)
     assert rank.tolist() == [0, 1, 0, 1, 2]
