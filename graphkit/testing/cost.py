@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from types import FrameType
 from typing import Any
@@ -61,13 +63,26 @@ def cost_of(call: Callable[[], Any]) -> Cost:
 
     before = sys.gettrace()
     operations = Operations()
-    with operations:
+    with nothing_collected(), operations:
         sys.settrace(count)
         try:
             call()
         finally:
             sys.settrace(before)
     return Cost(lines, operations.number, operations.entries, operations.largest)
+
+
+@contextmanager
+def nothing_collected() -> Iterator[None]:
+    """No garbage collection inside the block: what it calls back would count with the call."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def assert_grows_linearly(

@@ -1,5 +1,6 @@
 """Counts are exact, and growth that is faster than linear is seen wherever it happens."""
 
+import gc
 import sys
 
 import pytest
@@ -35,6 +36,23 @@ def quadratic_backward(n):
 def linear(n):
     x = torch.ones(n, requires_grad=True)
     return lambda: (sum(range(n)), [x[i] for i in range(n)], x.sort().values.sum().backward())
+
+
+def test_what_garbage_collection_calls_back_does_not_count():
+    def chatter(phase, info):
+        for _ in range(50):
+            phase = phase + "."
+
+    def many_objects():
+        return [[i] for i in range(5000)]
+
+    lines = cost_of(many_objects).lines
+    gc.callbacks.append(chatter)
+    try:
+        assert cost_of(many_objects).lines == lines
+    finally:
+        gc.callbacks.remove(chatter)
+    assert gc.isenabled()
 
 
 def test_linear_work_passes():

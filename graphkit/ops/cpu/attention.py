@@ -61,6 +61,7 @@ def gat_forward(
         count,
         flat(score_src),
         flat(score_dst),
+        # Numba knows no None: no edge scores are an array without entries.
         np.empty(0, kind) if score_edge is None else flat(score_edge),
         score_edge is not None and score_edge.size(0) < batch,
         kind.type(negative_slope),
