@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from torch_geometric.datasets import FakeDataset
+from torch_geometric.transforms import RandomNodeSplit
 
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems.lenet import Images, lenet, lenet5
-from benchmarks.protocols import data_free, one_stage
+from benchmarks.protocols import data_free, data_free_graphs, one_stage
+from graphkit.distill import GraphGenerator
 
 TRAIN = {"epochs": 1, "lr": 0.002, "monitor": None}
 
@@ -88,3 +91,55 @@ def test_one_stage_on_digits():
     assert found["speedup"] > 0 < found["speedup_shared"]
     assert found["frechet_ratio"] == pytest.approx(found["frechet_one"] / found["frechet_two"])
     assert 0 <= found["entropy_one"] <= 1
+
+
+@pytest.mark.parametrize("features", ["normal", "one_hot", "bag"])
+def test_random_graphs_are_of_the_same_kind_and_depend_on_no_network(features):
+    told = {"num_features": 6, "num_nodes": 8, "degree": 3.0, "features": features, "words": 2}
+    noise, edges = (
+        kind(4, **told) for kind in (data_free_graphs.RandomGraphs, data_free_graphs.RandomEdges)
+    )
+    learned = GraphGenerator(4, **told)
+    made = [one(one.noise(3)) for one in (noise, edges, learned)]
+    assert len({one.edge_index.shape for one in made}) == 1
+    assert not made[0].x.requires_grad
+    assert made[1].x.requires_grad
+    assert not any(one.gate.requires_grad for one in made[:2])
+    assert made[2].gate.requires_grad
+
+
+def test_the_interval_of_a_paired_difference():
+    ours, theirs = torch.ones(100), torch.ones(100)
+    theirs[:30] = 0
+    found = data_free_graphs.interval("noise", ours, theirs, 0)
+    assert found["over_noise"] == pytest.approx(0.3)
+    assert 0.2 < found["over_noise_low"] < 0.3 < found["over_noise_high"] < 0.4
+    same = data_free_graphs.interval("noise", ours, ours, 0)
+    assert same == {"over_noise": 0.0, "over_noise_low": 0.0, "over_noise_high": 0.0}
+
+
+def test_arms_of_graph_networks_on_a_made_up_problem(monkeypatch):
+    """All arms, with the problem's own data sets left out."""
+    torch.manual_seed(0)
+    data = RandomNodeSplit("random", num_train_per_class=5, num_val=10, num_test=20)(
+        FakeDataset(1, 60, 4.0, 12, num_classes=3)[0]
+    )
+    monkeypatch.setattr(data_free_graphs.node_sets, "load", lambda name: data)
+    found = data_free_graphs.run(
+        {"name": "made-up"}, seed=0, fit=Fitter(TRAIN, 0), iterations=2, hidden_channels=8
+    )
+    assert found["test_accuracy"] == found["dfad"]
+    for arm in ("features", "untrained", "noise", "data"):
+        assert found[f"over_{arm}"] == pytest.approx(found["dfad"] - found[arm], abs=1e-6)
+        assert found[f"over_{arm}_low"] <= found[f"over_{arm}"] <= found[f"over_{arm}_high"]
+
+
+@pytest.mark.data
+def test_molecules_as_they_are_told():
+    problem = data_free_graphs.load("MUTAG", seed=3)
+    assert problem.told["num_features"] == 7
+    assert 15 < problem.told["num_nodes"] < 21
+    assert 2.0 < problem.told["degree"] < 2.5
+    network = problem.network(4)
+    assert network(*problem.real()).shape == (32, 2)
+    assert len(problem.correct(network)) in (18, 19)
