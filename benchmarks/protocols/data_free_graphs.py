@@ -210,6 +210,7 @@ def run(
             step(arm, game, players, batch_size, problem)
             decay.step()
         right[arm] = problem.correct(game.student)
+        # Four graphs say enough of what the generator makes; the others make nothing of their own.
         if arm == "dfad":
             reading = game.monitor(4).read()
             metrics |= {name: reading[name] for name in ("label_entropy", "discrepancy")}
