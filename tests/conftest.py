@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -29,9 +30,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
+    """Marks come before ``-m`` reads them; the sample is one of what ``-m`` and ``-k`` leave."""
     skip_without_extras(items)
+    yield
     sample = {id(item) for item in sampled(items, config.getoption("sample"))}
     config.hook.pytest_deselected(items=[item for item in items if id(item) not in sample])
     items[:] = [item for item in items if id(item) in sample]

@@ -112,9 +112,8 @@ def head_products(x: Tensor, vectors: Tensor) -> tuple[Tensor, ...]:
         (4, True)
     """
     heads = vectors.size(1)
-    eye = torch.eye(heads, dtype=x.dtype, device=x.device)
     # Row (h, c) of the blocks holds the vectors of head h in the columns (k, h), zeros elsewhere.
-    blocks = torch.einsum("khc,hg->hckg", vectors.to(x.dtype), eye)
+    blocks = torch.diag_embed(vectors.to(x.dtype).permute(2, 0, 1), dim1=0, dim2=-1)
     products = x.flatten(-2) @ blocks.reshape(-1, vectors.size(0) * heads)
     return products.split(heads, dim=-1)
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from graphkit.ops import checks
 from graphkit.ops.autograd import attention
+from graphkit.ops.autograd import self_attention as fused
 from graphkit.ops.backends import active_backend
-from graphkit.ops.dropout import draw_seed
+from graphkit.ops.dropout import draw_seed, no_seed
 
 
 @overload
@@ -113,28 +114,53 @@ def gat_attention(
     batched = x.dim() == 4
     values: list[Any] = [x, score_src, score_dst, score_edge]
     dtype = _promoted(values)
-    values = [None if value is None else value.to(dtype) for value in values]
+    if dtype is not None:
+        values = [None if value is None else value.to(dtype) for value in values]
     if not batched:
         values = [None if value is None else value.unsqueeze(0) for value in values]
-    seed = draw_seed(x.device) if dropout > 0 else index.new_zeros(1, dtype=torch.int64)
-    call: Any = attention.gat_forward
-    if return_weights:
-        call = attention.composed
+    seed = draw_seed(x.device) if dropout > 0 else no_seed(x.device)
+    call: Any = attention.composed if return_weights else attention.gat_forward
     out, weight = call(index, *values, seed, negative_slope, dropout, active_backend())
-    if not batched:
-        out, weight = out.squeeze(0), weight.squeeze(0)
-    return (out, weight) if return_weights else out
+    if not return_weights:
+        return out if batched else out.squeeze(0)
+    return (out, weight) if batched else (out.squeeze(0), weight.squeeze(0))
 
 
-def _promoted(values: list[Tensor | None]) -> torch.dtype:
-    """The dtype that holds all the tensors."""
-    return functools.reduce(torch.promote_types, [v.dtype for v in values if v is not None])
+def self_attention(
+    edge_index: Tensor,
+    x: Tensor,
+    att_src: Tensor,
+    att_dst: Tensor,
+    negative_slope: float,
+    dropout: float,
+) -> Tensor:
+    """:func:`gat_attention` of one set of nodes, scored by a vector ``[1, H, C]`` per end.
+
+    For layers that have checked what they hand in: only the indices are looked at.
+    """
+    if not 0 <= dropout <= 1:
+        raise ValueError(f"dropout must be a probability, got {dropout}")
+    seed = draw_seed(x.device) if dropout > 0 else no_seed(x.device)
+    att_src, att_dst = att_src.to(x.dtype), att_dst.to(x.dtype)
+    settings = (seed, negative_slope, dropout, active_backend())
+    if x.dim() == 4:
+        return fused.self_attention(edge_index, x, att_src, att_dst, *settings)[0]
+    return fused.self_attention(edge_index, x.unsqueeze(0), att_src, att_dst, *settings)[0][0]
+
+
+def _promoted(values: list[Tensor | None]) -> torch.dtype | None:
+    """The dtype that holds all the tensors, :obj:`None` if it is the dtype of each."""
+    dtypes = {value.dtype for value in values if value is not None}
+    return functools.reduce(torch.promote_types, dtypes) if len(dtypes) > 1 else None
 
 
 def _check(
     index: Tensor, x: Tensor, score_src: Tensor, score_dst: Tensor, score_edge: Tensor | None
 ) -> None:
     """Raises unless the scores fit the features and each other."""
+    if _fits(index, x, score_src, score_dst, score_edge):
+        return
+    # Something is wrong: the slow way finds out what, and says so.
     checks.check_device(index, x=x, score_src=score_src, score_dst=score_dst, score_edge=score_edge)
     rows = {"score_src": (score_src, x.size(-3)), "score_dst": (score_dst, None)}
     if score_edge is not None:
@@ -147,3 +173,22 @@ def _check(
                 f"{name} must have shape {wanted} to fit x {list(x.shape)} and "
                 f"{index.size(1)} edges, got {list(score.shape)}"
             )
+
+
+def _fits(
+    index: Tensor, x: Tensor, score_src: Tensor, score_dst: Tensor, score_edge: Tensor | None
+) -> bool:
+    """Whether all is as it should be, at a glance: most calls are right."""
+    scores = (score_src, score_dst) if score_edge is None else (score_src, score_dst, score_edge)
+    for score in scores:
+        if not isinstance(score, Tensor) or not score.dtype.is_floating_point:
+            return False
+        if score.dim() != x.dim() - 1 or score.device != index.device:
+            return False
+    *batch, _, heads, _ = x.shape
+    return (
+        x.device == index.device
+        and score_src.shape == x.shape[:-1]
+        and score_dst.shape == (*batch, score_dst.size(-2), heads)
+        and (score_edge is None or score_edge.shape == (*batch, index.size(1), heads))
+    )

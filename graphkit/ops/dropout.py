@@ -5,15 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit.ops.situation import is_plain
+
 WORD = 0xFFFFFFFF
 GOLDEN = 0x9E3779B1
 MIX = ((16, 0x21F0AAAD), (15, 0xD35A2D97))
 FINAL_SHIFT = 15
+_ZERO = torch.zeros(1, dtype=torch.int64, device="cpu")
 
 
 def draw_seed(device: torch.device) -> Tensor:
     """A seed from PyTorch's generator, so that ``torch.manual_seed`` fixes the mask."""
     return torch.randint(0, 2**31 - 1, (1,), device=device)
+
+
+def no_seed(device: torch.device) -> Tensor:
+    """What stands for a seed where nothing is dropped."""
+    if device.type == "cpu" and is_plain(()):
+        return _ZERO
+    return torch.zeros(1, dtype=torch.int64, device=device)
 
 
 def threshold(probability: float) -> int:

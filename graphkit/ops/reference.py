@@ -103,6 +103,38 @@ def edge_score(
     return score if score_edge is None else score + widened(score_edge)
 
 
+def end_scores(x: Tensor, att_src: Tensor, att_dst: Tensor) -> tuple[Tensor, Tensor]:
+    """The products of every node with a vector ``[1, H, C]`` per end, ``[B, N, H]`` each.
+
+    They stay in the dtype that sums are taken in: a softmax makes large errors of small ones.
+    """
+    score_src, score_dst = (
+        torch.einsum("bnhc,hc->bnh", widened(x), widened(att[0])) for att in (att_src, att_dst)
+    )
+    return score_src, score_dst
+
+
+def end_scores_backward(
+    x: Tensor,
+    att_src: Tensor,
+    att_dst: Tensor,
+    grad_src: Tensor,
+    grad_dst: Tensor,
+    grad_x: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient of ``x``, on top of ``grad_x``, and those of both vectors.
+
+    The memory of ``grad_x`` may be written to.
+    """
+    pairs = ((att_src, grad_src), (att_dst, grad_dst))
+    for att, grad in pairs:
+        grad_x = grad_x + grad.unsqueeze(-1) * widened(att)
+    grad_att = [
+        torch.einsum("bnh,bnhc->hc", grad, widened(x)).unsqueeze(0).to(x.dtype) for _, grad in pairs
+    ]
+    return grad_x.to(x.dtype), grad_att[0], grad_att[1]
+
+
 def gat_forward(
     graph: Graph,
     x: Tensor,
@@ -159,8 +191,8 @@ def gat_backward(
     grad_score = torch.where(score > 0, grad_score, negative_slope * grad_score)
     return (
         multiply(graph, dropped, widened(grad), True).to(x.dtype),
-        segment_sum(graph.source, grad_score).to(x.dtype),
-        segment_sum(graph.target, grad_score).to(x.dtype),
+        segment_sum(graph.source, grad_score).to(score_src.dtype),
+        segment_sum(graph.target, grad_score).to(score_dst.dtype),
         grad_score.to(x.dtype)[:, : 0 if score_edge is None else None],
     )
 

@@ -11,10 +11,18 @@ from torch import Tensor
 from graphkit.ops import reference
 from graphkit.ops.dtypes import widened
 from graphkit.ops.layout.rows import Graph, Rows
-from graphkit.ops.reference import segment_lse, softmax, softmax_backward
+from graphkit.ops.reference import (
+    end_scores,
+    end_scores_backward,
+    segment_lse,
+    softmax,
+    softmax_backward,
+)
 from graphkit.ops.torch_backend import sddmm, slices
 
 __all__ = [
+    "end_scores",
+    "end_scores_backward",
     "gat_backward",
     "gat_forward",
     "sddmm",

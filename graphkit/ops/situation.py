@@ -18,7 +18,10 @@ def is_transformed(values: Iterable[Tensor | None]) -> bool:
     """
     if in_torch_func():
         return True
-    return any(v is not None and forward_ad.unpack_dual(v).tangent is not None for v in values)
+    for value in values:
+        if value is not None and forward_ad.unpack_dual(value).tangent is not None:
+            return True
+    return False
 
 
 def is_plain(values: Iterable[Tensor | None]) -> bool:

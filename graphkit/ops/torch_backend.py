@@ -15,6 +15,8 @@ from graphkit.ops import reference
 from graphkit.ops.dtypes import widened
 from graphkit.ops.layout.rows import Graph
 from graphkit.ops.reference import (
+    end_scores,
+    end_scores_backward,
     segment_lse,
     segment_max,
     segment_sum,
@@ -23,6 +25,8 @@ from graphkit.ops.reference import (
 )
 
 __all__ = [
+    "end_scores",
+    "end_scores_backward",
     "gat_backward",
     "gat_forward",
     "sddmm",

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from graphkit import ops
+from graphkit.ops.attention import self_attention
 
 
 def incidence(index: Tensor, size: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -195,6 +196,11 @@ CASES = {
         lambda i, m, x, s, d, t: ops.gat_attention(i, x, s, d, score_edge=t),
         lambda i, m, x, s, d, t: dense_attention(i, x, s, d, t),
         lambda e, n, m, h, c: [(n, h, c), (n, h), (m, h), (e, h)],
+    ),
+    "self_attention": Case(
+        lambda i, m, x, s, d: self_attention(i, x, s, d, 0.2, 0.0),
+        lambda i, m, x, s, d: dense_attention(i, x, (x * s).sum(-1), (x * d).sum(-1)),
+        lambda e, n, m, h, c: [(max(n, m), h, c), (1, h, c), (1, h, c)],
     ),
     "gatv2_attention": Case(
         lambda i, m, s, d, a: ops.gatv2_attention(i, s, d, a),

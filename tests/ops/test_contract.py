@@ -13,6 +13,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from graphkit import ops
+from graphkit.ops.attention import self_attention
 from tests.ops.oracles import CASES, GRAPHS, SHAPES, SMALL_GRAPHS, make_inputs
 
 EVERYWHERE = "reference,numba,torch,torch_scatter"
@@ -107,6 +108,8 @@ def test_strided_inputs_mean_the_same(backend, name):
 def test_a_wrong_index_is_refused_by_name(backend, name, row, value):
     case = CASES[name]
     edge_index, size, inputs = make_inputs(case, "bipartite", "H3C5")
+    if name == "self_attention" and value == 5:
+        value = 7  # both ends are among the same 7 nodes
     wrong = edge_index.clone()
     wrong[row, 2] = value
     only_targets = name.startswith("segment") or name in ("gather", "edge_softmax")
@@ -165,3 +168,21 @@ def test_dropout_is_the_same_in_every_backend_and_pass(backend):
         torch.testing.assert_close(found, expected)
     plain = ops.gat_attention(edge_index, *values, dropout=0.4, training=False)
     assert not torch.allclose(plain, results[0][0])
+
+
+@pytest.mark.parametrize("layer", [True, False], ids=["one op", "scores apart"])
+def test_second_derivatives_when_inputs_depend_on_each_other(layer):
+    """Scores are made of the features: the backward pass must not hear that a second time."""
+    edge_index, size, _ = GRAPHS["bipartite"]
+    x, src, dst = (
+        torch.randn(s, dtype=torch.float64) for s in ((size, 2, 3), (1, 2, 3), (1, 2, 3))
+    )
+
+    def run(x: torch.Tensor, src: torch.Tensor, dst: torch.Tensor) -> torch.Tensor:
+        x = x.tanh()
+        if layer:
+            return self_attention(edge_index, x, src * x.mean(), dst, 0.2, 0.0)
+        return ops.gat_attention(edge_index, x, (x * src).sum(-1), (x * dst).sum(-1))
+
+    inputs = [value.requires_grad_() for value in (x, src, dst)]
+    assert gradgradcheck(run, inputs, fast_mode=True)

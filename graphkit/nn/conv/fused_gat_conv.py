@@ -21,6 +21,7 @@ from graphkit.nn.edges import (
 )
 from graphkit.nn.fast_path import FastPath
 from graphkit.nn.head_linear import head_products
+from graphkit.ops.attention import self_attention
 from graphkit.ops.checks import as_edge_index
 
 
@@ -147,6 +148,9 @@ class FusedGATConv(FastPath, GATConv, fast=True):
             if edge_attr is not None:
                 edge_attr = with_loop_features(index, edge_attr, self.fill_value, loops)
             index, void = with_self_loops(index, loops)
+        plain = void is None and edge_attr is None and not return_attention_weights
+        if plain and x_src is x_dst and self.flow == "source_to_target":
+            return self.combine(self.attend_to_itself(index, x_src), residual)
         score_src, score_dst = self.end_scores(x_src, x_dst, num_dst)
         attend: Any = ops.gat_attention
         result = attend(
@@ -160,11 +164,22 @@ class FusedGATConv(FastPath, GATConv, fast=True):
             bool(return_attention_weights),
             self.edge_scores(edge_attr, x_src, void),
         )
-        out = result[0] if return_attention_weights else result
+        if not return_attention_weights:
+            return self.combine(result, residual)
+        return self.combine(result[0], residual), without_void(index, result[1], void)
+
+    def attend_to_itself(self, index: Tensor, x: Tensor) -> Tensor:
+        """The sums of one set of nodes, where nothing but its ends decides an edge's score."""
+        dropout = self.dropout if self.training else 0.0
+        vectors = (self.att_src, self.att_dst)
+        return self_attention(index, x, *vectors, self.negative_slope, dropout)
+
+    def combine(self, out: Tensor, residual: Tensor | None) -> Tensor:
+        """The heads as one, with the residual and the bias."""
         out = out.flatten(-2) if self.concat else out.mean(-2)
         for term in (residual, self.bias):
             out = out if term is None else out + term
-        return (out, without_void(index, result[1], void)) if return_attention_weights else out
+        return out
 
     def can_fuse(self, x: Tensor | tuple[Tensor, Tensor | None], edge_index: Any) -> bool:
         """Whether the kernel serves this call; else ``GATConv`` does."""

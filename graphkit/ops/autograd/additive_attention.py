@@ -10,7 +10,7 @@ from torch import Tensor
 from graphkit.ops import pairwise, reference
 from graphkit.ops.autograd import sums
 from graphkit.ops.autograd.edge_terms import like
-from graphkit.ops.autograd.op import differentiable
+from graphkit.ops.autograd.op import differentiable, gradients_of, views
 from graphkit.ops.autograd.softmax import softmax
 from graphkit.ops.backends import implementation
 from graphkit.ops.dropout import keep_scale
@@ -191,22 +191,6 @@ def _backward(ctx, grad, _):
     grads = list(gatv2_backward(edge_index, *x, out, statistics, grad, seed, *ctx.settings))
     grads[3] = like(grads[3], x[3])
     return None, *grads, *[None] * 4
-
-
-def views(values: Any) -> list[Tensor]:
-    """Each value as a tensor of its own, of which no other one is made.
-
-    Inputs of an op may depend on each other (a score on the features, a gradient on the output):
-    then the gradient of one would hear the others, which are heard outside of the op already.
-    """
-    return [value.view_as(value) for value in values]
-
-
-def gradients_of(out: Any, x: Any, grad: Any, needed: Any) -> list[Tensor | None]:
-    """The gradients of what needs one, which have gradients in turn."""
-    wanted = [value for value, need in zip(x, needed, strict=True) if need]
-    grads = iter(torch.autograd.grad(out, wanted, grad, create_graph=True, materialize_grads=True))
-    return [next(grads) if need else None for need in needed]
 
 
 def _composed(edge_index, x_src, x_dst, *inputs):

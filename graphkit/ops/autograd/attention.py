@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from graphkit.ops import reference
 from graphkit.ops.autograd import sums
-from graphkit.ops.autograd.op import differentiable
+from graphkit.ops.autograd.op import differentiable, gradients_of, views
 from graphkit.ops.autograd.softmax import softmax
 from graphkit.ops.backends import implementation
 from graphkit.ops.dropout import keep_scale
@@ -76,9 +74,12 @@ def _save(ctx, inputs, output):
 
 def _backward(ctx, grad, _):
     edge_index, x, score_src, score_dst, score_edge, seed, out, statistics = ctx.saved_tensors
-    inputs = (x, score_src, score_dst, score_edge)
+    inputs = [x, score_src, score_dst, score_edge]
     if torch.is_grad_enabled():
-        grads = _differentiable_backward(ctx, edge_index, inputs, seed, grad)
+        # The same gradients through smaller ops, so that they have gradients in turn.
+        inputs = views(inputs)
+        again, _ = composed(edge_index, *inputs, seed, *ctx.settings)
+        grads = gradients_of(again, inputs, grad, ctx.needs_input_grad[1:5])
     else:
         *rest, grad_edge = gat_backward(
             edge_index, *inputs, out, statistics, grad, seed, *ctx.settings
@@ -118,24 +119,6 @@ def gat_forward(
 def _like(grad: Tensor, value: Tensor) -> Tensor:
     """The gradient summed over the batch where the value is shared by it."""
     return grad if value.size(0) == grad.size(0) else grad.sum(0, keepdim=True)
-
-
-def _differentiable_backward(
-    ctx: Any, edge_index: Tensor, inputs: Any, seed: Tensor, grad: Tensor
-) -> Any:
-    """The same gradients through smaller ops, so that they have gradients in turn."""
-    wanted = [
-        value
-        for value, needed in zip(inputs, ctx.needs_input_grad[1:5], strict=True)
-        if needed and value is not None
-    ]
-    x, score_src, score_dst, score_edge = inputs
-    out, _ = composed(edge_index, x, score_src, score_dst, score_edge, seed, *ctx.settings)
-    grads = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
-    return tuple(
-        next(grads) if needed and value is not None else None
-        for value, needed in zip(inputs, ctx.needs_input_grad[1:5], strict=True)
-    )
 
 
 def composed(

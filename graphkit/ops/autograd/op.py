@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from graphkit.ops.situation import is_plain, is_transformed
 
@@ -89,3 +90,21 @@ def _function_of(
 def differentiable(**parts: Any) -> Callable[[Callable[..., Any]], Op]:
     """The decorator that makes an :class:`Op` of a kernel; arguments as there."""
     return lambda kernel: Op(kernel, **parts)
+
+
+def views(values: Sequence[Any]) -> list[Any]:
+    """Each value as a tensor of its own, of which no other one is made.
+
+    Inputs of an op may depend on each other (a score on the features, a gradient on the output):
+    then the gradient of one would hear the others, which are heard outside of the op already.
+    """
+    return [None if value is None else value.view_as(value) for value in values]
+
+
+def gradients_of(
+    out: Tensor, x: Sequence[Any], grad: Tensor, needed: Sequence[bool]
+) -> list[Tensor | None]:
+    """The gradients of what needs one, which have gradients in turn."""
+    wanted = [value for value, need in zip(x, needed, strict=True) if need]
+    grads = iter(torch.autograd.grad(out, wanted, grad, create_graph=True, materialize_grads=True))
+    return [next(grads) if need else None for need in needed]

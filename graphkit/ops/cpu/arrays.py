@@ -16,6 +16,8 @@ from graphkit.ops.layout.rows import Rows
 
 ENTRIES_PER_PART = 1024
 MOST_PARTS = 128
+EXACT = (torch.float32, torch.float64)
+"""Dtypes that are computed in as they are."""
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
@@ -30,6 +32,7 @@ class Walk:
     indptr: Array
     perm: Array
     slots: Array
+    """The row of each piece of a row that chunks cut, -1 for none; filled in by kernels."""
 
     @property
     def chunks(self) -> tuple[Any, ...]:
@@ -44,13 +47,21 @@ class Walk:
 
 def walk_of(rows: Rows, batch: int) -> Walk:
     """The chunks of ``rows``: many of them, unless the batch is large enough to share out."""
+    whole = rows.derive(("walk", batch), lambda: _cut(rows, batch))
+    # Kernels write to the slots, so every walk has slots of its own.
+    *shared, slots = whole
+    return Walk(*shared, slots.copy())
+
+
+def _cut(rows: Rows, batch: int) -> tuple[Any, ...]:
+    """What all walks through ``rows`` share, and slots that are still free."""
     order = rows.order
     total = rows.size + rows.num_entries
     parts = 1 if batch >= MOST_PARTS else min(MOST_PARTS, 1 + total // ENTRIES_PER_PART)
-    first, entries = rows.derive(("parts", parts), lambda: sorting.cut(order.indptr.numpy(), parts))
-    perm = order.indptr.new_empty(0) if order.perm is None else order.perm
+    indptr = order.indptr.numpy()
+    perm = np.empty(0, indptr.dtype) if order.perm is None else order.perm.numpy()
     slots = np.full(2 * batch * parts, -1, np.int64)
-    return Walk(batch, parts, first, entries, order.indptr.numpy(), perm.numpy(), slots)
+    return batch, parts, *sorting.cut(indptr, parts), indptr, perm, slots
 
 
 def groups_of(rows: Rows) -> Array:
@@ -61,12 +72,19 @@ def groups_of(rows: Rows) -> Array:
 
 def flat(x: Tensor) -> Array:
     """The values as a flat array, in the dtype they are computed in."""
-    return widened(x.detach()).contiguous().view(-1).numpy()
+    if x.dtype not in EXACT:
+        x = widened(x)
+    if not x.is_contiguous():
+        x = x.contiguous()
+    return x.numpy(force=True).reshape(-1)
 
 
 def empty(like: Tensor, *shape: int) -> Tensor:
     """Uninitialised memory in the dtype that ``like`` is computed in."""
-    return torch.empty(shape, dtype=wide_dtype(like.dtype), device=like.device)
+    dtype = like.dtype
+    if dtype not in EXACT:
+        dtype = wide_dtype(dtype)
+    return torch.empty(shape, dtype=dtype, device=like.device)
 
 
 def sum_groups(rows: Rows, others: Array, weight: Tensor | None, x: Tensor) -> Tensor:

@@ -15,12 +15,13 @@ from graphkit.ops.cpu.threads import run
 from graphkit.ops.layout.rows import Graph
 
 MOST_TABLES = 8
+_NOTHING_DROPPED = np.empty(0, np.uint32)
 
 
 def _keys(seed: Tensor, probability: float) -> Array:
     """What the kernels need to decide about dropout; empty if nothing is dropped."""
     if probability == 0:
-        return np.empty(0, np.uint32)
+        return _NOTHING_DROPPED
     first, second = dropping.keys(seed)
     words = [int(first), int(second), dropping.threshold(probability)]
     return np.array(words, dtype=np.uint32)
@@ -43,10 +44,11 @@ def gat_forward(
     """See :func:`graphkit.ops.reference.gat_forward`."""
     batch, count, heads, width = x.shape
     walk, features = walk_of(graph.target, batch), heads * width
-    _, others = graph.sorted_by(False)
+    _, others = graph.by_target
     out = empty(x, batch, graph.target.size, heads, width)
     statistics = empty(x, batch, graph.target.size, 2, heads)
-    kind = flat(out).dtype
+    sums, softmax = flat(out), flat(statistics)
+    kind = sums.dtype
     # Rows that chunks share are written in pieces, which attend_pieces brings below one peak.
     pieces = np.empty(walk.slots.size * features, kind)
     piece_statistics = np.empty((2, walk.slots.size * heads), kind)
@@ -69,15 +71,13 @@ def gat_forward(
         _scale(pieces, dropout),
         heads,
         width,
-        flat(out),
-        flat(statistics),
+        sums,
+        softmax,
         walk.slots,
         pieces,
         piece_statistics,
     )
-    attention.attend_pieces(
-        walk.slots, pieces, piece_statistics, flat(out), flat(statistics), heads, width
-    )
+    attention.attend_pieces(walk.slots, pieces, piece_statistics, sums, softmax, heads, width)
     return out.to(x.dtype), statistics
 
 
@@ -161,4 +161,5 @@ def gat_backward(
     summed = segment_sum(graph.target, grad_edge) if by_edge else grad_dst.sum(0)
     kept = grad_edge[:, : 0 if score_edge is None else None]
     dtype = x.dtype
-    return grad_x.to(dtype), grad_src.to(dtype), summed.to(dtype), kept.to(dtype)
+    grads = grad_src.to(score_src.dtype), summed.to(score_dst.dtype)
+    return grad_x.to(dtype), *grads, kept.to(dtype)

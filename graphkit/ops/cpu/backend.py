@@ -14,6 +14,7 @@ from torch import Tensor
 
 from graphkit.ops.cpu.arrays import empty, flat, groups_of, segment_sum, sum_groups, walk_of
 from graphkit.ops.cpu.attention import gat_backward, gat_forward
+from graphkit.ops.cpu.end_scores import end_scores, end_scores_backward
 from graphkit.ops.cpu.kernels import softmax as groups
 from graphkit.ops.cpu.kernels import sums
 from graphkit.ops.cpu.pair_attention import (
@@ -29,6 +30,8 @@ from graphkit.ops.layout.rows import Graph, Rows
 __all__ = [
     "dot_backward",
     "dot_forward",
+    "end_scores",
+    "end_scores_backward",
     "gat_backward",
     "gat_forward",
     "gatv2_backward",

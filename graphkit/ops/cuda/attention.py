@@ -67,7 +67,7 @@ def gat_backward(
     """See :func:`graphkit.ops.reference.gat_backward`."""
     batch, count, heads, width = x.shape
     wide = wide_dtype(x.dtype)
-    grad_x, grad_src = x.new_zeros(x.shape), x.new_zeros(batch, count, heads)
+    grad_x, grad_src = x.new_zeros(x.shape), score_src.new_zeros(score_src.shape)
     grad_edge = x.new_zeros(batch, graph.num_edges, heads, dtype=wide)
     if x.numel() > 0 and graph.num_edges > 0:
         settings = _settings(graph.source, x, score_edge, negative_slope, dropout, seed)
@@ -89,7 +89,7 @@ def gat_backward(
             width=width,
             **settings,
         )
-    grad_dst = segment_sum(graph.target, grad_edge).to(x.dtype)
+    grad_dst = segment_sum(graph.target, grad_edge).to(score_dst.dtype)
     kept = 0 if score_edge is None else None
     return grad_x, grad_src, grad_dst, grad_edge[:, :kept].to(x.dtype)
 

@@ -15,9 +15,16 @@ from graphkit.ops.cuda.attention import gat_backward, gat_forward
 from graphkit.ops.cuda.sums import segment_sum, sum_groups
 from graphkit.ops.cuda.tiles import MOST_CHANNELS, TILE, blocks_of, perm_of, sum_type
 from graphkit.ops.layout.rows import Graph, Rows
-from graphkit.ops.reference import segment_max, softmax_backward
+from graphkit.ops.reference import (
+    end_scores,
+    end_scores_backward,
+    segment_max,
+    softmax_backward,
+)
 
 __all__ = [
+    "end_scores",
+    "end_scores_backward",
     "gat_backward",
     "gat_forward",
     "sddmm",

@@ -6,7 +6,7 @@ import numpy as np
 from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, leak, read_scores, take_in
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.exponential import exp
-from graphkit.ops.cpu.kernels.vector import add_entries, fill, prefetch, prefetch_row, scale
+from graphkit.ops.cpu.kernels.vector import add_entries, copy, fill, prefetch, prefetch_row, scale
 from graphkit.ops.cpu.kernels.walking import AHEAD, row_end, slot_of
 
 
@@ -122,11 +122,11 @@ def _shrink(target, base, decay, heads, width):
 @helper
 def _finish(out, statistics, row, shift, low, heads, width):
     """Divides by the sum of exponentials, and keeps it and the peak they are taken below."""
+    copy(statistics, 2 * row * heads, shift, 0, heads)
+    copy(statistics, (2 * row + 1) * heads, low, 0, heads)
     for h in range(heads):
-        statistics[2 * row * heads + h] = shift[h]
-        statistics[(2 * row + 1) * heads + h] = low[h]
         # A row without edges, or of scores that are all -inf, has no share: it stays 0.
-        share = 1 / low[h] if low[h] != 0 else low[h]
+        share = out.dtype.type(1) / low[h] if low[h] != 0 else low[h]
         scale(out, (row * heads + h) * width, share, width)
 
 

@@ -57,10 +57,14 @@ def take_in(block, size, top, shift, low, decay, heads):
     for h in range(heads):
         # An infinite peak would make inf - inf; below 0 instead, all -inf gives exponentials of 0.
         peak = block.dtype.type(0) if np.isinf(top[h]) else top[h]
-        decay[h] = one if low[h] == 0 else exp(shift[h] - peak)
-        rose = rose or decay[h] != 1
+        # Most rows are one block, of which no sums are left to shrink: no exponential then.
+        if low[h] != 0 and peak != shift[h]:
+            decay[h] = exp(shift[h] - peak)
+            low[h] *= decay[h]
+            rose = True
+        else:
+            decay[h] = one
         shift[h] = peak
-        low[h] *= decay[h]
     for i in range(size):
         add_scaled(block, i * heads, shift, 0, -one, heads)
     exp_range(block, 0, size * heads)
