@@ -174,9 +174,8 @@ def test_dropout_is_the_same_in_every_backend_and_pass(backend):
 def test_second_derivatives_when_inputs_depend_on_each_other(layer):
     """Scores are made of the features: the backward pass must not hear that a second time."""
     edge_index, size, _ = GRAPHS["bipartite"]
-    x, src, dst = (
-        torch.randn(s, dtype=torch.float64) for s in ((size, 2, 3), (1, 2, 3), (1, 2, 3))
-    )
+    shapes = ((2, size, 2, 3), (1, 2, 3), (1, 2, 3))
+    x, src, dst = (torch.randn(shape, dtype=torch.float64) for shape in shapes)
 
     def run(x: torch.Tensor, src: torch.Tensor, dst: torch.Tensor) -> torch.Tensor:
         x = x.tanh()
