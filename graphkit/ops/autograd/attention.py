@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -77,9 +79,9 @@ def _backward(ctx, grad, _):
     inputs = [x, score_src, score_dst, score_edge]
     if torch.is_grad_enabled():
         # The same gradients through smaller ops, so that they have gradients in turn.
-        inputs = views(inputs)
-        again, _ = composed(edge_index, *inputs, seed, *ctx.settings)
-        grads = gradients_of(again, inputs, grad, ctx.needs_input_grad[1:5])
+        inputs, call = views(inputs), cast("Any", composed)
+        again, _ = call(edge_index, *inputs, seed, *ctx.settings)
+        grads = tuple(gradients_of(again, inputs, grad, ctx.needs_input_grad[1:5]))
     else:
         *rest, grad_edge = gat_backward(
             edge_index, *inputs, out, statistics, grad, seed, *ctx.settings

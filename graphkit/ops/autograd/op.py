@@ -102,7 +102,7 @@ def views(values: Sequence[Any]) -> list[Any]:
 
 
 def gradients_of(
-    out: Tensor, x: Sequence[Any], grad: Tensor, needed: Sequence[bool]
+    out: Any, x: Sequence[Any], grad: Any, needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """The gradients of what needs one, which have gradients in turn."""
     wanted = [value for value, need in zip(x, needed, strict=True) if need]

@@ -21,9 +21,8 @@ def _backward_fake(edge_index, x, att_src, att_dst, *_):
 
 def _backward_composed(edge_index, x, att_src, att_dst, score_src, score_dst, *inputs):
     graph = graph_of(edge_index, x.size(1), x.size(1))
-    *grads, _ = reference.gat_backward(graph, x, score_src, score_dst, None, *inputs[:-1])
-    grad_x, *grad_scores = grads
-    return reference.end_scores_backward(x, att_src, att_dst, *grad_scores, grad_x)
+    grads = reference.gat_backward(graph, x, score_src, score_dst, None, *inputs[:-1])
+    return reference.end_scores_backward(x, att_src, att_dst, grads[1], grads[2], grads[0])
 
 
 @differentiable(values=(1, 2, 3, 4, 5, 8), fake=_backward_fake, composed=_backward_composed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -47,13 +47,12 @@ class Walk:
 
 def walk_of(rows: Rows, batch: int) -> Walk:
     """The chunks of ``rows``: many of them, unless the batch is large enough to share out."""
-    whole = rows.derive(("walk", batch), lambda: _cut(rows, batch))
+    walk = rows.derive(("walk", batch), lambda: _cut(rows, batch))
     # Kernels write to the slots, so every walk has slots of its own.
-    *shared, slots = whole
-    return Walk(*shared, slots.copy())
+    return replace(walk, slots=walk.slots.copy())
 
 
-def _cut(rows: Rows, batch: int) -> tuple[Any, ...]:
+def _cut(rows: Rows, batch: int) -> Walk:
     """What all walks through ``rows`` share, and slots that are still free."""
     order = rows.order
     total = rows.size + rows.num_entries
@@ -61,7 +60,8 @@ def _cut(rows: Rows, batch: int) -> tuple[Any, ...]:
     indptr = order.indptr.numpy()
     perm = np.empty(0, indptr.dtype) if order.perm is None else order.perm.numpy()
     slots = np.full(2 * batch * parts, -1, np.int64)
-    return batch, parts, *sorting.cut(indptr, parts), indptr, perm, slots
+    first, entries = sorting.cut(indptr, parts)
+    return Walk(batch, parts, first, entries, indptr, perm, slots)
 
 
 def groups_of(rows: Rows) -> Array:
