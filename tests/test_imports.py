@@ -21,6 +21,8 @@ OPTIONAL = (
     "torchvision",
     "psutil",
     "motmetrics",
+    "rapidfuzz",
+    "av",
 )
 TEST_ONLY = ("pytest", "hypothesis", "nbmake", "jupytext")
 ROOMS = sorted(

@@ -37,6 +37,7 @@ from graphkit.metrics.scene_graphs import (
 )
 from graphkit.metrics.temporal_detection import temporal_map
 from graphkit.metrics.tracking import clear_mot
+from graphkit.metrics.transcripts import character_error_rate, lcs_pairs
 from graphkit.metrics.two_sample import two_sample_accuracy
 from graphkit.metrics.weisfeiler_lehman import wl_features, wl_mmd
 
@@ -49,6 +50,7 @@ __all__ = [
     "average_forgetting",
     "average_performance",
     "backward_transfer",
+    "character_error_rate",
     "clear_mot",
     "compare_rankings",
     "consistency_score",
@@ -61,6 +63,7 @@ __all__ = [
     "hits_at_k",
     "insertion_area",
     "kendall",
+    "lcs_pairs",
     "mean_class_recall",
     "mean_reciprocal_rank",
     "micro_f1",

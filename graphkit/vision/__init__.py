@@ -17,6 +17,20 @@ from graphkit.vision.class_regularization import (
     meta_shift,
 )
 from graphkit.vision.impression_space import ImpressionSpace
+from graphkit.vision.lips.attention_decoder import (
+    AttentionDecoder,
+    Decoded,
+    Hypotheses,
+    log_likelihood,
+)
+from graphkit.vision.lips.attention_seq2seq import AttentionSeq2Seq
+from graphkit.vision.lips.sequence_encoder import (
+    Encoded,
+    Padded,
+    SequenceEncoder,
+    SymbolEmbedding,
+    pad_symbols,
+)
 from graphkit.vision.patch_reordering import PatchReorder, PatchReorderCNN
 from graphkit.vision.scenes.layout import boxes_to_layout, masks_to_layout
 from graphkit.vision.scenes.layout_to_image import LayoutToImage
@@ -36,16 +50,24 @@ from graphkit.vision.udor_anchor import (
 __all__ = [
     "GTAN",
     "UDOR",
+    "AttentionDecoder",
+    "AttentionSeq2Seq",
     "ClassRegularization",
+    "Decoded",
     "DensityNet",
+    "Encoded",
     "EpisodeTask",
     "GTANLoss",
+    "Hypotheses",
     "ImpressionSpace",
     "LayoutToImage",
+    "Padded",
     "PatchReorder",
     "PatchReorderCNN",
     "SceneLayout",
     "SceneToImage",
+    "SequenceEncoder",
+    "SymbolEmbedding",
     "TensorTask",
     "TrackingByCounting",
     "anchor_clusters",
@@ -57,9 +79,11 @@ __all__ = [
     "fuzzy_loss",
     "gaussian_rows",
     "group_kernels",
+    "log_likelihood",
     "masks_to_layout",
     "meta_shift",
     "modularity",
+    "pad_symbols",
     "removal_matrix",
     "render_density",
     "scene_image_loss",

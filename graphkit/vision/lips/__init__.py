@@ -1,0 +1,1 @@
+"""Lips and speech: sequences read from sequences."""
