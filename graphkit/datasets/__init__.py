@@ -13,6 +13,12 @@ from graphkit.datasets.label_sequence import (
 from graphkit.datasets.media.mnist import mnist
 from graphkit.datasets.media.mot15 import MOTBoxes, mot15
 from graphkit.datasets.media.omniglot import OmniglotImages, omniglot
+from graphkit.datasets.media.reid import (
+    ReIDImages,
+    digits_reid,
+    market1501,
+    omniglot_reid,
+)
 from graphkit.datasets.media.thumos14 import ActionVideo, thumos14
 from graphkit.datasets.modelnet_points import ModelNet10Points
 from graphkit.datasets.ogbn_arxiv import OGBNArxiv
@@ -59,6 +65,7 @@ __all__ = [
     "ModelNet10Points",
     "OGBNArxiv",
     "OmniglotImages",
+    "ReIDImages",
     "SceneBatch",
     "SceneVocabulary",
     "SkeletonDataset",
@@ -75,14 +82,17 @@ __all__ = [
     "class_split",
     "data_root",
     "dataset_cards",
+    "digits_reid",
     "find_card",
     "format_scene",
     "gin_folds",
     "load",
+    "market1501",
     "masked_bce",
     "mnist",
     "mot15",
     "omniglot",
+    "omniglot_reid",
     "parse_scene",
     "random_parts",
     "thumos14",

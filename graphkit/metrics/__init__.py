@@ -27,6 +27,7 @@ from graphkit.metrics.ranking import (
     spearman,
 )
 from graphkit.metrics.ranking_table import RankingRow, compare_rankings, popularity
+from graphkit.metrics.retrieval import RetrievalScores, retrieval_scores
 from graphkit.metrics.scene_graphs import (
     distinct_share,
     hits_at_k,
@@ -46,6 +47,7 @@ __all__ = [
     "FactorGED",
     "NeighbourTest",
     "RankingRow",
+    "RetrievalScores",
     "accuracy",
     "average_forgetting",
     "average_performance",
@@ -76,6 +78,7 @@ __all__ = [
     "recall_at_k",
     "regret",
     "relation_hits",
+    "retrieval_scores",
     "spearman",
     "temporal_map",
     "two_sample_accuracy",

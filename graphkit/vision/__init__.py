@@ -32,6 +32,12 @@ from graphkit.vision.lips.sequence_encoder import (
     pad_symbols,
 )
 from graphkit.vision.patch_reordering import PatchReorder, PatchReorderCNN
+from graphkit.vision.reid.k_reciprocal import jaccard_edges, rerank
+from graphkit.vision.reid.losses import (
+    batch_nuclear_norm,
+    multi_similarity_loss,
+    smoothed_cross_entropy,
+)
 from graphkit.vision.scenes.layout import boxes_to_layout, masks_to_layout
 from graphkit.vision.scenes.layout_to_image import LayoutToImage
 from graphkit.vision.scenes.scene_layout import SceneLayout
@@ -71,6 +77,7 @@ __all__ = [
     "TensorTask",
     "TrackingByCounting",
     "anchor_clusters",
+    "batch_nuclear_norm",
     "boxes_to_layout",
     "decode",
     "density_loss",
@@ -79,15 +86,19 @@ __all__ = [
     "fuzzy_loss",
     "gaussian_rows",
     "group_kernels",
+    "jaccard_edges",
     "log_likelihood",
     "masks_to_layout",
     "meta_shift",
     "modularity",
+    "multi_similarity_loss",
     "pad_symbols",
     "removal_matrix",
     "render_density",
+    "rerank",
     "scene_image_loss",
     "segment_iou",
+    "smoothed_cross_entropy",
     "temporal_nms",
     "udor_loss",
     "visual_integrity",

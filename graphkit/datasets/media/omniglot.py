@@ -41,12 +41,15 @@ class OmniglotImages:
         y (torch.Tensor): Character, ``[N]``.
         alphabet (torch.Tensor): Alphabet of each character, ``[K]``.
         alphabets (tuple of str): Names of the alphabets.
+        drawer (torch.Tensor): Who drew each character, from 0, ``[N]``. Drawers of different
+            alphabets are different people, though their numbers are the same.
     """
 
     x: Tensor
     y: Tensor
     alphabet: Tensor
     alphabets: tuple[str, ...]
+    drawer: Tensor
 
 
 def omniglot(
@@ -85,7 +88,7 @@ def omniglot(
     if not 1 <= size <= SIDE:
         raise ValueError(f"'size' must be in 1 … {SIDE}, got {size}")
     path = locate(CARD, root, fetch=False) / f"images_background_{part}.zip"
-    names, images = [], []
+    names, images, drawers = [], [], []
     try:
         with zipfile.ZipFile(path) as archive:
             for name in sorted(n for n in archive.namelist() if n.endswith(".png")):
@@ -94,6 +97,7 @@ def omniglot(
                 if ink.shape != (SIDE, SIDE):
                     raise ValueError(f"{name} is {ink.shape}")
                 names.append(tuple(name.split("/")[1:3]))
+                drawers.append(int(name.rpartition("_")[2].removesuffix(".png")))
                 images.append(ink)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise DamagedDataError(f"cannot read '{path}': {error}") from error
@@ -109,4 +113,5 @@ def omniglot(
         y=torch.tensor([number[name] for name in names]),
         alphabet=torch.tensor([alphabets.index(alphabet) for alphabet, _ in characters]),
         alphabets=tuple(alphabets),
+        drawer=torch.tensor(drawers).unique(return_inverse=True)[1],
     )

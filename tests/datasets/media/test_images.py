@@ -70,6 +70,7 @@ def test_characters_are_grouped_by_alphabet(root):
     assert found.x.shape == (9, 1, 7, 7)
     assert found.alphabets == ("Greek", "Latin")
     assert found.alphabet.tolist() == [0, 1, 1]
+    assert found.drawer.tolist() == [0, 1, 2] * 3
     assert found.y.tolist() == [0] * 3 + [1] * 3 + [2] * 3
     assert torch.equal(found.x[0, 0, :, 0], torch.tensor([1.0, 0, 0, 0, 0, 0, 0]))
 
