@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from graphkit.words import refuse_class
+
 __all__ = ["call_fixed", "copied_buffers", "evaluating", "frozen", "modes_kept"]
 
 
@@ -31,6 +33,7 @@ def modes_kept(model: Callable[..., Any]) -> Iterator[None]:
         >>> [module.training for module in model]
         [True, False]
     """
+    refuse_class("model", model)
     if not isinstance(model, nn.Module):
         yield
         return
@@ -84,6 +87,7 @@ def frozen(model: Callable[..., Any]) -> Iterator[None]:
         >>> model.training, model.weight.requires_grad
         (True, True)
     """
+    refuse_class("model", model)
     parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
     switches = [(parameter, parameter.requires_grad) for parameter in parameters]
     with evaluating(model):
@@ -115,6 +119,7 @@ def call_fixed(model: nn.Module, *inputs: Any, **named: Any) -> Any:
         >>> judge.weight.grad is None, made.grad is None
         (True, False)
     """
+    refuse_class("model", model)
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     return functional_call(model, parameters, inputs, named)
 
@@ -139,6 +144,7 @@ def copied_buffers(model: nn.Module) -> Iterator[None]:
         >>> model.num_batches_tracked
         tensor(0)
     """
+    refuse_class("model", model)
     buffers = [
         (module, name, buffer)
         for module in model.modules()

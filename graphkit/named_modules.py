@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from graphkit.words import did_you_mean
+from graphkit.words import did_you_mean, refuse_class
 
 __all__ = ["NamedModules"]
 
@@ -34,6 +34,7 @@ class NamedModules:
     """
 
     def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
+        refuse_class("model", model)
         if not names:
             raise ValueError("name at least one submodule")
         self.model, self.names = model, tuple(names)

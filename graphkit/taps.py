@@ -30,6 +30,7 @@ from torch.utils.hooks import RemovableHandle
 from torch_geometric.nn import MessagePassing
 
 from graphkit.named_modules import NamedModules
+from graphkit.words import refuse_class
 
 __all__ = ["Attention", "Call", "Record", "Tap", "attention", "tap"]
 
@@ -250,6 +251,7 @@ def attention(model: nn.Module, *names: str) -> Iterator[Record[Attention]]:
         >>> weights[""].alpha.flatten().detach(), weights[""].self_loops.flatten().detach()
         (tensor([0.5000, 0.5000, 0.5000]), tensor([0.5000, 0.5000]))
     """
+    refuse_class("model", model)
     if names:
         modules = NamedModules(model, names).modules
         wrong = [name for name, module in modules.items() if not _attends(module)]

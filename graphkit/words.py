@@ -1,4 +1,4 @@
-"""Hints for words that nobody knows."""
+"""Hints for words that nobody knows, and for classes where something made of them is meant."""
 
 # fingerprint: not counted
 
@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["did_you_mean"]
+__all__ = ["did_you_mean", "refuse_class"]
 
 NAMED, SHOWN = 3, 8
 
@@ -53,6 +54,30 @@ def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.4) -> str:
     shown = listed(words[:SHOWN], "and")
     count = "" if len(words) <= SHOWN else f"{len(words)}, such as "
     return f"there are {count}{shown}."
+
+
+def refuse_class(name: str, value: Any) -> None:
+    """Raises if a class stands where an instance is meant: ``GCN`` for ``GCN(16, 32, 2)``.
+
+    A class is a callable like a model or a loss, so without this the mistake would come to light
+    far from where it was made, or not at all.
+
+    Args:
+        name (str): What the argument is called.
+        value: The argument.
+
+    Raises:
+        TypeError: If it is a class; says what to write.
+
+    Example:
+        >>> from graphkit.words import refuse_class
+        >>> refuse_class("criterion", dict)
+        Traceback (most recent call last):
+            ...
+        TypeError: 'criterion' is the class dict; write dict(...)
+    """
+    if isinstance(value, type):
+        raise TypeError(f"'{name}' is the class {value.__name__}; write {value.__name__}(...)")
 
 
 def listed(words: list[str], last: str) -> str:

@@ -10,6 +10,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from graphkit.catalog import no_method
+from graphkit.words import refuse_class
 
 __all__ = ["BlockNet", "GraphBlock", "cut_gnn"]
 
@@ -119,6 +120,7 @@ def cut_gnn(model: BasicGNN) -> BlockNet:
         >>> len(cut_gnn(GCN(8, 16, num_layers=3, out_channels=4)))
         3
     """
+    refuse_class("model", model)
     if model.jk_mode is not None:
         raise ValueError(f"'model' joins its layers (jk={model.jk_mode!r}); it is no chain")
     if model.supports_norm_batch:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.dense import Linear
 
+from graphkit.words import refuse_class
+
 __all__ = ["fold"]
 
 READERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, Linear)
@@ -46,6 +48,7 @@ def fold(block: nn.Module, weight: Tensor, bias: Tensor | None = None) -> None:
         >>> torch.allclose(layer(x), before, atol=1e-6)
         True
     """
+    refuse_class("block", block)
     for layer in readers(block, len(weight)):
         spread = layer.weight.reshape(len(layer.weight), len(weight), -1)
         if bias is not None:

@@ -14,6 +14,7 @@ from torch_geometric.nn import MessagePassing
 
 from graphkit.ops import edge_softmax, sddmm, segment_reduce
 from graphkit.taps import Attention, Call, Record, attention, tap
+from graphkit.words import refuse_class
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ def structure(model: nn.Module, layers: Sequence[str] | None = None) -> Iterator
     Raises:
         ValueError: If there is no such layer.
     """
+    refuse_class("model", model)
     names = layer_names(model) if layers is None else list(layers)
     modules = dict(model.named_modules())
     with ExitStack() as stack:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import no_method
+from graphkit.words import refuse_class
 
 LossFn = Callable[[nn.Module], Tensor]
 OutputFn = Callable[[nn.Module], Tensor]
@@ -63,6 +64,7 @@ class Strategy:
     """
 
     def __init__(self, model: nn.Module) -> None:
+        refuse_class("model", model)
         if not isinstance(model, nn.Module):
             raise TypeError(f"'model' must be a torch.nn.Module, got {type(model).__name__}")
         for name, parameter in model.named_parameters():

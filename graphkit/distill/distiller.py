@@ -17,6 +17,7 @@ from graphkit.distill.memo import Memo
 from graphkit.modes import evaluating
 from graphkit.precision import cast_floats
 from graphkit.taps import Call, Tap
+from graphkit.words import refuse_class
 
 Pair = tuple[str, str]
 CALL = "call of the student"
@@ -88,6 +89,8 @@ class Distiller(nn.Module):
         graphs: Sequence[Pair] | None = None,
     ) -> None:
         super().__init__()
+        for name, value in (("student", student), ("teacher", teacher)):
+            refuse_class(name, value)
         self.student = student
         # In a tuple the teacher is no submodule: it is not trained, moved or saved with this one.
         self._teacher = (teacher,)
@@ -229,8 +232,7 @@ def pairs_of(name: str, pairs: Sequence[Pair]) -> list[Pair]:
 
 def check_loss(loss: Any) -> None:
     """Raises unless something is a distillation loss, made and not only named."""
-    if isinstance(loss, type):
-        raise TypeError(f"'losses' holds the class {loss.__name__}; write {loss.__name__}()")
+    refuse_class("losses", loss)
     if not isinstance(loss, DistillationLoss):
         raise TypeError(
             f"'losses' must hold DistillationLoss, got {type(loss).__name__}; "

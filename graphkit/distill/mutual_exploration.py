@@ -17,6 +17,7 @@ from graphkit.modes import evaluating
 from graphkit.taps import Call, tap
 from graphkit.train import TensorTask
 from graphkit.train.task import Share
+from graphkit.words import refuse_class
 
 __all__ = ["MutualExploration", "MutualTask"]
 
@@ -88,6 +89,8 @@ class MutualExploration(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
+        for name, value in (("first", first), ("second", second)):
+            refuse_class(name, value)
         if len(layers) != 2 or len(channels) != 2:
             raise ValueError(f"'layers' and 'channels' must be two each, got {layers}, {channels}")
         if divergence < 0:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from graphkit.modes import frozen
 from graphkit.taps import tap
 from graphkit.train.callback import Callback
+from graphkit.words import refuse_class
 
 if TYPE_CHECKING:
     from graphkit.train.run import Run
@@ -101,6 +102,8 @@ class CollapseMonitor(Callback):
         growth: float = 10.0,
         patience: int = 3,
     ) -> None:
+        for name, value in (("generator", generator), ("opponent", opponent)):
+            refuse_class(name, value)
         if not (0 <= least_entropy <= 1 and 0 <= most_dead <= 1):
             raise ValueError(
                 "'least_entropy' and 'most_dead' must be in [0, 1], got "

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.metrics import accuracy
+from graphkit.words import refuse_class
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -122,6 +123,21 @@ def check_mask(data: Data, name: str) -> Tensor:
     return mask.nonzero().view(-1)
 
 
+def check_functions(criterion: Any, metric: Any) -> None:
+    """Raises if a class stands where a function or a module is meant."""
+    refuse_class("criterion", criterion)
+    refuse_class("metric", metric)
+
+
+def memory_of(graph: Data) -> tuple[Any, ...]:
+    """Where the tensors of a graph lie: the same for the same graph, also in another object."""
+    return tuple(
+        (name, value.data_ptr(), tuple(value.shape))
+        for name, value in sorted(graph.to_dict().items())
+        if isinstance(value, Tensor) and value.numel() > 0
+    )
+
+
 class NodeTask(Task):
     r"""Full-batch node classification on one graph with a train/val/test split.
 
@@ -138,6 +154,7 @@ class NodeTask(Task):
     Raises:
         ValueError: If a mask is missing, empty or of the wrong shape, or a node is both trained
             on and tested.
+        TypeError: If ``criterion`` or ``metric`` is a class.
     """
 
     def __init__(
@@ -148,6 +165,7 @@ class NodeTask(Task):
         metric_name: str = "accuracy",
         forward: Callable[[nn.Module, Data], Tensor] | None = None,
     ) -> None:
+        check_functions(criterion, metric)
         self.data, self.criterion, self.metric = data, criterion, metric
         self.metric_name, self.forward = metric_name, forward
         self.train_index = check_mask(data, "train_mask")
@@ -208,7 +226,9 @@ class GraphTask(ShardedTask):
             (default: ``model(batch.x, batch.edge_index, batch.batch)``)
 
     Raises:
-        ValueError: If ``train`` is empty or ``batch_size`` is not positive.
+        ValueError: If ``train`` is empty, ``batch_size`` is not positive, or a graph is both
+            trained on and tested: the same tensors in memory, not equal ones.
+        TypeError: If ``criterion`` or ``metric`` is a class.
     """
 
     def __init__(
@@ -222,11 +242,15 @@ class GraphTask(ShardedTask):
         metric_name: str = "accuracy",
         forward: Callable[[nn.Module, Data], Tensor] | None = None,
     ) -> None:
+        check_functions(criterion, metric)
         if len(train) == 0:
             raise ValueError("'train' holds no graph")
         if batch_size < 1:
             raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
         self.parts = {"train": list(train), "val": list(val), "test": list(test)}
+        both = len({key for key in map(memory_of, train) if key} & {*map(memory_of, test)})
+        if both:
+            raise ValueError(f"'train' and 'test' share {both} graphs")
         self.batch_size, self.criterion, self.metric = batch_size, criterion, metric
         self.metric_name, self.forward = metric_name, forward
         self.device = torch.device("cpu")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.train.task import ShardedTask, Share, is_idle
+from graphkit.words import refuse_class
 
 __all__ = ["TensorTask"]
 
@@ -50,6 +51,8 @@ class TensorTask(ShardedTask):
             raise ValueError(f"'tensors' must have the same number of rows, above 0, got {sizes}")
         if batch_size < 1:
             raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
+        refuse_class("loss", loss)
+        refuse_class("metrics", metrics)
         self.tensors, self.criterion, self.metrics = tensors, loss, metrics
         self.batch_size = batch_size
 

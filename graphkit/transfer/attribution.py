@@ -20,6 +20,7 @@ from graphkit.transfer.nonlinearities import (
     remember,
     rescale_rule,
 )
+from graphkit.words import refuse_class
 
 METHODS = ("saliency", "input_x_gradient", "integrated_gradients", "deep_lift", "epsilon_lrp")
 Target = str | int | Tensor | Callable[[Tensor], Tensor]
@@ -112,6 +113,7 @@ def attribute(
         >>> attribute(lambda x: x @ weight.T, torch.tensor([[1.0, 10.0]]))
         tensor([[ 2., 30.]])
     """
+    refuse_class("model", model)
     values = x.x if isinstance(x, Data) else x
     check(values, method, batch_size, steps, eps)
     settings = {"baseline": baseline, "steps": steps, "eps": eps, "batch_size": batch_size}

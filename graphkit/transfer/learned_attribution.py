@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from graphkit import catalog
 from graphkit.modes import frozen
 from graphkit.transfer.nonlinearities import Function, Nonlinearities, Rule
+from graphkit.words import refuse_class
 
 __all__ = ["LearnedAttribution"]
 
@@ -106,6 +107,7 @@ class LearnedAttribution:
         signal: str = "gradient",
         smooth: int = 3,
     ) -> None:
+        refuse_class("model", model)
         weights = {"area": area, "guidance": guidance, "smoothness": smoothness, "steps": steps}
         for name, value in weights.items():
             if value < 0:

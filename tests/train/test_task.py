@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+
+import pytest
 import torch
 
 from graphkit.testing import TaskSuite
@@ -43,3 +46,11 @@ def test_processes_take_turns() -> None:
     assert shares == [([0, 3, 6], False), ([1, 4], False), ([2, 5], False)]
     none = ShardedTask().shard(2, 3).mine(torch.tensor([5, 6]))
     assert (none[0].tolist(), none[1]) == ([5], True)
+
+
+def test_a_graph_is_not_trained_on_and_tested() -> None:
+    dataset = graphs(4)
+    with pytest.raises(ValueError, match="'train' and 'test' share 2 graphs"):
+        GraphTask(dataset, [], [dataset[1], copy.copy(dataset[2])])
+    # Equal graphs are no matter: molecules repeat.
+    GraphTask(dataset, [], [graph.clone() for graph in dataset])

@@ -13,6 +13,7 @@ from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.distill.distiller import features
 from graphkit.modes import evaluating
 from graphkit.taps import tap
+from graphkit.words import refuse_class
 
 __all__ = ["ChannelGraphAdapter"]
 
@@ -96,6 +97,8 @@ class ChannelGraphAdapter(GraphAdapter):
         threshold: float = 0.5,
     ) -> None:
         super().__init__()
+        for name, value in (("teacher", teacher), ("student", student)):
+            refuse_class(name, value)
         if bins < 1:
             raise ValueError(f"'bins' must be at least 1, got {bins}")
         self.student, self.teacher, self.layers = student, teacher, tuple(layers)

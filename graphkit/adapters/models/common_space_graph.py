@@ -13,6 +13,7 @@ from graphkit.adapters.builders import knn_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.distill.amalgamation.common_features import CommonFeatureLearning
 from graphkit.distill.losses.multi_kernel import multi_kernel, unit_rows
+from graphkit.words import refuse_class
 
 __all__ = ["CommonSpaceGraphAdapter"]
 
@@ -63,6 +64,7 @@ class CommonSpaceGraphAdapter(GraphAdapter):
 
     def __init__(self, model: CommonFeatureLearning, k: int = 5, kernel: bool = False) -> None:
         super().__init__()
+        refuse_class("model", model)
         if k < 1:
             raise ValueError(f"'k' must be at least 1, got {k}")
         self.model, self.k, self.kernel = model, k, kernel

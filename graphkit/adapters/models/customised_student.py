@@ -10,6 +10,7 @@ from torch_geometric.data import HeteroData
 
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.distill.amalgamation.customised_student import CustomizedStudent, Trust
+from graphkit.words import refuse_class
 
 __all__ = ["TrustGraphAdapter"]
 
@@ -61,6 +62,7 @@ class TrustGraphAdapter(GraphAdapter):
         self, model: CustomizedStudent, task: str | None = None, temperature: float = 1.0
     ) -> None:
         super().__init__()
+        refuse_class("model", model)
         if not temperature > 0:
             raise ValueError(f"'temperature' must be positive, got {temperature}")
         self.model, self.temperature = model, temperature

@@ -14,6 +14,7 @@ from graphkit.distill.data_free.adversarial import DFAD
 from graphkit.distill.distiller import features
 from graphkit.modes import evaluating
 from graphkit.taps import tap
+from graphkit.words import refuse_class
 
 __all__ = ["DisagreementGraphAdapter"]
 
@@ -74,6 +75,7 @@ class DisagreementGraphAdapter(GraphAdapter):
 
     def __init__(self, model: DFAD, layers: tuple[str, str], k: int = 5) -> None:
         super().__init__()
+        refuse_class("model", model)
         if k < 1:
             raise ValueError(f"'k' must be at least 1, got {k}")
         if len(layers) != 2:

@@ -13,6 +13,7 @@ from graphkit.compress.block_net import beside
 from graphkit.distill.amalgamation.group_stack import GroupStackAmalgamation
 from graphkit.modes import evaluating
 from graphkit.precision import positive
+from graphkit.words import refuse_class
 
 __all__ = ["LabelGraphAdapter"]
 
@@ -69,6 +70,7 @@ class LabelGraphAdapter(GraphAdapter):
 
     def __init__(self, model: GroupStackAmalgamation, threshold: float = 0.05) -> None:
         super().__init__()
+        refuse_class("model", model)
         if not 0 < threshold <= 1:
             raise ValueError(f"'threshold' must be above 0 and at most 1, got {threshold}")
         self.model, self.threshold = model, threshold

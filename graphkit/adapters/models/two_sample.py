@@ -11,6 +11,7 @@ from graphkit.adapters.models.disagreement import near
 from graphkit.distill.distiller import features
 from graphkit.modes import evaluating
 from graphkit.taps import tap
+from graphkit.words import refuse_class
 
 __all__ = ["TwoSampleGraphAdapter"]
 
@@ -62,6 +63,7 @@ class TwoSampleGraphAdapter(GraphAdapter):
 
     def __init__(self, network: nn.Module, layer: str = "", k: int = 5) -> None:
         super().__init__()
+        refuse_class("network", network)
         if k < 1:
             raise ValueError(f"'k' must be at least 1, got {k}")
         self.network, self.layer, self.k = network, layer, k

@@ -13,6 +13,7 @@ from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.modes import evaluating
 from graphkit.precision import positive
 from graphkit.taps import tap
+from graphkit.words import refuse_class
 
 __all__ = ["CoadaptationGraphAdapter"]
 
@@ -80,6 +81,7 @@ class CoadaptationGraphAdapter(GraphAdapter):
         self, model: nn.Module, layer: str, incoming: str | None = None, k: int = 8
     ) -> None:
         super().__init__()
+        refuse_class("model", model)
         if k < 1:
             raise ValueError(f"'k' must be at least 1, got {k}")
         self.model, self.layer, self.k = model, layer, k

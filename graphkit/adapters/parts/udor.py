@@ -12,6 +12,7 @@ from graphkit.adapters.builders import complete_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.precision import normalize, positive
 from graphkit.vision.udor import UDOR
+from graphkit.words import refuse_class
 
 __all__ = ["ObjectGraphAdapter"]
 
@@ -91,6 +92,7 @@ class ObjectGraphAdapter(GraphAdapter):
 
     def __init__(self, model: UDOR, tau: float = 1.0) -> None:
         super().__init__()
+        refuse_class("model", model)
         if tau < 0:
             raise ValueError(f"'tau' must not be negative, got {tau}")
         self.model, self.tau = model, tau

@@ -10,6 +10,7 @@ from graphkit.adapters.builders import knn_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.precision import normalize, wide
 from graphkit.vision.class_regularization import ClassRegularization
+from graphkit.words import refuse_class
 
 __all__ = ["EpisodeGraphAdapter"]
 
@@ -85,6 +86,7 @@ class EpisodeGraphAdapter(GraphAdapter):
 
     def __init__(self, model: ClassRegularization, k: int = 5) -> None:
         super().__init__()
+        refuse_class("model", model)
         if k < 1:
             raise ValueError(f"'k' must be at least 1, got {k}")
         self.model, self.k = model, k

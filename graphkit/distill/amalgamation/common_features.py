@@ -18,6 +18,7 @@ from graphkit.distill.losses.multi_kernel import SIGMAS, MultiKernelMMDLoss
 from graphkit.distill.losses.soft_target import SoftTargetLoss
 from graphkit.modes import evaluating
 from graphkit.taps import Call, tap
+from graphkit.words import refuse_class
 
 __all__ = ["CommonFeatureLearning", "CommonFeatures"]
 
@@ -135,6 +136,7 @@ class CommonFeatureLearning(Distiller):
         centred: bool = False,
         sigmas: Sequence[float] = SIGMAS,
     ) -> None:
+        refuse_class("student", student)
         count = len(teachers)
         if not count:
             raise ValueError("'teachers' is empty")

@@ -21,7 +21,7 @@ from graphkit.distill.loss import check_choice
 from graphkit.modes import evaluating
 from graphkit.precision import wide
 from graphkit.taps import Call, tap
-from graphkit.words import did_you_mean
+from graphkit.words import did_you_mean, refuse_class
 
 __all__ = ["CustomizedStudent", "Trust"]
 
@@ -150,6 +150,7 @@ class CustomizedStudent(Distiller):
         balanced: bool = False,
         variant: str = "paper",
     ) -> None:
+        refuse_class("student", student)
         check_choice("variant", variant, ("paper", "released"))
         count = len(sources)
         if not count or len(covers) != count:

@@ -17,6 +17,7 @@ from graphkit.grad_scale import grad_scale
 from graphkit.modes import frozen
 from graphkit.train import CollapseMonitor
 from graphkit.train.fake_samples import BATCH_NORMS
+from graphkit.words import refuse_class
 
 __all__ = ["DFAD", "Discrepancy"]
 
@@ -127,6 +128,8 @@ class DFAD(nn.Module):
         noise_channels: int | None = None,
     ) -> None:
         super().__init__()
+        for name, value in (("student", student), ("teacher", teacher), ("generator", generator)):
+            refuse_class(name, value)
         if imitations < 0:
             raise ValueError(f"'imitations' must not be negative, got {imitations}")
         if balance < 0:

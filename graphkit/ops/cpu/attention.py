@@ -121,10 +121,11 @@ def gat_backward(
     tables = min(walk.units, MOST_TABLES)
     # Gradients of targets: a table per share of the units, summed at the end, costs less than one
     # value per edge while there are few targets. Edge scores need a value per edge in any case.
-    few = tables * num_out <= graph.num_edges and torch.get_num_threads() <= MOST_TABLES
-    by_edge = score_edge is not None or not few
-    grad_edge = empty(x, batch, graph.num_edges if by_edge else 0, heads)
-    grad_dst = empty(x, 0 if by_edge else tables, batch, num_out, heads).zero_()
+    few_targets = tables * num_out <= graph.num_edges
+    few_targets = few_targets and torch.get_num_threads() <= MOST_TABLES
+    per_edge = score_edge is not None or not few_targets
+    grad_edge = empty(x, batch, graph.num_edges if per_edge else 0, heads)
+    grad_dst = empty(x, 0 if per_edge else tables, batch, num_out, heads).zero_()
     pieces = np.empty(walk.slots.size * features, kind)
     piece_src = np.empty(walk.slots.size * heads, kind)
     run(
@@ -154,11 +155,11 @@ def gat_backward(
         walk.slots,
         pieces,
         piece_src,
-        tasks=0 if by_edge else tables,
+        tasks=0 if per_edge else tables,
     )
     sums.add_pieces(walk.slots, pieces, flat(grad_x), features)
     sums.add_pieces(walk.slots, piece_src, flat(grad_src), heads)
-    summed = segment_sum(graph.target, grad_edge) if by_edge else grad_dst.sum(0)
+    summed = segment_sum(graph.target, grad_edge) if per_edge else grad_dst.sum(0)
     kept = grad_edge[:, : 0 if score_edge is None else None]
     dtype = x.dtype
     grads = grad_src.to(score_src.dtype), summed.to(score_dst.dtype)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch_geometric.nn import GATv2Conv
 
 from graphkit.nn import FusedGATv2Conv
-from graphkit.testing import LayerSuite
+from graphkit.testing import DropInSuite, LayerSuite
 from tests.nn.conv.fused.twins import EDGES, between_nodes, compare, twins
 
 
@@ -152,3 +152,21 @@ def test_the_signature_is_pygs():
     assert [(p.name, p.default) for p in ours.parameters.values()] == [
         (p.name, p.default) for p in pyg.parameters.values()
     ]
+
+
+class TestDropIn(DropInSuite):
+    def make(self, **options):
+        return FusedGATv2Conv(8, 3, heads=2, **options)
+
+    def twin(self, **options):
+        return GATv2Conv(8, 3, heads=2, **options)
+
+
+class TestDropInWithEdges(DropInSuite):
+    edge_dim = 4
+
+    def make(self, **options):
+        return FusedGATv2Conv(8, 3, heads=2, edge_dim=4, share_weights=True, **options)
+
+    def twin(self, **options):
+        return GATv2Conv(8, 3, heads=2, edge_dim=4, share_weights=True, **options)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from typing import ClassVar
 
 import pytest
 import torch
 from torch_geometric.nn import TransformerConv
 
 from graphkit.nn import FusedTransformerConv
-from graphkit.testing import LayerSuite
+from graphkit.testing import DropInSuite, LayerSuite
 from tests.nn.conv.fused.twins import EDGES, between_nodes, compare, twins
 
 
@@ -138,3 +139,23 @@ def test_the_signature_is_pygs():
     assert [(p.name, p.default) for p in ours.parameters.values()] == [
         (p.name, p.default) for p in pyg.parameters.values()
     ]
+
+
+class TestDropIn(DropInSuite):
+    pair_options: ClassVar = {}
+
+    def make(self, **options):
+        return FusedTransformerConv(8, 3, heads=2, **options)
+
+    def twin(self, **options):
+        return TransformerConv(8, 3, heads=2, **options)
+
+
+class TestDropInWithEdges(DropInSuite):
+    edge_dim, pair_options = 4, {}
+
+    def make(self, **options):
+        return FusedTransformerConv(8, 3, heads=2, edge_dim=4, beta=True, **options)
+
+    def twin(self, **options):
+        return TransformerConv(8, 3, heads=2, edge_dim=4, beta=True, **options)
