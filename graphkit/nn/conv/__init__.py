@@ -2,9 +2,9 @@
 
 from graphkit.nn.conv.disen_conv import DisenConv
 from graphkit.nn.conv.factor_conv import FactorConv
+from graphkit.nn.conv.fused.gat_conv import FusedGATConv
 from graphkit.nn.conv.fused.gatv2_conv import FusedGATv2Conv
 from graphkit.nn.conv.fused.transformer_conv import FusedTransformerConv
-from graphkit.nn.conv.fused_gat_conv import FusedGATConv
 from graphkit.nn.conv.spagan_conv import SPAGANConv
 from graphkit.nn.conv.triple_conv import TripleConv
 

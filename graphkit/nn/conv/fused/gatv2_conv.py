@@ -7,13 +7,13 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 from torch_geometric.nn import GATv2Conv
+from torch_geometric.utils import is_sparse
 
 from graphkit import ops
 from graphkit.catalog import method
 from graphkit.nn.conv.fused.inputs import (
     check_features,
     checked_edges,
-    is_plain_edges,
     is_plain_linear,
     with_loops,
 )
@@ -142,12 +142,12 @@ class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
         """Runs the layer; arguments as those of :class:`torch_geometric.nn.GATv2Conv`."""
         if edge_attr is not None and self.lin_edge is None:
             raise ValueError("edge_attr was given, but the layer was made with edge_dim=None")
-        if edge_attr is not None and self.add_self_loops and not is_plain_edges(edge_index):
+        if edge_attr is not None and self.add_self_loops and is_sparse(edge_index):
             raise ValueError(
                 "edge_index must be a tensor [2, E] where edge_attr comes and loops are added: "
                 "hand in plain edges, or make the layer with add_self_loops=False"
             )
-        if not self.can_fuse(x, edge_index):
+        if not self.can_fuse(edge_index):
             return super().forward(x, edge_index, edge_attr, return_attention_weights)
         residual, x_src, x_dst = self.project(x)
         # Indices are looked at before loops are added, where a wrong one has another name.
@@ -184,11 +184,10 @@ class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
             out = out if term is None else out + term
         return (out, (index, weight)) if return_attention_weights else out
 
-    def can_fuse(self, x: Tensor | tuple[Tensor, Tensor | None], edge_index: Any) -> bool:
+    def can_fuse(self, edge_index: Any) -> bool:
         """Whether the kernel serves this call; else ``GATv2Conv`` does."""
-        paired = isinstance(x, Tensor) or x[1] is not None
         usual = self.flow == "source_to_target" and is_plain_linear(self.lin_edge)
-        return is_plain_edges(edge_index) and paired and usual and self.may_be_fast()
+        return not is_sparse(edge_index) and usual and self.may_be_fast()
 
     def project(
         self, x: Tensor | tuple[Tensor, Tensor | None]

@@ -7,18 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
-from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor, remove_self_loops
 
+from graphkit.nn.edges import with_loop_features, with_self_loops
 from graphkit.ops.checks import as_edge_index
-from graphkit.ops.layout.memo import remember
 from graphkit.ops.layout.rows import graph_of
-
-Ends = tuple[Tensor, Tensor]
-
-
-def is_plain_edges(edge_index: Any) -> bool:
-    """Whether the edges are a dense tensor, maybe an ``EdgeIndex``."""
-    return isinstance(edge_index, Tensor) and not is_torch_sparse_tensor(edge_index)
 
 
 def is_plain_linear(module: Any) -> bool:
@@ -38,6 +30,11 @@ def is_plain_linear(module: Any) -> bool:
 
 def check_features(x: Any, width: int) -> None:
     """Raises unless ``x`` holds floats, ``[N, F]`` or ``[B, N, F]``, of the layer's width."""
+    if x is None:
+        raise ValueError(
+            "x[1] is missing: the weight of an edge needs the features of both ends; hand in a "
+            "pair of tensors"
+        )
     if not isinstance(x, Tensor):
         raise TypeError(f"x must be a tensor or a pair of tensors, got {type(x).__name__}")
     if x.dim() not in (2, 3) or not x.is_floating_point():
@@ -59,33 +56,13 @@ def with_loops(
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """The edges with one loop per node, their features, and which edges are void.
 
-    Loops among the edges are replaced. In compiled code they stay and are void, since a tensor
-    whose length depends on its values does not survive the compiler's backward pass: they lead to
-    a target beyond the last one. Elsewhere they are taken out, no edge is void, and the edges
-    are kept with those that came in.
+    In compiled code loops among the edges stay, void: they lead to a target beyond the last one.
+    Elsewhere no edge is void.
     """
     num_nodes = min(num_sources, num_targets)
-    if not torch.compiler.is_compiling():
-        if edge_attr is not None:
-            _, edge_attr = looped(index, edge_attr, fill_value, num_nodes)
-        key = ("loops", index.storage_offset(), tuple(index.shape), index.stride(), num_nodes)
-        edges = remember(index, key, lambda: looped(index, None, None, num_nodes)[0])
-        return edges, edge_attr, None
-    loops = index[0] == index[1]
-    beyond = torch.stack([index[0], index[1].masked_fill(loops, num_targets)])
     if edge_attr is not None:
-        # Where features are reduced, nobody must hear the loops that go, nor the targets that get
-        # no loop: all of these belong to one more node, whose own loop is left out.
-        heard = index.masked_fill(loops | (index[1] >= num_nodes), num_nodes)
-        _, filled = add_self_loops(heard, edge_attr, fill_value, num_nodes + 1)
-        edge_attr = None if filled is None else filled[:-1]
-    void = torch.cat([loops, loops.new_zeros(num_nodes)])
-    return add_self_loops(beyond, num_nodes=num_nodes)[0], edge_attr, void
-
-
-def looped(
-    index: Tensor, edge_attr: Tensor | None, fill_value: Any, num_nodes: int
-) -> tuple[Tensor, Tensor | None]:
-    """Edges and features with all self loops replaced by one per node, at the end."""
-    rest, edge_attr = remove_self_loops(index, edge_attr)
-    return add_self_loops(rest, edge_attr, fill_value, num_nodes)
+        edge_attr = with_loop_features(index, edge_attr, fill_value, num_nodes)
+    edges, void = with_self_loops(index, num_nodes)
+    if void is not None:
+        edges = torch.stack([edges[0], edges[1].masked_fill(void, num_targets)])
+    return edges, edge_attr, void

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.nn import TransformerConv
+from torch_geometric.utils import is_sparse
 
 from graphkit import ops
 from graphkit.catalog import method
 from graphkit.nn.conv.fused.inputs import (
     check_features,
     checked_edges,
-    is_plain_edges,
     is_plain_linear,
 )
 from graphkit.nn.fast_path import FastPath
@@ -128,6 +128,8 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
         return_attention_weights: bool | None = None,
     ) -> Any:
         """Runs the layer; arguments as those of :class:`torch_geometric.nn.TransformerConv`."""
+        if self.lin_edge is not None and edge_attr is None:
+            raise ValueError(f"edge_attr is missing: the layer has edge_dim={self.edge_dim}")
         if not self.can_fuse(edge_index, edge_attr):
             return super().forward(x, edge_index, edge_attr, return_attention_weights)
         x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
@@ -162,7 +164,7 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
         else:
             usual = edge_attr is not None and is_plain_linear(self.lin_edge)
         usual = usual and self.flow == "source_to_target"
-        return usual and is_plain_edges(edge_index) and self.may_be_fast()
+        return usual and not is_sparse(edge_index) and self.may_be_fast()
 
     def skip(self, out: Tensor, x_dst: Tensor) -> Tensor:
         """The sums with the skip connection, added or let in by the gate."""

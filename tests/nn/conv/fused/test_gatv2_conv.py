@@ -14,6 +14,8 @@ from graphkit.nn import FusedGATv2Conv
 from graphkit.testing import DropInSuite, LayerSuite
 from tests.nn.conv.fused.twins import EDGES, between_nodes, compare, twins
 
+BOTH_ENDS = "the weight of an edge needs both ends; PyG fails without a word"
+
 
 def dense(layer, x, edge_index, edge_attr=None):
     """Sums over pairs of nodes, and the weights ``[target, source, head]``; no loops added."""
@@ -155,6 +157,8 @@ def test_the_signature_is_pygs():
 
 
 class TestDropIn(DropInSuite):
+    not_claimed = {"missing_targets": BOTH_ENDS}
+
     def make(self, **options):
         return FusedGATv2Conv(8, 3, heads=2, **options)
 
@@ -164,9 +168,18 @@ class TestDropIn(DropInSuite):
 
 class TestDropInWithEdges(DropInSuite):
     edge_dim = 4
+    not_claimed = {
+        "missing_targets": BOTH_ENDS,
+        "sparse_adjacency": "an adjacency holds no features here",
+    }
 
     def make(self, **options):
         return FusedGATv2Conv(8, 3, heads=2, edge_dim=4, share_weights=True, **options)
 
     def twin(self, **options):
         return GATv2Conv(8, 3, heads=2, edge_dim=4, share_weights=True, **options)
+
+
+def test_missing_targets_are_named():
+    with pytest.raises(ValueError, match=r"x\[1\] is missing"):
+        FusedGATv2Conv(8, 3, add_self_loops=False)((torch.randn(5, 8), None), EDGES)

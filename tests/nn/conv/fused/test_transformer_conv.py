@@ -13,6 +13,8 @@ from graphkit.nn import FusedTransformerConv
 from graphkit.testing import DropInSuite, LayerSuite
 from tests.nn.conv.fused.twins import EDGES, between_nodes, compare, twins
 
+BOTH_ENDS = "the weight of an edge needs both ends; PyG fails without a word"
+
 
 def dense(layer, x, edge_index, edge_attr=None):
     """Sums over pairs of nodes with the skip, and the weights ``[target, edge, head]``."""
@@ -142,6 +144,7 @@ def test_the_signature_is_pygs():
 
 
 class TestDropIn(DropInSuite):
+    not_claimed = {"missing_targets": BOTH_ENDS}
     pair_options: ClassVar = {}
 
     def make(self, **options):
@@ -153,9 +156,22 @@ class TestDropIn(DropInSuite):
 
 class TestDropInWithEdges(DropInSuite):
     edge_dim, pair_options = 4, {}
+    not_claimed = {
+        "missing_targets": BOTH_ENDS,
+        "sparse_adjacency": "an adjacency holds no features here",
+    }
 
     def make(self, **options):
         return FusedTransformerConv(8, 3, heads=2, edge_dim=4, beta=True, **options)
 
     def twin(self, **options):
         return TransformerConv(8, 3, heads=2, edge_dim=4, beta=True, **options)
+
+
+def test_what_is_missing_is_named():
+    layer = FusedTransformerConv(8, 3, edge_dim=2)
+    x = torch.randn(5, 8)
+    with pytest.raises(ValueError, match="edge_attr is missing: the layer has edge_dim=2"):
+        layer(x, EDGES)
+    with pytest.raises(ValueError, match=r"x\[1\] is missing"):
+        FusedTransformerConv(8, 3)((x, None), EDGES)

@@ -37,7 +37,7 @@ from graphkit.ops.checks import as_edge_index
     takes="node features, edges and, if wanted, edge features",
     gives="node features, and attention weights if asked for",
     deviations=["self loops, residuals and edge features are those of PyG's GATConv"],
-    verified_by="tests/nn/conv/test_fused_gat_conv.py",
+    verified_by="tests/nn/conv/fused/test_gat_conv.py",
 )
 class FusedGATConv(FastPath, GATConv, fast=True):
     r"""The operator of the `"Graph Attention Networks" <https://arxiv.org/abs/1710.10903>`_
