@@ -49,8 +49,8 @@ class NoiseTask(Task):
         steps: int = 50,
         metrics: Callable[[nn.Module], dict[str, float]] | None = None,
     ) -> None:
-        for name, value in (("loss", loss), ("noise", noise), ("metrics", metrics)):
-            refuse_class(name, value)
+        for name, given in (("loss", loss), ("noise", noise), ("metrics", metrics)):
+            refuse_class(name, given)
         for name, value in (("batch_size", batch_size), ("steps", steps)):
             if value < 1:
                 raise ValueError(f"'{name}' must be at least 1, got {value}")
