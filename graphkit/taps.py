@@ -252,13 +252,10 @@ def attention(model: nn.Module, *names: str) -> Iterator[Record[Attention]]:
         (tensor([0.5000, 0.5000, 0.5000]), tensor([0.5000, 0.5000]))
     """
     refuse_class("model", model)
-    if names:
-        modules = NamedModules(model, names).modules
-        wrong = [name for name, module in modules.items() if not _attends(module)]
-        if wrong:
-            raise ValueError(f"{wrong} give no attention weights; {_attention_layers(model)} do")
-    else:
-        modules = NamedModules(model, _attention_layers(model)).modules
+    modules = NamedModules(model, names or _attention_layers(model)).modules
+    wrong = [name for name, module in modules.items() if not _attends(module)]
+    if wrong:
+        raise ValueError(f"{wrong} give no attention weights; {_attention_layers(model)} do")
     record: Record[Attention] = Record(tuple(modules))
     with ExitStack() as stack:
         stack.callback(model.register_forward_pre_hook(lambda *_: record.clear()).remove)

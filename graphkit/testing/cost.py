@@ -75,7 +75,6 @@ def cost_of(call: Callable[[], Any]) -> Cost:
 @contextmanager
 def nothing_collected() -> Iterator[None]:
     """No garbage collection inside the block: what it calls back would count with the call."""
-    gc.collect()
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -131,7 +131,6 @@ def _graphs() -> dict[str, tuple[Tensor, int, int]]:
 
 
 GRAPHS = _graphs()
-SMALL_GRAPHS = [name for name in GRAPHS if name != "hub"]
 SHAPES = {"H1C1": (1, 1), "H1C8": (1, 8), "H3C5": (3, 5), "H8C8": (8, 8), "H2C17": (2, 17)}
 
 

@@ -14,7 +14,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from graphkit import ops
 from graphkit.ops.attention import self_attention
-from tests.ops.oracles import CASES, GRAPHS, SHAPES, SMALL_GRAPHS, make_inputs
+from tests.ops.oracles import CASES, GRAPHS, SHAPES, make_inputs
 
 EVERYWHERE = "reference,numba,torch,torch_scatter"
 BACKENDS = [
@@ -22,7 +22,9 @@ BACKENDS = [
     for name in os.environ.get("GRAPHKIT_TEST_BACKENDS", EVERYWHERE).split(",")
 ]
 SLOW = BACKENDS == ["triton"]
-TRIED = [(graph, "H3C5") for graph in (SMALL_GRAPHS if SLOW else GRAPHS)]
+# The interpreter of Triton takes long: the smallest graphs tell it nothing new.
+FEW = ["bipartite", "no_edges", "duplicates", "sorted"]
+TRIED = [(graph, "H3C5") for graph in (FEW if SLOW else GRAPHS)]
 TRIED += [] if SLOW else [("hub", shape) for shape in SHAPES if shape != "H3C5"]
 
 
