@@ -23,7 +23,12 @@ from graphkit.adapters.models import (
 )
 from graphkit.adapters.moments import ProposalGraphAdapter, TrackGraphAdapter, TrackingAdapter
 from graphkit.adapters.parts import CoadaptationGraphAdapter, ObjectGraphAdapter, PatchGraphAdapter
-from graphkit.adapters.samples import EpisodeGraphAdapter, ImpressionGraphAdapter
+from graphkit.adapters.samples import (
+    EpisodeGraphAdapter,
+    ImpressionGraphAdapter,
+    OrbitGraphAdapter,
+    orbit_energy,
+)
 
 __all__ = [
     "ChannelGraphAdapter",
@@ -36,6 +41,7 @@ __all__ = [
     "ImpressionGraphAdapter",
     "LabelGraphAdapter",
     "ObjectGraphAdapter",
+    "OrbitGraphAdapter",
     "PatchGraphAdapter",
     "ProposalGraphAdapter",
     "Schema",
@@ -52,4 +58,5 @@ __all__ = [
     "grid_edges",
     "knn_edges",
     "lattice_edges",
+    "orbit_energy",
 ]

@@ -32,6 +32,7 @@ from graphkit.vision.lips.sequence_encoder import (
     pad_symbols,
 )
 from graphkit.vision.patch_reordering import PatchReorder, PatchReorderCNN
+from graphkit.vision.random_transform import RandomTransform2d, transform2d
 from graphkit.vision.reid.k_reciprocal import jaccard_edges, rerank
 from graphkit.vision.reid.losses import (
     batch_nuclear_norm,
@@ -70,6 +71,7 @@ __all__ = [
     "Padded",
     "PatchReorder",
     "PatchReorderCNN",
+    "RandomTransform2d",
     "SceneLayout",
     "SceneToImage",
     "SequenceEncoder",
@@ -100,6 +102,7 @@ __all__ = [
     "segment_iou",
     "smoothed_cross_entropy",
     "temporal_nms",
+    "transform2d",
     "udor_loss",
     "visual_integrity",
 ]

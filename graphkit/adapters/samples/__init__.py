@@ -2,5 +2,6 @@
 
 from graphkit.adapters.samples.class_regularization import EpisodeGraphAdapter
 from graphkit.adapters.samples.impression_space import ImpressionGraphAdapter
+from graphkit.adapters.samples.random_transform import OrbitGraphAdapter, orbit_energy
 
-__all__ = ["EpisodeGraphAdapter", "ImpressionGraphAdapter"]
+__all__ = ["EpisodeGraphAdapter", "ImpressionGraphAdapter", "OrbitGraphAdapter", "orbit_energy"]
