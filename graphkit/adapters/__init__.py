@@ -22,7 +22,12 @@ from graphkit.adapters.models import (
     graft_order,
 )
 from graphkit.adapters.moments import ProposalGraphAdapter, TrackGraphAdapter, TrackingAdapter
-from graphkit.adapters.parts import CoadaptationGraphAdapter, ObjectGraphAdapter, PatchGraphAdapter
+from graphkit.adapters.parts import (
+    CoadaptationGraphAdapter,
+    FaceGraphAdapter,
+    ObjectGraphAdapter,
+    PatchGraphAdapter,
+)
 from graphkit.adapters.samples import (
     EpisodeGraphAdapter,
     ImpressionGraphAdapter,
@@ -36,6 +41,7 @@ __all__ = [
     "CommonSpaceGraphAdapter",
     "DisagreementGraphAdapter",
     "EpisodeGraphAdapter",
+    "FaceGraphAdapter",
     "GraftLatticeAdapter",
     "GraphAdapter",
     "ImpressionGraphAdapter",

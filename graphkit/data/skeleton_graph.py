@@ -41,8 +41,9 @@ class SkeletonGraph:
     Args:
         layout (str or sequence): :obj:`"ntu-25"`, :obj:`"kinect-20"` (Kinect SDK 1 and
             NW-UCLA), :obj:`"utd-mhad-20"` (the same joints in UTD-MHAD's order),
-            :obj:`"coco-17"`, :obj:`"openpose-18"`, or pairs of joints
-            ``(child, parent)``, counted from 0.
+            :obj:`"coco-17"`, :obj:`"openpose-18"`, :obj:`"face-17"` (the bones of
+            :class:`~graphkit.vision.FaceBones`), or pairs of joints ``(child, parent)``,
+            counted from 0.
         strategy (str, optional): See above. (default: :obj:`"spatial"`)
         max_hop (int, optional): How far neighbours are, for :obj:`"uniform"`,
             :obj:`"distance"` and :obj:`"stgcn_spatial"`. (default: :obj:`1`)

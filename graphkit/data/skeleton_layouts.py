@@ -21,6 +21,7 @@ def limbs(*parts: str) -> tuple[str, ...]:
 
 ARM = ("shoulder", "elbow", "wrist", "hand")
 LEG = ("hip", "knee", "ankle", "foot")
+FACE = ("cheek", "brow_inner", "brow_outer", "eye", "lid", "mouth")
 ARMS_AND_LEGS = (*limbs(*ARM), *limbs(*LEG))
 
 LAYOUTS = {
@@ -63,5 +64,9 @@ LAYOUTS = {
             *("right_eye", "left_eye", "right_ear", "left_ear"),
         ),
         (1, 1, 1, 2, 3, 1, 5, 6, 2, 8, 9, 5, 11, 12, 0, 0, 14, 15),
+    ),
+    "face-17": Layout(
+        ("head", "nose", "jaw", "upper_lip", "lower_lip", *limbs(*FACE)),
+        (0, 0, 0, 0, 2, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 14, 0),
     ),
 }

@@ -10,6 +10,7 @@ from graphkit.datasets.label_sequence import (
     masked_bce,
     random_parts,
 )
+from graphkit.datasets.media.face_landmarks import FaceLandmarks, face_landmarks
 from graphkit.datasets.media.mnist import mnist
 from graphkit.datasets.media.mot15 import MOTBoxes, mot15
 from graphkit.datasets.media.omniglot import OmniglotImages, omniglot
@@ -56,6 +57,7 @@ __all__ = [
     "DatasetCard",
     "DigitScenes",
     "DigitsGraph",
+    "FaceLandmarks",
     "KnockOut",
     "LabelBatch",
     "LabelSequence",
@@ -83,6 +85,7 @@ __all__ = [
     "data_root",
     "dataset_cards",
     "digits_reid",
+    "face_landmarks",
     "find_card",
     "format_scene",
     "gin_folds",

@@ -1,5 +1,6 @@
 """Metrics that torchmetrics, scikit-learn and ogb do not have, or have only elsewhere."""
 
+from graphkit.metrics.agreement import intraclass_correlation
 from graphkit.metrics.attribution import (
     deletion_area,
     energy_in_region,
@@ -64,6 +65,7 @@ __all__ = [
     "frechet_distance",
     "hits_at_k",
     "insertion_area",
+    "intraclass_correlation",
     "kendall",
     "lcs_pairs",
     "mean_class_recall",

@@ -1,6 +1,7 @@
 """Image, video and audio methods themselves; torch only, no PyG."""
 
 from graphkit.train import TensorTask
+from graphkit.vision.actions.anchors import Anchors, pyramid_anchors
 from graphkit.vision.actions.gtan import GTAN
 from graphkit.vision.actions.gtan_loss import GTANLoss
 from graphkit.vision.actions.segments import (
@@ -16,6 +17,11 @@ from graphkit.vision.class_regularization import (
     draw_episode,
     meta_shift,
 )
+from graphkit.vision.faces.bones import FaceBones, FaceParameters
+from graphkit.vision.faces.fitting import FaceFit, align_faces, fit_faces, measure_faces
+from graphkit.vision.faces.imitator import Imitator
+from graphkit.vision.faces.regressor import FaceRegressor, LocalContrast
+from graphkit.vision.faces.strokes import draw_strokes
 from graphkit.vision.impression_space import ImpressionSpace
 from graphkit.vision.lips.attention_decoder import (
     AttentionDecoder,
@@ -57,6 +63,7 @@ from graphkit.vision.udor_anchor import (
 __all__ = [
     "GTAN",
     "UDOR",
+    "Anchors",
     "AttentionDecoder",
     "AttentionSeq2Seq",
     "ClassRegularization",
@@ -64,10 +71,16 @@ __all__ = [
     "DensityNet",
     "Encoded",
     "EpisodeTask",
+    "FaceBones",
+    "FaceFit",
+    "FaceParameters",
+    "FaceRegressor",
     "GTANLoss",
     "Hypotheses",
+    "Imitator",
     "ImpressionSpace",
     "LayoutToImage",
+    "LocalContrast",
     "Padded",
     "PatchReorder",
     "PatchReorderCNN",
@@ -78,23 +91,28 @@ __all__ = [
     "SymbolEmbedding",
     "TensorTask",
     "TrackingByCounting",
+    "align_faces",
     "anchor_clusters",
     "batch_nuclear_norm",
     "boxes_to_layout",
     "decode",
     "density_loss",
     "draw_episode",
+    "draw_strokes",
     "encode",
+    "fit_faces",
     "fuzzy_loss",
     "gaussian_rows",
     "group_kernels",
     "jaccard_edges",
     "log_likelihood",
     "masks_to_layout",
+    "measure_faces",
     "meta_shift",
     "modularity",
     "multi_similarity_loss",
     "pad_symbols",
+    "pyramid_anchors",
     "removal_matrix",
     "render_density",
     "rerank",

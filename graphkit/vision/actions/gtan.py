@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import method
+from graphkit.vision.actions.anchors import RATIOS
 from graphkit.vision.actions.segments import decode, group_kernels, temporal_nms
 
 __all__ = ["GTAN", "Proposals"]
-
-RATIOS = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
 
 
 @dataclass

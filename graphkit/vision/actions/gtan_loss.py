@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from graphkit.catalog import no_method
+from graphkit.vision.actions.anchors import hard_negatives, match_anchors, pad_actions
 from graphkit.vision.actions.gtan import Proposals
 from graphkit.vision.actions.segments import encode, segment_iou
 
@@ -71,12 +71,16 @@ class GTANLoss(nn.Module):
         self.overlap, self.negatives = overlap, negatives
 
     def forward(self, found: Proposals, truth: list[tuple[Tensor, Tensor]]) -> Tensor:
+        if len(truth) != found.centre.size(0):
+            raise ValueError(f"'truth' has {len(truth)} videos, 'found' {found.centre.size(0)}")
         background = found.logits.size(2) - 1
-        segments, classes = self.padded(found, truth)
+        segments, classes = pad_actions(truth, found.centre, background)
         hit, best, which = self.match(found, segments)
         label = torch.where(hit, classes.gather(1, which), background)
         error = F.cross_entropy(found.logits.transpose(1, 2), label, reduction="none")
-        judged = hit | self.hard_negatives(error.detach(), hit, found.valid)
+        # At least one negative per video: one without actions has no positive to count by.
+        wanted = int(max(self.negatives * int(hit.sum()), len(error)))
+        judged = hit | hard_negatives(error, found.valid & ~hit, wanted)
         count = judged.sum().clamp(min=1)
         quality = found.overlap.sigmoid()[judged] - best[judged]
         return (
@@ -85,37 +89,13 @@ class GTANLoss(nn.Module):
             + self.overlap * quality.square().sum() / count
         )
 
-    def padded(
-        self, proposals: Proposals, truth: list[tuple[Tensor, Tensor]]
-    ) -> tuple[Tensor, Tensor]:
-        """Segments ``[B, K, 2]`` and classes ``[B, K]``; the last is always empty background."""
-        if len(truth) != proposals.centre.size(0):
-            raise ValueError(f"'truth' has {len(truth)} videos, 'found' {proposals.centre.size(0)}")
-        for video, (segments, _) in enumerate(truth):
-            if (segments[:, 1] <= segments[:, 0]).any():
-                raise ValueError(f"'truth' has an action of no length in video {video}")
-        background = proposals.logits.size(2) - 1
-        segments = pad_sequence([pair[0].to(proposals.centre) for pair in truth], batch_first=True)
-        classes = pad_sequence(
-            [pair[1].to(proposals.level) for pair in truth],
-            batch_first=True,
-            padding_value=background,
-        )
-        return F.pad(segments, (0, 0, 0, 1)), F.pad(classes, (0, 1), value=background)
-
     @torch.no_grad()
     def match(self, proposals: Proposals, segments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Whether an anchor is a positive, its best overlap, and with which action."""
         half = proposals.width / 2
         anchors = torch.stack([proposals.centre - half, proposals.centre + half], -1)
         overlap = segment_iou(anchors, segments) * proposals.valid.unsqueeze(-1)
-        best, which = overlap.max(2)
-        hit = best >= self.positive
-        top, anchor = overlap.max(1)
-        video, action = (top > 0).nonzero(as_tuple=True)
-        nearest = anchor[video, action]
-        hit[video, nearest], which[video, nearest] = True, action
-        return hit, best, which
+        return match_anchors(overlap, self.positive)
 
     def boundaries(
         self, proposals: Proposals, hit: Tensor, segments: Tensor, which: Tensor
@@ -125,13 +105,3 @@ class GTANLoss(nn.Module):
         error = encode(proposals.segments()[hit], aim.mean(-1), aim[:, 1] - aim[:, 0])
         zero = torch.zeros_like(error)
         return F.smooth_l1_loss(error, zero, reduction="sum") / hit.sum().clamp(min=1)
-
-    def hard_negatives(self, error: Tensor, hit: Tensor, valid: Tensor) -> Tensor:
-        """The worst negatives of the batch, so many per positive, at least one per video."""
-        open_ = valid & ~hit
-        count = int(max(self.negatives * int(hit.sum()), len(error)))
-        score = error.masked_fill(~open_, -torch.inf).flatten()
-        worst = score.topk(min(count, int(open_.sum()))).indices
-        negatives = torch.zeros_like(score, dtype=torch.bool)
-        negatives[worst] = True
-        return negatives.view_as(hit)

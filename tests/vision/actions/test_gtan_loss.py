@@ -7,6 +7,7 @@ import torch
 
 from graphkit.metrics import spearman
 from graphkit.vision import GTAN, GTANLoss, segment_iou
+from graphkit.vision.actions.anchors import pad_actions
 from graphkit.vision.actions.gtan import Proposals
 
 TRUTH = [
@@ -23,7 +24,7 @@ def problem():
 def test_every_action_has_a_positive_and_nothing_else_is_forced():
     model, x = problem()
     found, loss = model(x), GTANLoss()
-    segments, classes = loss.padded(found, TRUTH)
+    segments, classes = pad_actions(TRUTH, found.centre, found.logits.size(2) - 1)
     assert classes.tolist() == [[0, 2, 3], [3, 3, 3]]
     hit, best, which = loss.match(found, segments)
     assert set(which[0, hit[0]].tolist()) == {0, 1}
@@ -38,7 +39,7 @@ def test_matches_are_those_of_a_loop():
         found = model(x)
     loss = GTANLoss(positive=0.3)
     truth = [TRUTH[0], (torch.tensor([[0.2, 0.5]]), torch.tensor([1]))]
-    hit, best, which = loss.match(found, loss.padded(found, truth)[0])
+    hit, best, which = loss.match(found, pad_actions(truth, found.centre, 0)[0])
     for i, (segments, _) in enumerate(truth):
         overlap = torch.zeros(found.centre.size(1), len(segments))
         for a in range(len(overlap)):
