@@ -21,7 +21,14 @@ from graphkit.adapters.models import (
     TwoSampleGraphAdapter,
     graft_order,
 )
-from graphkit.adapters.moments import ProposalGraphAdapter, TrackGraphAdapter, TrackingAdapter
+from graphkit.adapters.moments import (
+    AlignmentGraphAdapter,
+    LatticeGraphAdapter,
+    LexiconGraphAdapter,
+    ProposalGraphAdapter,
+    TrackGraphAdapter,
+    TrackingAdapter,
+)
 from graphkit.adapters.parts import (
     CoadaptationGraphAdapter,
     FaceGraphAdapter,
@@ -36,6 +43,7 @@ from graphkit.adapters.samples import (
 )
 
 __all__ = [
+    "AlignmentGraphAdapter",
     "ChannelGraphAdapter",
     "CoadaptationGraphAdapter",
     "CommonSpaceGraphAdapter",
@@ -46,6 +54,8 @@ __all__ = [
     "GraphAdapter",
     "ImpressionGraphAdapter",
     "LabelGraphAdapter",
+    "LatticeGraphAdapter",
+    "LexiconGraphAdapter",
     "ObjectGraphAdapter",
     "OrbitGraphAdapter",
     "PatchGraphAdapter",

@@ -30,6 +30,8 @@ from graphkit.vision.lips.attention_decoder import (
     log_likelihood,
 )
 from graphkit.vision.lips.attention_seq2seq import AttentionSeq2Seq
+from graphkit.vision.lips.cascade_seq2seq import CascadeSeq2Seq, Stage
+from graphkit.vision.lips.libs import LIBS, Hearing, Taught
 from graphkit.vision.lips.sequence_encoder import (
     Encoded,
     Padded,
@@ -62,10 +64,12 @@ from graphkit.vision.udor_anchor import (
 
 __all__ = [
     "GTAN",
+    "LIBS",
     "UDOR",
     "Anchors",
     "AttentionDecoder",
     "AttentionSeq2Seq",
+    "CascadeSeq2Seq",
     "ClassRegularization",
     "Decoded",
     "DensityNet",
@@ -76,6 +80,7 @@ __all__ = [
     "FaceParameters",
     "FaceRegressor",
     "GTANLoss",
+    "Hearing",
     "Hypotheses",
     "Imitator",
     "ImpressionSpace",
@@ -88,7 +93,9 @@ __all__ = [
     "SceneLayout",
     "SceneToImage",
     "SequenceEncoder",
+    "Stage",
     "SymbolEmbedding",
+    "Taught",
     "TensorTask",
     "TrackingByCounting",
     "align_faces",

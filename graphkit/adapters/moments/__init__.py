@@ -1,6 +1,15 @@
 """Adapters whose nodes are moments: objects in frames, segments of time."""
 
+from graphkit.adapters.moments.cascade_seq2seq import LatticeGraphAdapter, LexiconGraphAdapter
 from graphkit.adapters.moments.gtan import ProposalGraphAdapter
+from graphkit.adapters.moments.libs import AlignmentGraphAdapter
 from graphkit.adapters.moments.tracking_by_counting import TrackGraphAdapter, TrackingAdapter
 
-__all__ = ["ProposalGraphAdapter", "TrackGraphAdapter", "TrackingAdapter"]
+__all__ = [
+    "AlignmentGraphAdapter",
+    "LatticeGraphAdapter",
+    "LexiconGraphAdapter",
+    "ProposalGraphAdapter",
+    "TrackGraphAdapter",
+    "TrackingAdapter",
+]
