@@ -125,9 +125,9 @@ def tonal_digits(part: str, count: int, seed: int, noise: float = 0.25) -> Toned
     high = torch.stack([F.pad(glyph, (0, 0, down, 0), value=-1.0)[:, :8] for down in range(3)], 1)
     frames = high[torch.arange(len(word)).unsqueeze(1), TONES[tone]]
     frames = frames + noise * torch.randn(frames.shape, generator=generator)
-    texts = [
+    digit, tones, character = (
         pad_symbols([row.tolist() for row in text.split(lengths)])
         for text in (word, tone, spelling[4 * word + tone])
-    ]
+    )
     video = [part.flatten(0, 1).flatten(1) for part in frames.split(lengths)]
-    return Toned(*texts, Padded.of(video))
+    return Toned(digit, tones, character, Padded.of(video))

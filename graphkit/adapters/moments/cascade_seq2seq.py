@@ -60,6 +60,8 @@ class LatticeGraphAdapter(GraphAdapter):
         1
     """
 
+    lexicon: Tensor | None
+
     def __init__(
         self,
         model: CascadeSeq2Seq,
@@ -138,14 +140,14 @@ class LatticeGraphAdapter(GraphAdapter):
                 if name in model.encoders:
                     encoded[name] = model.encoders[name](Padded.symbols(symbols))
         if self.lexicon is not None:
-            self.add_words(data)
+            self.add_words(data, self.lexicon)
         return data
 
     def add_stage(
         self, data: HeteroData, name: str, sources: Sequence[Encoded], symbols: Tensor
     ) -> tuple[Tensor, ...]:
         """Candidates of a stage at each place of what it read; gives its attention."""
-        decoder = self.model.decoders[name]
+        decoder = self.model.decoder(name)
         out = decoder(sources, symbols)
         # Neither the step of the end nor the end itself is a candidate.
         chances = out.logits[0, :-1].log_softmax(1)[:, :-1]
@@ -169,7 +171,7 @@ class LatticeGraphAdapter(GraphAdapter):
 
     def width(self, name: str) -> int:
         """How many candidates a stage has at each place."""
-        return min(self.beam, self.model.decoders[name].vocab_size)
+        return min(self.beam, self.model.decoder(name).vocab_size)
 
     def add_attention(
         self, data: HeteroData, name: str, sources: Sequence[str], attention: Sequence[Tensor]
@@ -192,14 +194,14 @@ class LatticeGraphAdapter(GraphAdapter):
         longer = torch.cat([target, target.new_full((int(store.num_nodes),), -1)])
         store.y = (longer[store.time] == store.symbol).long()
 
-    def add_words(self, data: HeteroData) -> None:
+    def add_words(self, data: HeteroData, words: Tensor) -> None:
         """Edges between candidates of one place that some word has together."""
         stages = self.model.stages
         last = data[stages[-1].name]
         for column, stage in enumerate(stages[:-1]):
             shape = stage.vocab_size, stages[-1].vocab_size
             known = torch.zeros(shape, dtype=torch.bool, device=last.symbol.device)
-            known[self.lexicon[:, column], self.lexicon[:, -1]] = True
+            known[words[:, column], words[:, -1]] = True
             store = data[stage.name]
             linked = known[store.symbol][:, last.symbol] & (store.time.unsqueeze(1) == last.time)
             data[stage.name, SPELLS, stages[-1].name].edge_index = bipartite_edges(linked)[0]

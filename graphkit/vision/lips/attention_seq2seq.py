@@ -89,9 +89,9 @@ class AttentionSeq2Seq(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        single = isinstance(encoders, nn.Module) and not isinstance(encoders, nn.ModuleList)
-        self.encoders = nn.ModuleList([encoders] if single else encoders)
-        widths = [encoder.out_channels for encoder in self.encoders]
+        each = [encoders] if isinstance(encoders, SequenceEncoder) else list(encoders)
+        self.encoders = nn.ModuleList(each)
+        widths = [encoder.out_channels for encoder in each]
         self.decoder = AttentionDecoder(
             vocab_size, widths, hidden_channels, embedding_channels, dropout
         )

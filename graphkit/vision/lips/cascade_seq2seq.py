@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -175,9 +175,8 @@ class CascadeSeq2Seq(nn.Module):
                 )
         encoded, outs = {INPUT: self.encoder(frames)}, {}
         for name, _, sources in self.stages:
-            decoder = self.decoders[name]
             given = [encoded[source] for source in sources]
-            outs[name] = out = decoder(given, targets[name])
+            outs[name] = out = self.decoder(name)(given, targets[name])
             if name not in self.encoders:
                 continue
             if feed == "truth":
@@ -193,11 +192,15 @@ class CascadeSeq2Seq(nn.Module):
             encoded[name] = self.encoders[name](symbols)
         return outs
 
+    def decoder(self, name: str) -> AttentionDecoder:
+        """The decoder of a stage."""
+        return cast(AttentionDecoder, self.decoders[name])
+
     def best(
         self, name: str, sources: Sequence[Encoded], beam: int = 1, length_power: float = 0.0
     ) -> Hypotheses:
         """What a stage reads off its sources, in evaluation mode."""
-        decoder = self.decoders[name]
+        decoder = self.decoder(name)
         with evaluating(decoder):
             return decoder.search(sources, beam, self.max_length, length_power)
 

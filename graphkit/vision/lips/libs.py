@@ -172,7 +172,7 @@ class LIBS(nn.Module):
         self._teacher = (teacher,)
         self.weights, self.direction = dict(zip(TERMS, weights, strict=True)), direction
         self.max_length = max_length
-        ours, theirs = (model.encoders[0].out_channels for model in (student, teacher))
+        ours, theirs = (model.decoder.source_channels[0] for model in (student, teacher))
         self.maps = nn.ModuleDict({term: nn.Linear(ours, theirs) for term in TERMS})
         self.match = nn.Linear(ours, theirs, bias=False)
 

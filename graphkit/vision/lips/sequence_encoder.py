@@ -190,7 +190,7 @@ class SequenceEncoder(nn.Module):
         x, lengths = sequences.check()
         places = sequences.mask
         # In the type of the weights: symbols have none of their own.
-        weight = self.gru.weight_ih_l0
+        weight = self.gru.all_weights[0][0]
         frames = weight.new_zeros(*places.shape, self.in_channels)
         states = weight.new_zeros(*places.shape, self.out_channels)
         if not places.any():
