@@ -86,6 +86,7 @@ class LatticeGraphAdapter(GraphAdapter):
         names = [stage.name for stage in self.model.stages]
         edge = {f"{FRAME}.{NEXT}.{FRAME}": "the one after it"}
         edge |= {f"{name}.{NEXT}.{name}": "may come before" for name in names}
+        # Attention is the only edge that is more or less there: it alone has a weight.
         weighted = {}
         for stage in self.model.stages:
             for source in stage.sources:
@@ -96,6 +97,7 @@ class LatticeGraphAdapter(GraphAdapter):
                 f"{name}.{SPELLS}.{names[-1]}": "some word has both symbols" for name in names[:-1]
             }
         edge |= weighted
+        # Widths are named by type: embeddings and states may differ from stage to stage.
         facts = ("y", "symbol", "log_prob", "time")
         return Schema(
             node={

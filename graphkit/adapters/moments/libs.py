@@ -65,7 +65,9 @@ class AlignmentGraphAdapter(GraphAdapter):
         if not 0 <= threshold < 1:
             raise ValueError(f"'threshold' must be in [0, 1), got {threshold}")
         self.model, self.threshold = model, threshold
+        # Each type of edge is described once, and what all of them carry follows from that.
         chains = {f"{kind}.next.{kind}": "the one after it" for kind in KINDS}
+        # Only soft alignments have weights; the teacher is right or not, and time just passes.
         weighted = {
             ".".join(ALIGNS): "matches; weight: of the alignment; attr: how much earlier it is",
             ".".join(SEEN): "is attended to; weight: attention; attr: how much earlier it is",
