@@ -36,9 +36,12 @@ from graphkit.adapters.parts import (
     PatchGraphAdapter,
 )
 from graphkit.adapters.samples import (
+    CoassociationGraphAdapter,
     EpisodeGraphAdapter,
     ImpressionGraphAdapter,
     OrbitGraphAdapter,
+    PseudoLabelGraphAdapter,
+    TwoViewGraphAdapter,
     orbit_energy,
 )
 
@@ -46,6 +49,7 @@ __all__ = [
     "AlignmentGraphAdapter",
     "ChannelGraphAdapter",
     "CoadaptationGraphAdapter",
+    "CoassociationGraphAdapter",
     "CommonSpaceGraphAdapter",
     "DisagreementGraphAdapter",
     "EpisodeGraphAdapter",
@@ -60,11 +64,13 @@ __all__ = [
     "OrbitGraphAdapter",
     "PatchGraphAdapter",
     "ProposalGraphAdapter",
+    "PseudoLabelGraphAdapter",
     "Schema",
     "TrackGraphAdapter",
     "TrackingAdapter",
     "TrustGraphAdapter",
     "TwoSampleGraphAdapter",
+    "TwoViewGraphAdapter",
     "bipartite_edges",
     "chain_edges",
     "channel_responses",

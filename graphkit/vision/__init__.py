@@ -41,12 +41,22 @@ from graphkit.vision.lips.sequence_encoder import (
 )
 from graphkit.vision.patch_reordering import PatchReorder, PatchReorderCNN
 from graphkit.vision.random_transform import RandomTransform2d, transform2d
+from graphkit.vision.reid.consistency_clustering import ConsistencyClustering, embedding_spread
 from graphkit.vision.reid.k_reciprocal import jaccard_edges, rerank
 from graphkit.vision.reid.losses import (
     batch_nuclear_norm,
     multi_similarity_loss,
     smoothed_cross_entropy,
 )
+from graphkit.vision.reid.pseudo_labels import (
+    CentroidHead,
+    DensityClusters,
+    MeansClusters,
+    density_radius,
+    match_labels,
+)
+from graphkit.vision.reid.rounds import ClusteringRounds, PseudoLabelTask
+from graphkit.vision.reid.sskd import SSKD
 from graphkit.vision.scenes.layout import boxes_to_layout, masks_to_layout
 from graphkit.vision.scenes.layout_to_image import LayoutToImage
 from graphkit.vision.scenes.scene_layout import SceneLayout
@@ -65,13 +75,18 @@ from graphkit.vision.udor_anchor import (
 __all__ = [
     "GTAN",
     "LIBS",
+    "SSKD",
     "UDOR",
     "Anchors",
     "AttentionDecoder",
     "AttentionSeq2Seq",
     "CascadeSeq2Seq",
+    "CentroidHead",
     "ClassRegularization",
+    "ClusteringRounds",
+    "ConsistencyClustering",
     "Decoded",
+    "DensityClusters",
     "DensityNet",
     "Encoded",
     "EpisodeTask",
@@ -86,9 +101,11 @@ __all__ = [
     "ImpressionSpace",
     "LayoutToImage",
     "LocalContrast",
+    "MeansClusters",
     "Padded",
     "PatchReorder",
     "PatchReorderCNN",
+    "PseudoLabelTask",
     "RandomTransform2d",
     "SceneLayout",
     "SceneToImage",
@@ -104,8 +121,10 @@ __all__ = [
     "boxes_to_layout",
     "decode",
     "density_loss",
+    "density_radius",
     "draw_episode",
     "draw_strokes",
+    "embedding_spread",
     "encode",
     "fit_faces",
     "fuzzy_loss",
@@ -114,6 +133,7 @@ __all__ = [
     "jaccard_edges",
     "log_likelihood",
     "masks_to_layout",
+    "match_labels",
     "measure_faces",
     "meta_shift",
     "modularity",

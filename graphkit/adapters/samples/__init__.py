@@ -1,7 +1,25 @@
 """Adapters whose nodes are samples: images of a task or of a data set."""
 
 from graphkit.adapters.samples.class_regularization import EpisodeGraphAdapter
+from graphkit.adapters.samples.consistency import (
+    CoassociationGraphAdapter,
+    TwoViewGraphAdapter,
+)
 from graphkit.adapters.samples.impression_space import ImpressionGraphAdapter
 from graphkit.adapters.samples.random_transform import OrbitGraphAdapter, orbit_energy
 
-__all__ = ["EpisodeGraphAdapter", "ImpressionGraphAdapter", "OrbitGraphAdapter", "orbit_energy"]
+__all__ = [
+    "EpisodeGraphAdapter",
+    "ImpressionGraphAdapter",
+    "OrbitGraphAdapter",
+    "orbit_energy",
+]
+from graphkit.adapters.samples.pseudo_labels import PseudoLabelGraphAdapter
+
+__all__ = [
+    "CoassociationGraphAdapter",
+    "EpisodeGraphAdapter",
+    "ImpressionGraphAdapter",
+    "PseudoLabelGraphAdapter",
+    "TwoViewGraphAdapter",
+]

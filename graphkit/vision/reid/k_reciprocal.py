@@ -256,7 +256,10 @@ def overlaps(values: sparse.csr_matrix, rows: int, max_distance: float) -> tuple
     count, columns = values.shape[0], values.tocsc()
     total = torch.from_numpy(np.asarray(values.sum(1)).ravel())
     starts, lengths = columns.indptr[:-1], np.diff(columns.indptr)
-    edges, distances = [torch.empty(2, 0, dtype=torch.long)], [total.new_empty(0)]
+    edges, distances = (
+        [torch.empty(2, 0, dtype=torch.long, device=total.device)],
+        [total.new_empty(0)],
+    )
     pattern = sparse.csr_matrix((np.ones(values.nnz), values.indices, values.indptr), values.shape)
     for first, end in blocks(pattern @ lengths, rows, max(CHUNK // count // 4, 1)):
         block = values[first:end]

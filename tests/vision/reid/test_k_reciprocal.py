@@ -11,7 +11,7 @@ from graphkit.vision.reid import k_reciprocal
 def dense(x, k1, k2, variant="paper"):
     """The Jaccard distances ``[N, N]`` by sets and sums over all points."""
     x = x.double().numpy()
-    distance = ((x[:, None] - x[None]) ** 2).sum(2)
+    distance = np.stack([((row - x) ** 2).sum(1) for row in x])
     order = np.argsort(distance - np.eye(len(x)), axis=1, kind="stable")
     if variant == "released":
         distance = distance / distance.max(1, keepdims=True)
@@ -33,9 +33,8 @@ def dense(x, k1, k2, variant="paper"):
         if variant == "released":
             values[p] /= values[p].sum()
     values = np.stack([values[order[p, :k2]].mean(0) for p in range(len(x))])
-    least = np.minimum(values[:, None], values[None]).sum(2)
-    most = np.maximum(values[:, None], values[None]).sum(2)
-    return torch.from_numpy(1 - least / most)
+    rows = [np.minimum(v, values).sum(1) / np.maximum(v, values).sum(1) for v in values]
+    return torch.from_numpy(1 - np.stack(rows))
 
 
 def filled(edges, distance, count):
