@@ -6,20 +6,15 @@ from graphkit.adapters.samples.consistency import (
     TwoViewGraphAdapter,
 )
 from graphkit.adapters.samples.impression_space import ImpressionGraphAdapter
-from graphkit.adapters.samples.random_transform import OrbitGraphAdapter, orbit_energy
-
-__all__ = [
-    "EpisodeGraphAdapter",
-    "ImpressionGraphAdapter",
-    "OrbitGraphAdapter",
-    "orbit_energy",
-]
 from graphkit.adapters.samples.pseudo_labels import PseudoLabelGraphAdapter
+from graphkit.adapters.samples.random_transform import OrbitGraphAdapter, orbit_energy
 
 __all__ = [
     "CoassociationGraphAdapter",
     "EpisodeGraphAdapter",
     "ImpressionGraphAdapter",
+    "OrbitGraphAdapter",
     "PseudoLabelGraphAdapter",
     "TwoViewGraphAdapter",
+    "orbit_energy",
 ]
