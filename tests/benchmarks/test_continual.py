@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.harness import recipe as recipes
 from benchmarks.harness.fitting import Fitter
+from benchmarks.problems import class_streams
 from benchmarks.problems.streams import STRATEGIES
 from benchmarks.protocols import continual
 from benchmarks.rivals.nodes import build
@@ -38,7 +39,7 @@ def run(strategy: dict[str, object], **kwargs: object) -> dict[str, float]:
 
 
 def test_the_protocol_is_a_plain_loop() -> None:
-    tasks = continual.load(**DATASET)
+    tasks = class_streams.load(**DATASET)
     seed_everything(0)
     model = build(MODEL, tasks[0].data.num_features, tasks.num_classes)
     twp, rows = TWP(model, 10.0, 1e-3), []
@@ -77,11 +78,11 @@ class TestLearnTask(TaskSuite):
     world_sizes = (2, 3, 50)
 
     def make(self):
-        task = continual.load(**DATASET)[0]
-        return continual.LearnTask(task, FineTune(build(MODEL, task.data.num_features, 4)))
+        task = class_streams.load(**DATASET)[0]
+        return class_streams.LearnTask(task, FineTune(build(MODEL, task.data.num_features, 4)))
 
     def make_model(self):
-        return build(MODEL, continual.load(**DATASET)[0].data.num_features, 4)
+        return build(MODEL, class_streams.load(**DATASET)[0].data.num_features, 4)
 
 
 def test_wrong_settings_are_refused_with_a_hint() -> None:
@@ -123,6 +124,6 @@ def test_a_sweep_runs_every_combination(tmp_path: Path) -> None:
 
 
 def test_the_cost_of_a_step_is_taken_arm_by_arm() -> None:
-    task = continual.load(**DATASET)[0]
+    task = class_streams.load(**DATASET)[0]
     seconds = measure(task, MODEL, turns=2)
     assert {arm: len(times) for arm, times in seconds.items()} == dict.fromkeys(ARMS, 2)

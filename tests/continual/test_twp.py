@@ -63,7 +63,7 @@ def test_gradient_of_beta_agrees_with_finite_differences(name: str) -> None:
 def test_importance_is_that_of_the_paper() -> None:
     data, model = graph(), backbone("GAT")
     losses = losses_of_task(data, 0)
-    twp = TWP(model, task_weight=3.0, topology_weight=0.5)
+    twp = TWP(model, task_weight=3.0, topology_weight=0.5, relative=False)
     twp.finish_task(losses)
     model.eval()
     parameters = dict(model.named_parameters())
@@ -272,3 +272,19 @@ def test_no_edges_have_no_topology() -> None:
         twp = TWP(model, task_weight=0.0, topology_weight=1.0, relative=relative)
         twp.finish_task(losses_of_task(data, 0))
         assert all(not value.any() for value in twp.quadratic.weight.values())
+
+
+def test_a_model_that_the_topology_freezes_is_named() -> None:
+    model, losses = backbone("GCN"), losses_of_task(graph(), 0)
+    with pytest.warns(UserWarning, match="freezes the model: lower 'topology_weight', or take rel"):
+        TWP(model, 1e-6, 1e6, relative=False).finish_task(losses)
+    with pytest.warns(UserWarning, match="freezes the model: lower 'topology_weight'$"):
+        TWP(model, 1e-6, 1e6).finish_task(losses)
+    TWP(model).finish_task(losses)
+    TWP(model, 0.0, 1.0).finish_task(losses)  # nothing is drowned that was not asked for
+
+
+def test_the_released_program_has_its_own_weight() -> None:
+    model = backbone("GCN")
+    assert (TWP(model).task_weight, TWP(model).relative) == (100.0, True)
+    assert TWP(model, variant="released").task_weight == 1e4

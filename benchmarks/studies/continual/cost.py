@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.protocols.continual import load
+from benchmarks.problems.class_streams import load
 from benchmarks.rivals.nodes import build
 from graphkit.continual import TWP, FineTune, Strategy
 from graphkit.datasets import StreamTask
