@@ -67,6 +67,17 @@ def test_every_strategy_gives_all_metrics(name: str) -> None:
     assert metrics["forgetting_from_best"] >= metrics["average_forgetting"]
 
 
+def test_defaults_stand_beside_doing_nothing_on_the_same_draws() -> None:
+    metrics = default_strategies.run(DATASET, MODEL, seed=0, fit=Fitter(TRAIN, 0))
+    for name in default_strategies.TRIED:
+        alone = run({"name": name})["average_performance"]
+        baseline = run({"name": "FineTune"})["average_performance"]
+        assert metrics["baseline"] == pytest.approx(baseline)
+        assert metrics[f"gain_{name}"] == pytest.approx(alone - baseline)
+    gains = [metrics[f"gain_{name}"] for name in default_strategies.TRIED]
+    assert metrics["worst_gain"] == min(gains)
+
+
 def test_a_resumed_stream_ends_where_the_whole_one_does(tmp_path: Path) -> None:
     whole = run(STRATEGY, folder=tmp_path)
     assert len(list(tmp_path.glob("task-*.pt"))) == 2
