@@ -12,7 +12,7 @@ from benchmarks.harness import recipe as recipes
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems import class_streams
 from benchmarks.problems.streams import STRATEGIES
-from benchmarks.protocols import continual
+from benchmarks.protocols import continual, default_strategies
 from benchmarks.rivals.nodes import build
 from benchmarks.studies.continual.cost import ARMS, measure
 from benchmarks.studies.continual.plots import plot_matrices, plot_over_time
