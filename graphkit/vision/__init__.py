@@ -11,6 +11,8 @@ from graphkit.vision.actions.segments import (
     segment_iou,
     temporal_nms,
 )
+from graphkit.vision.attacks import attack_ensemble, logit_margin, pgd
+from graphkit.vision.causal_adv import CausalAdv
 from graphkit.vision.class_regularization import (
     ClassRegularization,
     EpisodeTask,
@@ -22,6 +24,7 @@ from graphkit.vision.faces.fitting import FaceFit, align_faces, fit_faces, measu
 from graphkit.vision.faces.imitator import Imitator
 from graphkit.vision.faces.regressor import FaceRegressor, LocalContrast
 from graphkit.vision.faces.strokes import draw_strokes
+from graphkit.vision.group_moments import GroupMoments
 from graphkit.vision.impression_space import ImpressionSpace
 from graphkit.vision.lips.attention_decoder import (
     AttentionDecoder,
@@ -81,6 +84,7 @@ __all__ = [
     "AttentionDecoder",
     "AttentionSeq2Seq",
     "CascadeSeq2Seq",
+    "CausalAdv",
     "CentroidHead",
     "ClassRegularization",
     "ClusteringRounds",
@@ -95,6 +99,7 @@ __all__ = [
     "FaceParameters",
     "FaceRegressor",
     "GTANLoss",
+    "GroupMoments",
     "Hearing",
     "Hypotheses",
     "Imitator",
@@ -117,6 +122,7 @@ __all__ = [
     "TrackingByCounting",
     "align_faces",
     "anchor_clusters",
+    "attack_ensemble",
     "batch_nuclear_norm",
     "boxes_to_layout",
     "decode",
@@ -132,6 +138,7 @@ __all__ = [
     "group_kernels",
     "jaccard_edges",
     "log_likelihood",
+    "logit_margin",
     "masks_to_layout",
     "match_labels",
     "measure_faces",
@@ -139,6 +146,7 @@ __all__ = [
     "modularity",
     "multi_similarity_loss",
     "pad_symbols",
+    "pgd",
     "pyramid_anchors",
     "removal_matrix",
     "render_density",

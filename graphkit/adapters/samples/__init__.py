@@ -1,5 +1,6 @@
 """Adapters whose nodes are samples: images of a task or of a data set."""
 
+from graphkit.adapters.samples.causal_adv import CausalPairGraphAdapter
 from graphkit.adapters.samples.class_regularization import EpisodeGraphAdapter
 from graphkit.adapters.samples.consistency import (
     CoassociationGraphAdapter,
@@ -9,6 +10,7 @@ from graphkit.adapters.samples.impression_space import ImpressionGraphAdapter
 from graphkit.adapters.samples.pseudo_labels import PseudoLabelGraphAdapter
 from graphkit.adapters.samples.random_transform import OrbitGraphAdapter, orbit_energy
 
+<<<<<<< HEAD
 __all__ = [
     "CoassociationGraphAdapter",
     "EpisodeGraphAdapter",
@@ -18,3 +20,10 @@ __all__ = [
     "TwoViewGraphAdapter",
     "orbit_energy",
 ]
+=======
+<<<<<<< HEAD
+__all__ = ["EpisodeGraphAdapter", "ImpressionGraphAdapter", "OrbitGraphAdapter", "orbit_energy"]
+=======
+__all__ = ["CausalPairGraphAdapter", "EpisodeGraphAdapter", "ImpressionGraphAdapter"]
+>>>>>>> 178e493 (CausalAdv (M and T) by QR, PGD on images and nodes, ensemble of attacks, causal pair graph, protocols; GroupMoments)
+>>>>>>> f5ac88a (CausalAdv (M and T) by QR, PGD on images and nodes, ensemble of attacks, causal pair graph, protocols; GroupMoments)
