@@ -21,7 +21,6 @@ from graphkit.adapters.models import (
     TwoSampleGraphAdapter,
     graft_order,
 )
-<<<<<<< HEAD
 from graphkit.adapters.moments import (
     AlignmentGraphAdapter,
     LatticeGraphAdapter,
@@ -37,6 +36,7 @@ from graphkit.adapters.parts import (
     PatchGraphAdapter,
 )
 from graphkit.adapters.samples import (
+    CausalPairGraphAdapter,
     CoassociationGraphAdapter,
     EpisodeGraphAdapter,
     ImpressionGraphAdapter,
@@ -48,18 +48,7 @@ from graphkit.adapters.samples import (
 
 __all__ = [
     "AlignmentGraphAdapter",
-=======
-from graphkit.adapters.moments import ProposalGraphAdapter, TrackGraphAdapter, TrackingAdapter
-from graphkit.adapters.parts import CoadaptationGraphAdapter, ObjectGraphAdapter, PatchGraphAdapter
-from graphkit.adapters.samples import (
-    CausalPairGraphAdapter,
-    EpisodeGraphAdapter,
-    ImpressionGraphAdapter,
-)
-
-__all__ = [
     "CausalPairGraphAdapter",
->>>>>>> 178e493 (CausalAdv (M and T) by QR, PGD on images and nodes, ensemble of attacks, causal pair graph, protocols; GroupMoments)
     "ChannelGraphAdapter",
     "CoadaptationGraphAdapter",
     "CoassociationGraphAdapter",

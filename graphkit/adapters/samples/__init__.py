@@ -2,16 +2,13 @@
 
 from graphkit.adapters.samples.causal_adv import CausalPairGraphAdapter
 from graphkit.adapters.samples.class_regularization import EpisodeGraphAdapter
-from graphkit.adapters.samples.consistency import (
-    CoassociationGraphAdapter,
-    TwoViewGraphAdapter,
-)
+from graphkit.adapters.samples.consistency import CoassociationGraphAdapter, TwoViewGraphAdapter
 from graphkit.adapters.samples.impression_space import ImpressionGraphAdapter
 from graphkit.adapters.samples.pseudo_labels import PseudoLabelGraphAdapter
 from graphkit.adapters.samples.random_transform import OrbitGraphAdapter, orbit_energy
 
-<<<<<<< HEAD
 __all__ = [
+    "CausalPairGraphAdapter",
     "CoassociationGraphAdapter",
     "EpisodeGraphAdapter",
     "ImpressionGraphAdapter",
@@ -20,10 +17,3 @@ __all__ = [
     "TwoViewGraphAdapter",
     "orbit_energy",
 ]
-=======
-<<<<<<< HEAD
-__all__ = ["EpisodeGraphAdapter", "ImpressionGraphAdapter", "OrbitGraphAdapter", "orbit_energy"]
-=======
-__all__ = ["CausalPairGraphAdapter", "EpisodeGraphAdapter", "ImpressionGraphAdapter"]
->>>>>>> 178e493 (CausalAdv (M and T) by QR, PGD on images and nodes, ensemble of attacks, causal pair graph, protocols; GroupMoments)
->>>>>>> f5ac88a (CausalAdv (M and T) by QR, PGD on images and nodes, ensemble of attacks, causal pair graph, protocols; GroupMoments)
