@@ -13,6 +13,7 @@ from graphkit.transforms.skeletons.fusion import fuse_scores
 from graphkit.transforms.skeletons.normalize import SkeletonNormalize
 from graphkit.transforms.skeletons.rotation import RandomSkeletonRotation
 from graphkit.transforms.skeletons.streams import STREAMS, SkeletonStream
+from graphkit.transforms.subgraph_mixing import graph_snapmix
 
 __all__ = [
     "STREAMS",
@@ -25,6 +26,7 @@ __all__ = [
     "SkeletonTransform",
     "UniformSampleFrames",
     "fuse_scores",
+    "graph_snapmix",
     "paths_of",
     "repeated_frames",
     "uniform_frames",

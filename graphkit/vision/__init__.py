@@ -64,6 +64,7 @@ from graphkit.vision.scenes.layout import boxes_to_layout, masks_to_layout
 from graphkit.vision.scenes.layout_to_image import LayoutToImage
 from graphkit.vision.scenes.scene_layout import SceneLayout
 from graphkit.vision.scenes.scene_to_image import SceneToImage, scene_image_loss
+from graphkit.vision.snapmix import Mixed, SnapMix, percent_of, semantic_percent
 from graphkit.vision.tracking.density import gaussian_rows, render_density
 from graphkit.vision.tracking.density_net import DensityNet, density_loss
 from graphkit.vision.tracking.tracking_by_counting import TrackingByCounting
@@ -107,6 +108,7 @@ __all__ = [
     "LayoutToImage",
     "LocalContrast",
     "MeansClusters",
+    "Mixed",
     "Padded",
     "PatchReorder",
     "PatchReorderCNN",
@@ -115,6 +117,7 @@ __all__ = [
     "SceneLayout",
     "SceneToImage",
     "SequenceEncoder",
+    "SnapMix",
     "Stage",
     "SymbolEmbedding",
     "Taught",
@@ -146,6 +149,7 @@ __all__ = [
     "modularity",
     "multi_similarity_loss",
     "pad_symbols",
+    "percent_of",
     "pgd",
     "pyramid_anchors",
     "removal_matrix",
@@ -153,6 +157,7 @@ __all__ = [
     "rerank",
     "scene_image_loss",
     "segment_iou",
+    "semantic_percent",
     "smoothed_cross_entropy",
     "temporal_nms",
     "transform2d",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks.harness.fitting import Fitter
-from benchmarks.protocols import transform_invariance
-from graphkit.vision import RandomTransform2d
+from benchmarks.problems.canvas import canvas
+from benchmarks.protocols import label_mixing, transform_invariance
+from benchmarks.rivals.mixing import cutmix, mixup
+from graphkit.vision import RandomTransform2d, SnapMix
 
 
 def test_arms_of_transform_invariance_differ_by_the_layer_alone():
@@ -36,3 +39,81 @@ def test_transform_invariance_reports_gains_over_the_plain_network():
     data = transform_invariance.load("digits", test=100)
     assert torch.allclose(data["tests"]["clean"].amax((2, 3)), torch.ones(100, 1) * 1.0, atol=0.3)
     assert not torch.allclose(data["tests"]["turned"], data["tests"]["clean"], atol=0.1)
+
+
+def test_label_errors_are_measured_against_the_ink_that_is_left(monkeypatch):
+    tensors, ink, network, names = label_mixing.load("canvas", images=20, test=20)
+    _, _, x, y = tensors
+    boxes = canvas("test", 20, 0).box[:, 0]
+    assert (ink * ~boxes).abs().max() == 0
+    assert (x[:, 0] - ink).std() == pytest.approx(0.15, rel=0.05)
+    snapmix = SnapMix(network, *names, generator=torch.Generator().manual_seed(0))
+    # A network that sees the ink itself is right about every label.
+    monkeypatch.setattr(snapmix, "maps", shares_of_ink(ink, x))
+    found = label_mixing.label_errors(snapmix, x, y, ink)
+    assert found["label_error_snapmix"] < 1e-6
+    assert found["correlation_snapmix"] > 0.9999
+    assert found["label_error_area"] > 0.1
+    assert label_mixing.identity_error(snapmix, x[:10], y[:10]) < 1e-6
+
+
+def shares_of_ink(ink, images):
+    """Maps of images that are looked up among some."""
+
+    def maps(x, y):
+        rows = (x.flatten(1).unsqueeze(1) == images.flatten(1)).all(2).int().argmax(1)
+        return ink[rows] / ink[rows].sum((1, 2), keepdim=True)
+
+    return maps
+
+
+def test_label_mixing_compares_arms_of_the_same_start():
+    fit = Fitter({"epochs": 1, "lr": 0.003, "monitor": None}, seed=0)
+    dataset = {"name": "canvas", "images": 128, "test": 100}
+    arms = ("none", "mixup", "cutmix", "snapmix")
+    found = label_mixing.run(dataset, seed=0, fit=fit, train_arms=arms, starts=("scratch",))
+    assert found["scratch_none"] == pytest.approx(found["accuracy"])
+    gain = found["scratch_snapmix"] - found["scratch_cutmix"]
+    assert found["scratch_over_cutmix"] == pytest.approx(gain)
+    low, high = found["scratch_over_cutmix_low"], found["scratch_over_cutmix_high"]
+    assert low <= gain <= high
+
+
+def test_rival_mixes_keep_labels_of_sum_one_and_what_they_say():
+    x = torch.zeros(4, 1, 8, 8) + torch.arange(4.0).view(4, 1, 1, 1)
+    y = torch.tensor([0, 1, 2, 0])
+    for mix in (cutmix, mixup):
+        for seed in range(5):
+            mixed, soft = mix(x, y, 3, 1.0, np.random.default_rng(seed))
+            assert torch.allclose(soft.sum(1), torch.ones(4))
+            # Of image 1, whose donor is image 0, what is left is its mean.
+            assert mixed[1].mean() == pytest.approx(float(soft[1, 1]), abs=1e-6)
+
+
+@pytest.mark.vision
+def test_rival_mixes_are_those_of_torchvision(monkeypatch):
+    """Given the same draws."""
+    from torchvision.transforms import v2
+
+    x, y = torch.rand(4, 3, 12, 10), torch.tensor([0, 1, 2, 0])
+
+    class Drawn:
+        """The draws of torchvision's transform."""
+
+        def beta(self, *_):
+            return 0.3
+
+        def integers(self, high):
+            return high // 3
+
+    for ours, theirs in ((cutmix, v2.CutMix), (mixup, v2.MixUp)):
+        transform = theirs(num_classes=3)
+        monkeypatch.setattr(
+            transform._dist, "sample", lambda *_: torch.tensor([0.3]), raising=False
+        )
+        monkeypatch.setattr(torch, "randint", lambda high, size, **_: torch.tensor([high // 3]))
+        expected = transform(x, y)
+        monkeypatch.undo()
+        mixed, soft = ours(x, y, 3, 1.0, Drawn())
+        assert torch.allclose(mixed, expected[0], atol=1e-6)
+        assert torch.allclose(soft, expected[1], atol=1e-6)

@@ -6,6 +6,7 @@ from graphkit.adapters.samples.consistency import CoassociationGraphAdapter, Two
 from graphkit.adapters.samples.impression_space import ImpressionGraphAdapter
 from graphkit.adapters.samples.pseudo_labels import PseudoLabelGraphAdapter
 from graphkit.adapters.samples.random_transform import OrbitGraphAdapter, orbit_energy
+from graphkit.adapters.samples.snapmix import ProvenanceGraphAdapter
 
 __all__ = [
     "CausalPairGraphAdapter",
@@ -13,6 +14,7 @@ __all__ = [
     "EpisodeGraphAdapter",
     "ImpressionGraphAdapter",
     "OrbitGraphAdapter",
+    "ProvenanceGraphAdapter",
     "PseudoLabelGraphAdapter",
     "TwoViewGraphAdapter",
     "orbit_energy",
