@@ -72,6 +72,7 @@ def run(
     starts: tuple[str, ...] = ("scratch", "tuned"),
 ) -> dict[str, float]:
     """One seed of the network, the boxes and the donors."""
+    seed_everything(seed)
     (x, y, test, label), ink, network, names = load(**{**dataset, "seed": seed})
     seed_everything(seed)
     model = copy.deepcopy(network)
