@@ -157,9 +157,11 @@ def present(results: list[dict[str, Any]], json_file: Path | None, out: Path) ->
 
 @app.command()
 def report(
-    check: Annotated[bool, typer.Option(help="Change nothing; fail if README is behind.")] = False,
+    check: Annotated[
+        bool, typer.Option(help="Change nothing; fail if a page in docs is behind.")
+    ] = False,
 ) -> None:
-    """Renders README's tables and the plot from recipes, results and method cards."""
+    """Renders the tables in docs and the plot from recipes, results and method cards."""
     from benchmarks.report.report import report as render
 
     try:
@@ -167,7 +169,7 @@ def report(
     except ValueError as error:
         fail(error)
     if check and not fresh:
-        console.print("README's tables are behind; run: python -m benchmarks report")
+        console.print("the tables in docs are behind; run: python -m benchmarks report")
         raise typer.Exit(1)
 
 

@@ -22,6 +22,7 @@ app = typer.Typer(
         "First steps:\n\n"
         "  python -m graphkit methods               which methods there are, from which paper\n\n"
         "  python -m graphkit cite TWP SPAGAN       BibTeX of the methods you used\n\n"
+        "  python -m graphkit doctor                what is installed, what is missing for what\n\n"
         "  python -m graphkit data                  which data sets are here, how to get others\n\n"
         "  python -m graphkit new layer FooConv     begin a method of your own (in a checkout)\n\n"
         "  python -m benchmarks                     run methods on real data (in a checkout)\n\n"
@@ -96,6 +97,30 @@ def data(
             f"  terms:   {card.terms}",
         ]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Says what is installed here, what will be used, and what is missing for what.
+
+    Examples:
+
+      python -m graphkit doctor
+    """
+    from graphkit.scaffold.doctor import examine
+
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    remedies = []
+    for name, there, remedy in examine():
+        table.add_row(name, there)
+        if remedy:
+            remedies.append(f"{name}: {remedy}")
+    console.print(table)
+    if remedies:
+        lines = ["What could be better:", *(f"  {line}" for line in remedies)]
+        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

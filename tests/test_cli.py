@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -89,3 +90,38 @@ def test_version_and_help_in_a_process_of_their_own_load_no_torch():
     assert shown.returncode == 0
     for word in ("methods", "cite", "data", "GRAPHKIT_DATA", "GRAPHKIT_CACHE", "First steps"):
         assert word in shown.stdout
+
+
+def test_doctor_says_what_is_missing_and_for_what(monkeypatch):
+    from graphkit.scaffold import doctor
+
+    known = doctor.installed
+    monkeypatch.setattr(doctor, "installed", lambda name: "" if name == "ogb" else known(name))
+    result = runner.invoke(app, ["doctor"])
+    assert result.exit_code == 0
+    assert graphkit.__version__ in result.output
+    assert 'ogb: for ogb\'s data sets: pip install "graphkit[ogb]"' in result.output
+    assert "numba" in result.output
+    assert "data sets: set GRAPHKIT_DATA" in result.output
+
+
+def test_doctor_names_the_backend_that_was_forced(monkeypatch):
+    from graphkit import ops
+    from graphkit.scaffold.doctor import examine
+
+    with ops.backend("torch"):
+        assert ("backend on CPU", "torch", "") in list(examine())
+
+
+def test_every_extra_has_a_purpose():
+    """The extras of the package, and what the doctor says of them."""
+
+    import tomllib
+
+    from graphkit.scaffold.doctor import EXTRAS
+
+    text = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    assert set(EXTRAS) == set(extras) - {"test", "dev"}
+    for extra, (package, _) in EXTRAS.items():
+        assert any(package in line for line in extras[extra]), f"{extra} brings no {package}"

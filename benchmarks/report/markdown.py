@@ -1,4 +1,4 @@
-"""Figures and tables as README shows them."""
+"""Figures and tables as the pages in docs show them."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from benchmarks.harness.runner import code_of, fingerprint, write_text
 from benchmarks.report.markdown import markdown_table, measured, percent
 from benchmarks.report.tables import TABLES
 
-README = Path(__file__).parent.parent.parent / "README.md"
+PAGES = Path(__file__).parent.parent.parent / "docs"
 PLOT = Path(__file__).parent.parent / "results" / "reproduced.png"
 
 
@@ -114,7 +114,7 @@ def rows(recipes: Iterable[Recipe]) -> list[list[str]]:
 
 
 def markdown(recipes: Iterable[Recipe]) -> str:
-    """The README's results table, and below it the recipes that were not run here."""
+    """The table of results, and below it the recipes that were not run here."""
     recipes = list(recipes)
     table = markdown_table(
         ["recipe", "metric", "reported", "reproduced", "run"],
@@ -127,13 +127,26 @@ def markdown(recipes: Iterable[Recipe]) -> str:
 def fill(text: str, name: str, content: str) -> str:
     """Replaces what stands between ``<!-- name:start -->`` and ``<!-- name:end -->``."""
     pattern = re.compile(rf"(<!-- {name}:start -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
-    if not pattern.search(text):
-        raise ValueError(f"README has no '<!-- {name}:start -->' … '<!-- {name}:end -->' block")
     return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
 
 
+def filled(pages: dict[Path, str], contents: dict[str, str]) -> dict[Path, str]:
+    """The pages with every block filled in.
+
+    Raises:
+        ValueError: If a block stands on no page.
+    """
+    for name, content in contents.items():
+        if not any(f"<!-- {name}:start -->" in text for text in pages.values()):
+            raise ValueError(
+                f"no page in docs has a '<!-- {name}:start -->' … '<!-- {name}:end -->' block"
+            )
+        pages = {path: fill(text, name, content) for path, text in pages.items()}
+    return pages
+
+
 def methods_table() -> str:
-    """The README's table of methods, from their cards."""
+    """The table of methods, from their cards."""
     from graphkit.catalog import cards
 
     return markdown_table(
@@ -146,10 +159,10 @@ def methods_table() -> str:
 
 
 def report(check: bool = False, console: Console | None = None) -> bool:
-    """Renders README's tables and the plot from recipes, results and cards.
+    """Renders the tables in docs and the plot from recipes, results and cards.
 
     Returns:
-        Whether README was up to date; with :obj:`check` nothing is written.
+        Whether the pages were up to date; with :obj:`check` nothing is written.
 
     Raises:
         ResultError: If there is a result without a recipe, or one that is not as it was written.
@@ -159,12 +172,12 @@ def report(check: bool = False, console: Console | None = None) -> bool:
         files = ", ".join(str(records.path_of(name)) for name in lone)
         raise records.ResultError(f"results without a recipe: {files}; delete or rename them")
     recipes = [load(name) for name in names()]
-    text = README.read_text()
-    filled = fill(fill(text, "results", markdown(recipes)), "methods", methods_table())
-    for name, table in TABLES.items():
-        filled = fill(filled, name, table(recipes))
+    before = {path: path.read_text() for path in sorted(PAGES.glob("*.md"))}
+    tables = {name: table(recipes) for name, table in TABLES.items()}
+    after = filled(before, {"results": markdown(recipes), "methods": methods_table(), **tables})
     if not check:
-        write_text(README, filled)
+        for path, text in after.items():
+            write_text(path, text)
         plotted = [
             {"recipe": r.name, "main": r.module.MAIN, "metrics": r.reproduced["metrics"]}
             for r in recipes
@@ -173,4 +186,4 @@ def report(check: bool = False, console: Console | None = None) -> bool:
         plot(plotted, PLOT)
     if console is not None:
         console.print(markdown(recipes), highlight=False, markup=False)
-    return filled == text
+    return after == before

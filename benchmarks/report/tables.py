@@ -1,4 +1,4 @@
-"""README's tables of one method against its rivals, from what recipes recorded."""
+"""Tables of one method against its rivals, from what recipes recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README's tables of a method against its rivals."""
+"""Tables of a method against its rivals."""
 
 from __future__ import annotations
 
