@@ -23,6 +23,9 @@ from graphkit.vision import (
     SequenceEncoder,
     Stage,
     Taught,
+    log_mel,
+    mouth_centre,
+    mouth_crops,
     pad_symbols,
 )
 
@@ -188,3 +191,27 @@ lattice
 
 # %%
 LexiconGraphAdapter(("syllable", "tone", "character"), (10, 2, 20))(words)
+
+# %% [markdown]
+# ## Real clips
+#
+# With the extra `speech` (PyAV), clips of the GRID corpus go from file to tensors; their names say
+# what is spoken:
+#
+# ```python
+# from graphkit.datasets import grid
+#
+# one = grid()[0]
+# clip = one.read()
+# clip.mouth(), clip.mel(), one.text  # [75, 50, 100], [298, 40], 'bin blue at f two now'
+# ```
+#
+# The mouth is the place in the lower half that moves most; the sound becomes a hundred frames per
+# second. Both work on tensors from elsewhere.
+
+# %%
+face = torch.rand(60, 90).repeat(25, 1, 1)
+face[::2, 40:46, 40:52] = 0
+tone = torch.sin(2 * torch.pi * 440 * torch.arange(16000) / 16000)
+print("mouth around", mouth_centre(face), mouth_crops(face, (20, 40)).shape)
+print("loudest band of a tone of 440 Hz", int(log_mel(tone, 16000)[50].argmax()))

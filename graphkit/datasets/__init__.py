@@ -11,6 +11,7 @@ from graphkit.datasets.label_sequence import (
     random_parts,
 )
 from graphkit.datasets.media.face_landmarks import FaceLandmarks, face_landmarks
+from graphkit.datasets.media.grid import GRIDClip, grid, grid_alignment
 from graphkit.datasets.media.mnist import mnist
 from graphkit.datasets.media.mot15 import MOTBoxes, mot15
 from graphkit.datasets.media.omniglot import OmniglotImages, omniglot
@@ -58,6 +59,7 @@ __all__ = [
     "DigitScenes",
     "DigitsGraph",
     "FaceLandmarks",
+    "GRIDClip",
     "KnockOut",
     "LabelBatch",
     "LabelSequence",
@@ -89,6 +91,8 @@ __all__ = [
     "find_card",
     "format_scene",
     "gin_folds",
+    "grid",
+    "grid_alignment",
     "load",
     "market1501",
     "masked_bce",

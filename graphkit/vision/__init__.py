@@ -34,6 +34,7 @@ from graphkit.vision.lips.attention_decoder import (
 )
 from graphkit.vision.lips.attention_seq2seq import AttentionSeq2Seq
 from graphkit.vision.lips.cascade_seq2seq import CascadeSeq2Seq, Stage
+from graphkit.vision.lips.clips import Clip, log_mel, mouth_centre, mouth_crops, read_clip
 from graphkit.vision.lips.libs import LIBS, Hearing, Taught
 from graphkit.vision.lips.sequence_encoder import (
     Encoded,
@@ -88,6 +89,7 @@ __all__ = [
     "CausalAdv",
     "CentroidHead",
     "ClassRegularization",
+    "Clip",
     "ClusteringRounds",
     "ConsistencyClustering",
     "Decoded",
@@ -141,17 +143,21 @@ __all__ = [
     "group_kernels",
     "jaccard_edges",
     "log_likelihood",
+    "log_mel",
     "logit_margin",
     "masks_to_layout",
     "match_labels",
     "measure_faces",
     "meta_shift",
     "modularity",
+    "mouth_centre",
+    "mouth_crops",
     "multi_similarity_loss",
     "pad_symbols",
     "percent_of",
     "pgd",
     "pyramid_anchors",
+    "read_clip",
     "removal_matrix",
     "render_density",
     "rerank",
