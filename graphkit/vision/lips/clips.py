@@ -144,7 +144,7 @@ def mouth_centre(frames: Tensor, top: float = 0.5, name: str = "frames") -> tupl
         >>> frames = torch.zeros(4, 60, 90)
         >>> frames[::2, 38:46, 40:50] = 1
         >>> mouth_centre(frames)
-        (41, 45)
+        (42, 45)
     """
     grey = to_grey(frames, name)
     height, width = grey.shape[1:]
