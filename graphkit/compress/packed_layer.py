@@ -71,7 +71,9 @@ class PackedLayer(nn.Module):
             raise ValueError(f"'execution' must be 'unpack' or 'edges', got {execution!r}")
         if execution == "edges" and (not isinstance(layer, nn.Linear | Linear) or name != "weight"):
             raise ValueError(f"execution='edges' needs a linear layer, got {type(layer).__name__}")
-        if len(values) > 256 or (codes.numel() and not 0 <= codes.min() <= codes.max() < len(values)):
+        if len(values) > 256 or (
+            codes.numel() and not 0 <= codes.min() <= codes.max() < len(values)
+        ):
             raise ValueError(f"'codes' must lie in 0 … {len(values) - 1} and below 256")
         self.bits = next(b for b in (1, 2, 4, 8) if len(values) <= 1 << b)
         self.shape, self.name, self.execution = codes.shape, name, execution
@@ -113,7 +115,8 @@ class PackedLayer(nn.Module):
         # Samples are the features of nodes here: an edge carries one weight to all of them.
         rows = x.reshape(-1, inputs).t().contiguous()
         out = spmm(self.edge_index, self.edge_weight, rows, outputs).t()
-        out = out if self.layer.bias is None else out + self.layer.bias
+        bias = self.layer.bias
+        out = out + bias if isinstance(bias, Tensor) else out
         return out.reshape(*x.shape[:-1], outputs)
 
 

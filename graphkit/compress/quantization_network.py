@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize
 from torch_geometric.nn.dense import Linear
 
@@ -33,7 +33,7 @@ LAYERS = (nn.Linear, Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
     code="https://github.com/aliyun/alibabacloud-quantization-networks",
     licence="Apache-2.0",
     takes="a trained network, of images or of graphs",
-    gives="the same network with weights of few levels, to be trained on; its hard and packed forms",
+    gives="the same network with weights of few levels, to be trained on, and its packed form",
     deviations=[
         "a parametrization in place of weights that are exchanged before and after each step",
         "thresholds lie between neighbouring centroids of k-means; the released code takes the "
@@ -147,7 +147,7 @@ class QuantizationNetwork(nn.Module):
         """Puts a quantiser behind every module that ``activations`` names."""
         if sample is None:
             raise ValueError("'sample' is needed to set the scales of 'activations'")
-        with torch.no_grad(), evaluating(self.model), tap(self.model, self.activations) as inner:
+        with torch.no_grad(), evaluating(self.model), tap(self.model, *self.activations) as inner:
             self.model(*sample)
         for name in self.activations:
             value = inner[name].output
@@ -292,14 +292,16 @@ def place_of(model: nn.Module, name: str) -> tuple[str, str]:
     path, attribute = (name, "weight") if name in modules else ("", name)
     if name in parameters:
         path, _, attribute = name.rpartition(".")
+    if path in modules and parametrize.is_parametrized(modules[path], attribute):
+        raise ValueError(f"the weights of {name!r} are parametrized already")
     value = getattr(modules.get(path), attribute, None)
     if not isinstance(value, nn.Parameter):
         known = [key for key, module in modules.items() if hasattr(module, "weight")]
         raise ValueError(f"no layer with weights is called {name!r}; {did_you_mean(name, known)}")
     if isinstance(value, nn.parameter.UninitializedParameter):
         raise ValueError(f"the weights of {name!r} are lazy: run the network once before")
-    if not value.is_floating_point() or parametrize.is_parametrized(modules[path], attribute):
-        raise ValueError(f"the weights of {name!r} are no plain numbers: {value.dtype}")
+    if not value.is_floating_point():
+        raise ValueError(f"the weights of {name!r} are no real numbers: {value.dtype}")
     return path, attribute
 
 

@@ -6,6 +6,7 @@ from graphkit.adapters.models.customised_student import TrustGraphAdapter
 from graphkit.adapters.models.disagreement import DisagreementGraphAdapter
 from graphkit.adapters.models.graft_lattice import GraftLatticeAdapter, graft_order
 from graphkit.adapters.models.group_stack import LabelGraphAdapter
+from graphkit.adapters.models.signed_graph import SignedGraphAdapter
 from graphkit.adapters.models.two_sample import TwoSampleGraphAdapter
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "DisagreementGraphAdapter",
     "GraftLatticeAdapter",
     "LabelGraphAdapter",
+    "SignedGraphAdapter",
     "TrustGraphAdapter",
     "TwoSampleGraphAdapter",
     "graft_order",
