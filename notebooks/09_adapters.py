@@ -180,3 +180,54 @@ with torch.no_grad():
 axes = plot.over_time(graph, lane="level", color="y_iou", title="brighter: overlaps the action")
 batch = next(iter(DataLoader([graph, graph], batch_size=2)))
 batch
+
+# %% [markdown]
+# ## Actions in time of which only moments were seen: AherNet
+#
+# Of kind 0 the segments are known, of kind 1 there are trimmed moments alone. `AherNet` makes the
+# weights that localise a kind from those that classify it, and puts moments into contexts that a
+# generator makes up; `AherSteps` trains all of it in six steps, one after another.
+
+# %%
+from graphkit.adapters import ClassTransferGraphAdapter, MomentContextGraphAdapter
+from graphkit.vision import AherBatch, AherLoss, AherNet, AherSteps
+
+
+def of_kind(kind, count):
+    """Videos of one kind, which is the first one for whoever looks for it alone."""
+    x, truth = videos(3 * count)
+    rows = [i for i, (_, k) in enumerate(truth) if k == kind][:count]
+    return x[rows], [(truth[i][0], torch.zeros(1, dtype=torch.long)) for i in rows]
+
+
+base, base_truth = of_kind(0, 32 if fast else 200)
+moments = 0.5 * torch.randn(200, 8, 32)
+moments[:, 4:] += 1
+test, test_truth = of_kind(1, 50)
+for context in ("none", "adversarial"):
+    seed_everything(0)
+    herald = AherNet(8, base=1, target=1, channels=32, num_levels=3)
+    steps = AherSteps(
+        herald,
+        context=context,
+        loss=AherLoss(0.5),
+        lr=2e-3,
+        adversary_lr=2e-3,
+        shares=(0.1, 0.2, 0.4),
+    )
+    for _ in range(3 if fast else 100):
+        some, rows = torch.randint(len(base), (16,)), torch.randint(200, (16,))
+        kinds, known = torch.zeros(16, dtype=torch.long), [base_truth[i] for i in some]
+        steps.iterate(AherBatch(moments[rows], kinds, base[some], known))
+    print(context, temporal_map(herald.eval().detect(test), test_truth, [0.3, 0.5, 0.7]))
+
+# %% [markdown]
+# A moment in its context as a chain of frames, and the classes with their weights as a graph, on
+# which layers learn to make localisers from classifiers.
+
+# %%
+batch = AherBatch(moments[:2], torch.zeros(2, dtype=torch.long), base[:2], base_truth[:2])
+with torch.no_grad():
+    made, where = steps.sequences(batch)
+print(MomentContextGraphAdapter()(made[0], where[0][0][0]))
+ClassTransferGraphAdapter(k=1)(*herald.class_weights())

@@ -7,18 +7,19 @@ frames are noisy. Training and test frames use disjoint images.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.datasets import ActionVideo, thumos14
 from graphkit.datasets.media.thumos14 import ACTIONS
 
-__all__ = ["Clips", "clips"]
+__all__ = ["Clips", "clips", "moments"]
 
 FADE = 3
 SHORTEST, LONGEST = 6, 56
@@ -48,6 +49,7 @@ def clips(
     fps: float,
     noise: float,
     generator: torch.Generator,
+    actions: Sequence[int] | None = None,
 ) -> Clips:
     """Videos of a split.
 
@@ -60,31 +62,83 @@ def clips(
         fps (float): Frames per second; made-up timelines have no seconds.
         noise (float): Deviation of the noise.
         generator (torch.Generator): For times, images and noise.
+        actions (sequence of int, optional): The only ones; they are numbered in this order.
+            (default: all)
 
     Raises:
         ValueError: If there are no such timelines.
     """
     timeline: Callable[[torch.Generator], Timeline]
+    every = range(known_actions(name)) if actions is None else actions
     if name == "digits":
-        timeline, places, classes = partial(runs, frames), 1, 10
-    elif name == "THUMOS14":
-        videos = [video for video in thumos14(split) if len(video.action)]
-        timeline, places, classes = partial(window, videos, frames / fps), 2, len(ACTIONS)
+        timeline, places = partial(runs, frames, torch.tensor(list(every))), 1
     else:
-        raise ValueError(f"timelines are 'digits' or 'THUMOS14', got {name!r}")
+        videos = [only(video, every) for video in thumos14(split)]
+        timeline = partial(window, [v for v in videos if len(v.action)], frames / fps)
+        places = 2
+    number = torch.full((known_actions(name),), -1)
+    number[list(every)] = torch.arange(len(every))
     pixels, labels = digit_images(split)
     x: list[Any] = []
     truth: list[Any] = []
     for _ in range(count):
         segments, action = timeline(generator)
         x.append(draw(segments * frames, action, frames, places, pixels, labels, generator))
-        truth.append((segments, action))
+        truth.append((segments, number[action]))
     noisy = torch.stack(x)
     noisy += noise * torch.randn(noisy.shape, generator=generator)
-    return Clips(noisy, truth, classes)
+    return Clips(noisy, truth, len(every))
 
 
-def runs(frames: int, generator: torch.Generator) -> Timeline:
+def moments(
+    name: str,
+    split: str,
+    count: int,
+    frames: int,
+    noise: float,
+    generator: torch.Generator,
+    actions: Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """Trimmed moments of some actions, stretched to a length ``[N, F, frames]``, and which."""
+    places = 1 if name == "digits" else 2
+    if not all(0 <= action < known_actions(name) for action in actions):
+        raise ValueError(f"'actions' must be of {known_actions(name)}, got {list(actions)}")
+    pixels, labels = digit_images(split)
+    chosen = torch.randint(len(actions), (count,), generator=generator)
+    x = []
+    for kind in chosen.tolist():
+        stretch = (LONGEST / SHORTEST) ** float(torch.rand(1, generator=generator))
+        length = round(SHORTEST * stretch)
+        shown = [
+            pixels[drawn((labels == actions[kind] // 10**place % 10), length, generator)]
+            for place in range(places)
+        ]
+        part = torch.cat(shown, 1).t()
+        part = part + noise * torch.randn(part.shape, generator=generator)
+        x.append(F.interpolate(part.unsqueeze(0), size=frames, mode="linear"))
+    return torch.cat(x), chosen
+
+
+def drawn(allowed: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Rows drawn from those that are allowed."""
+    rows = allowed.nonzero().squeeze(1)
+    return rows[torch.randint(len(rows), (count,), generator=generator)]
+
+
+def known_actions(name: str) -> int:
+    """Number of actions that timelines have."""
+    if name not in ("digits", "THUMOS14"):
+        raise ValueError(f"timelines are 'digits' or 'THUMOS14', got {name!r}")
+    return 10 if name == "digits" else len(ACTIONS)
+
+
+def only(video: ActionVideo, actions: Sequence[int]) -> ActionVideo:
+    """A video of which some actions alone are known."""
+    among = torch.isin(video.action, torch.tensor(list(actions)))
+    return replace(video, segments=video.segments[among], action=video.action[among])
+
+
+def runs(frames: int, actions: Tensor, generator: torch.Generator) -> Timeline:
     """One to three actions apart from each other, of log-uniform length, as shares."""
     wanted = 1 + int(torch.randint(3, (1,), generator=generator))
     stretch = (LONGEST / SHORTEST) ** torch.rand(wanted, generator=generator)
@@ -93,7 +147,7 @@ def runs(frames: int, generator: torch.Generator) -> Timeline:
     length, before = length[before + length <= frames], before[before + length <= frames]
     free = frames - before[-1] - length[-1]
     start = before + (torch.rand(len(length), generator=generator) * (free + 1)).floor().sort()[0]
-    action = torch.randint(10, (len(length),), generator=generator)
+    action = actions[torch.randint(len(actions), (len(length),), generator=generator)]
     return torch.stack([start, start + length], 1) / frames, action
 
 

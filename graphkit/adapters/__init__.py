@@ -13,6 +13,7 @@ from graphkit.adapters.builders import (
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.adapters.models import (
     ChannelGraphAdapter,
+    ClassTransferGraphAdapter,
     CommonSpaceGraphAdapter,
     DisagreementGraphAdapter,
     GraftLatticeAdapter,
@@ -26,6 +27,7 @@ from graphkit.adapters.moments import (
     AlignmentGraphAdapter,
     LatticeGraphAdapter,
     LexiconGraphAdapter,
+    MomentContextGraphAdapter,
     ProposalGraphAdapter,
     TrackGraphAdapter,
     TrackingAdapter,
@@ -52,6 +54,7 @@ __all__ = [
     "AlignmentGraphAdapter",
     "CausalPairGraphAdapter",
     "ChannelGraphAdapter",
+    "ClassTransferGraphAdapter",
     "CoadaptationGraphAdapter",
     "CoassociationGraphAdapter",
     "CommonSpaceGraphAdapter",
@@ -64,6 +67,7 @@ __all__ = [
     "LabelGraphAdapter",
     "LatticeGraphAdapter",
     "LexiconGraphAdapter",
+    "MomentContextGraphAdapter",
     "ObjectGraphAdapter",
     "OrbitGraphAdapter",
     "PatchGraphAdapter",

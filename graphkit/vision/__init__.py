@@ -1,9 +1,17 @@
 """Image, video and audio methods themselves; torch only, no PyG."""
 
 from graphkit.train import TensorTask
+from graphkit.vision.actions.aher_loss import AherLoss
+from graphkit.vision.actions.aher_steps import AherBatch, AherSteps
+from graphkit.vision.actions.ahernet import AherNet
 from graphkit.vision.actions.anchors import Anchors, pyramid_anchors
 from graphkit.vision.actions.gtan import GTAN
 from graphkit.vision.actions.gtan_loss import GTANLoss
+from graphkit.vision.actions.moment_context import (
+    ContextDiscriminator,
+    ContextGenerator,
+    surround,
+)
 from graphkit.vision.actions.segments import (
     decode,
     encode,
@@ -82,6 +90,10 @@ __all__ = [
     "LIBS",
     "SSKD",
     "UDOR",
+    "AherBatch",
+    "AherLoss",
+    "AherNet",
+    "AherSteps",
     "Anchors",
     "AttentionDecoder",
     "AttentionSeq2Seq",
@@ -92,6 +104,8 @@ __all__ = [
     "Clip",
     "ClusteringRounds",
     "ConsistencyClustering",
+    "ContextDiscriminator",
+    "ContextGenerator",
     "Decoded",
     "DensityClusters",
     "DensityNet",
@@ -165,6 +179,7 @@ __all__ = [
     "segment_iou",
     "semantic_percent",
     "smoothed_cross_entropy",
+    "surround",
     "temporal_nms",
     "transform2d",
     "udor_loss",

@@ -6,7 +6,7 @@ from torch_geometric.data import Data
 
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems import action_frames
-from benchmarks.protocols import temporal_actions, track_association
+from benchmarks.protocols import moment_localization, temporal_actions, track_association
 from graphkit.adapters import TrackGraphAdapter
 from graphkit.datasets import ActionVideo
 
@@ -41,7 +41,7 @@ def test_made_up_actions_keep_apart_and_have_log_uniform_lengths():
     generator = torch.Generator().manual_seed(0)
     lengths = []
     for _ in range(200):
-        segments, action = action_frames.runs(128, generator)
+        segments, action = action_frames.runs(128, torch.arange(10), generator)
         segments = 128 * segments[segments[:, 0].argsort()]
         assert 1 <= len(action) == len(segments) <= 3
         assert (segments[1:, 0] > segments[:-1, 1]).all()
@@ -144,3 +144,61 @@ def test_both_protocols_run():
     found = track_association.run(dataset, seed=0, fit=Fitter(TRAIN, 0))
     assert 0 <= found["ap_graph"] <= 1
     assert found["gain_ap"] == pytest.approx(found["ap_graph"] - found["ap_alone"])
+
+
+def test_moments_are_trimmed_and_of_the_actions_asked_for():
+    generator = torch.Generator().manual_seed(0)
+    x, kind = action_frames.moments("digits", "val", 12, 64, 0.0, generator, [7, 9])
+    assert x.shape == (12, 64, 64)
+    assert set(kind.tolist()) <= {0, 1}
+    pixels, labels = action_frames.digit_images("val")
+    middle = {d: pixels[labels == d].mean(0) for d in (7, 9)}
+    near = torch.stack([(x.mean(2) - middle[d]).norm(dim=1) for d in (7, 9)], 1)
+    assert torch.equal(near.argmin(1), kind)
+    with pytest.raises(ValueError, match="'actions' must be of 10"):
+        action_frames.moments("digits", "val", 1, 64, 0.0, generator, [10])
+
+
+def test_videos_of_some_actions_show_no_other():
+    generator = torch.Generator().manual_seed(0)
+    part = action_frames.clips("digits", "val", 20, 128, 4.0, 0.0, generator, [3, 8])
+    kinds = torch.cat([kinds for _, kinds in part.truth])
+    assert part.classes == 2
+    assert set(kinds.tolist()) == {0, 1}
+    video = ActionVideo("v", torch.rand(3, 2), torch.tensor([1, 5, 1]), 9.0)
+    assert action_frames.only(video, [5]).action.tolist() == [5]
+
+
+def test_the_moments_protocol_runs_with_all_its_arms():
+    sizes = []
+    found = moment_localization.run(
+        {"name": "digits", "train": 12, "test": 6},
+        seed=0,
+        note_size=sizes.append,
+        network={"channels": 8, "num_levels": 2},
+        steps=2,
+        batch_size=4,
+    )
+    for arm in (*moment_localization.ARMS, "oracle"):
+        assert 0 <= found[f"map_70_{arm}"] <= found[f"map_30_{arm}"] <= 1
+    gain = found["map_50_adversarial"] - found["map_50_none"]
+    assert found["gain_context"] == pytest.approx(gain)
+    assert found["gain_gcn"] == pytest.approx(found["cosine_gcn"] - found["cosine_mlp"])
+    assert 0 <= found["deceived"] <= 1
+    assert len(sizes) == 7
+    with pytest.raises(ValueError, match="base"):
+        moment_localization.load(base=10)
+
+
+def test_transfers_begin_as_the_identity_and_neighbours_count():
+    torch.manual_seed(0)
+    x, edges = torch.rand(4, 3), torch.tensor([[0, 1], [1, 0]])
+    for hops in (0, 1):
+        transfer = moment_localization.Transfer(3, hops)
+        assert torch.allclose(transfer(x, edges, torch.ones(2)), x)
+        for parameter in transfer.parameters():
+            torch.nn.init.normal_(parameter)
+        changed = x.clone()
+        changed[1] += 1
+        before, after = (transfer(one, edges, torch.ones(2))[0] for one in (x, changed))
+        assert torch.allclose(before, after) == (hops == 0)

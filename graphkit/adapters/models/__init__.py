@@ -1,6 +1,7 @@
 """Adapters whose nodes are models, or what several models make of the same samples."""
 
 from graphkit.adapters.models.channels import ChannelGraphAdapter
+from graphkit.adapters.models.class_transfer import ClassTransferGraphAdapter
 from graphkit.adapters.models.common_space_graph import CommonSpaceGraphAdapter
 from graphkit.adapters.models.customised_student import TrustGraphAdapter
 from graphkit.adapters.models.disagreement import DisagreementGraphAdapter
@@ -11,6 +12,7 @@ from graphkit.adapters.models.two_sample import TwoSampleGraphAdapter
 
 __all__ = [
     "ChannelGraphAdapter",
+    "ClassTransferGraphAdapter",
     "CommonSpaceGraphAdapter",
     "DisagreementGraphAdapter",
     "GraftLatticeAdapter",
