@@ -36,10 +36,11 @@ from graphkit.adapters import ClassTransferGraphAdapter
 from graphkit.metrics import temporal_map
 from graphkit.train import seed_everything
 from graphkit.vision import AherBatch, AherLoss, AherNet, AherSteps
+from graphkit.vision.actions.aher_steps import Context
 
 MAIN = "gain_context"
 OVERLAPS = (0.3, 0.5, 0.7)
-ARMS = {
+ARMS: dict[str, tuple[bool, Context]] = {
     "none": (False, "none"),
     "transfer": (True, "none"),
     "repeat": (True, "repeat"),
@@ -93,8 +94,9 @@ def run(
     videos, shown, judged, seen = load(**{**dataset, "seed": seed})
     metrics: dict[str, float] = {}
     for arm in arms:
+        # Same first weights and same batches: arms differ by what they learn from alone.
         seed_everything(seed)
-        transfer, context = ARMS.get(arm, (False, "none"))
+        transfer, context = ARMS.get(arm, ARMS["none"])
         model = AherNet(
             videos.x.size(1), videos.classes, judged.classes, transfer=transfer, **(network or {})
         )
@@ -118,6 +120,7 @@ def run(
                 stepper.iterate(draw(videos, shown, batch_size, generator))
             if arm == "adversarial":
                 metrics["deceived"] = deceived(stepper, draw(videos, shown, 64, generator))
+        # Nobody has seen where actions of these classes begin and end, but for the oracle.
         found = temporal_map(model.eval().detect(judged.x), judged.truth, OVERLAPS)
         metrics |= {f"map_{100 * t:.0f}_{arm}": value for t, value in found.items()}
     for name, first, second in (
@@ -246,8 +249,8 @@ class Transfer(torch.nn.Module):
             GraphConv(channels, channels, aggr="mean") for _ in range(2 * hops)
         )
         for layer in self.own:
-            torch.nn.init.eye_(layer.weight)
-            torch.nn.init.zeros_(layer.bias)
+            torch.nn.init.eye_(layer.get_parameter("weight"))
+            torch.nn.init.zeros_(layer.get_parameter("bias"))
         for parameter in self.near.parameters():
             torch.nn.init.zeros_(parameter)
 

@@ -106,6 +106,7 @@ class ClassTransferGraphAdapter(GraphAdapter):
         if not (classified.isfinite().all() and located.isfinite().all()):
             raise ValueError("'classified' or 'located' holds NaN or infinite values")
         known = known.bool()
+        # A class is what it is at all levels: heads of one level alone are easily confused.
         x = classified.transpose(0, 1).flatten(1)
         similar = knn_edges(x, self.k, metric="cosine") if classes > 1 else known.new_empty(2, 0)
         similar = similar.long()
@@ -137,6 +138,7 @@ class ClassTransferGraphAdapter(GraphAdapter):
         data["level", "holds", "head"].edge_index = torch.stack(
             [level.repeat_interleave(classes), head.flatten()]
         )
+        # The same neighbours at each level, whose heads follow one another.
         moved = similar.unsqueeze(1) + (level * classes).view(1, -1, 1)
         data["head", "similar", "head"].update(
             {"edge_index": moved.flatten(1), "edge_weight": cosine.float().repeat(levels)}

@@ -213,7 +213,8 @@ class AherNet(nn.Module):
         """Weights that classify and that localise each class, level by level, biases last, both
         ``[L, K, D + 1]``, base classes first; and whether a class is one, ``[K]``.
         """
-        classified, located = [], []
+        classified: list[Tensor] = []
+        located: list[Tensor] = []
         for kind in ("base", "target"):
             pairs = [
                 (layer.get_parameter("weight"), layer.get_parameter("bias"))
