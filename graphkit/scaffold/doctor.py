@@ -24,6 +24,7 @@ EXTRAS = {
     "triton": ("triton", "kernels on an NVIDIA GPU"),
     "scatter": ("torch-scatter", "torch-scatter as a backend"),
     "notebooks": ("jupytext", "the notebooks"),
+    "docs": ("sphinx", "the site"),
 }
 
 

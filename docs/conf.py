@@ -1,0 +1,130 @@
+"""The site: ``python -m sphinx -W docs build/docs``; needs the extra ``docs``, and no network."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import graphkit  # noqa: E402
+from graphkit.catalog import ROOMS, Card, cards  # noqa: E402
+
+project = "graphkit"
+author = "The graphkit authors"
+release = version = graphkit.__version__
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+napoleon_custom_sections = [("Shapes", "params_style")]
+napoleon_use_rtype = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+html_theme = "furo"
+html_title = "graphkit"
+html_copy_source = False
+# Pages in a checkout link to files that are no pages of the site.
+suppress_warnings = ["myst.xref_missing"]
+exclude_patterns = ["_build"]
+
+GENERATED = HERE / "generated"
+"""Pages that are written anew by every build: one per method, one per room."""
+SEVERAL_ARGUMENTS = re.compile(r" *\**\w+(, \**\w+)+:")
+FURTHER = ("adapters", "ops", "testing", "taps", "modes", "plot")
+
+
+def home(module: Any, name: str) -> str:
+    """The room that something is made in."""
+    made = getattr(getattr(module, name), "__module__", module.__name__)
+    return made.split(".")[1] if made.startswith("graphkit.") else module.__name__.split(".")[1]
+
+
+def write_pages(app: Any) -> None:
+    """Writes the pages of methods and rooms."""
+    for folder in ("methods", "reference"):
+        (GENERATED / folder).mkdir(parents=True, exist_ok=True)
+    named = sorted(cards(), key=lambda card: card.name)
+    for card in named:
+        write(GENERATED / "methods" / f"{card.name}.md", method_page(card))
+    listed = "\n".join(card.name for card in named)
+    write(GENERATED / "methods" / "index.md", contents("Methods, one page each", listed))
+    rooms = list(dict.fromkeys((*ROOMS, *FURTHER)))
+    for room in rooms:
+        write(GENERATED / "reference" / f"{room}.md", room_page(room))
+    write(GENERATED / "reference" / "index.md", contents("Reference", "\n".join(rooms)))
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a page if it changed, so that a second build reads only what did."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def contents(title: str, listed: str) -> str:
+    """A page that lists others."""
+    return f"# {title}\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
+
+
+def method_page(card: Card) -> str:
+    """What a card says, and the docstring."""
+    lines = [f"# {card.name}", "", f"*{card.title}*. {card.authors}. {card.venue}."]
+    lines += ["", f"Takes {card.takes}; gives {card.gives}."]
+    if card.deviations:
+        lines += ["", "**Deviations from the paper**", ""]
+        lines += [f"- {deviation}" for deviation in card.deviations]
+    code = f"released code: <{card.code}>, licence: {card.licence}" if card.code else "no code"
+    lines += ["", f"Paper: {card.paper}; {code}.", ""]
+    return "\n".join([*lines, described(f"graphkit.{card.room}", card.name)])
+
+
+def described(module: str, name: str) -> str:
+    """The docstring of an exported name."""
+    value = getattr(importlib.import_module(module), name)
+    if inspect.isclass(value):
+        directive = f".. autoclass:: {module}.{name}\n   :members:\n   :exclude-members: card"
+    elif callable(value):
+        directive = f".. autofunction:: {module}.{name}"
+    else:
+        directive = f".. autodata:: {module}.{name}\n   :no-value:"
+    return f"```{{eval-rst}}\n{directive}\n```\n"
+
+
+def room_page(room: str) -> str:
+    """Everything that a room exports; methods have pages of their own."""
+    module = importlib.import_module(f"graphkit.{room}")
+    methods = {card.name for card in cards() if card.room == room}
+    lines = [f"# graphkit.{room}", "", (module.__doc__ or "").strip().split("\n\n")[0], ""]
+    if methods:
+        names = sorted(methods)
+        lines += ["Methods: " + ", ".join(f"[{n}](../methods/{n}.md)" for n in names) + ".", ""]
+    # What a room passes on from another one is described there.
+    names = [name for name in module.__all__ if name not in methods and home(module, name) == room]
+    return "\n".join([*lines, *(described(f"graphkit.{room}", name) for name in names)])
+
+
+def escape_stars(
+    app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
+) -> None:
+    """Several arguments in one line, such as ``*args, **kwargs``, are no emphasis."""
+    lines: list[str] = event[-1]
+    for number, line in enumerate(lines):
+        if SEVERAL_ARGUMENTS.match(line):
+            names, colon, text = line.partition(":")
+            lines[number] = names.replace("*", "\\*") + colon + text
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("builder-inited", write_pages)
+    # Before napoleon, which escapes lines of one argument itself.
+    app.connect("autodoc-process-docstring", escape_stars, priority=400)
