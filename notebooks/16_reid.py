@@ -31,6 +31,7 @@ from graphkit.vision import (
     ConsistencyClustering,
     DensityClusters,
     MeansClusters,
+    MobileNetFeatures,
     PseudoLabelTask,
     embedding_spread,
     jaccard_edges,
@@ -79,6 +80,13 @@ def train(model, task, epochs, callbacks=()):
         model, optimizer, task
     )
 
+
+# %% [markdown]
+# Photographs want a larger network. `mobilenet_weights` reads what ImageNet taught it, if you have
+# the file; here it is as it was drawn.
+
+# %%
+print(MobileNetFeatures().eval()(torch.rand(2, 3, 64, 32)).shape)
 
 # %% [markdown]
 # ## Peers that teach each other: SSKD

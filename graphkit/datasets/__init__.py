@@ -13,6 +13,7 @@ from graphkit.datasets.label_sequence import (
 from graphkit.datasets.media.face_landmarks import FaceLandmarks, face_landmarks
 from graphkit.datasets.media.grid import GRIDClip, grid, grid_alignment
 from graphkit.datasets.media.mnist import mnist
+from graphkit.datasets.media.mobilenet_weights import mobilenet_weights
 from graphkit.datasets.media.mot15 import MOTBoxes, mot15
 from graphkit.datasets.media.omniglot import OmniglotImages, omniglot
 from graphkit.datasets.media.reid import (
@@ -97,6 +98,7 @@ __all__ = [
     "market1501",
     "masked_bce",
     "mnist",
+    "mobilenet_weights",
     "mot15",
     "omniglot",
     "omniglot_reid",

@@ -51,6 +51,7 @@ from graphkit.vision.lips.sequence_encoder import (
     SymbolEmbedding,
     pad_symbols,
 )
+from graphkit.vision.mobile_net import MobileNetFeatures
 from graphkit.vision.patch_reordering import PatchReorder, PatchReorderCNN
 from graphkit.vision.random_transform import RandomTransform2d, transform2d
 from graphkit.vision.reid.consistency_clustering import ConsistencyClustering, embedding_spread
@@ -125,6 +126,7 @@ __all__ = [
     "LocalContrast",
     "MeansClusters",
     "Mixed",
+    "MobileNetFeatures",
     "Padded",
     "PatchReorder",
     "PatchReorderCNN",
