@@ -112,9 +112,7 @@ def room_page(room: str) -> str:
     return "\n".join([*lines, *(described(f"graphkit.{room}", name) for name in names)])
 
 
-def escape_stars(
-    app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
-) -> None:
+def escape_stars(*event: Any) -> None:
     """Several arguments in one line, such as ``*args, **kwargs``, are no emphasis."""
     lines: list[str] = event[-1]
     for number, line in enumerate(lines):
