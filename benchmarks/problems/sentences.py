@@ -15,7 +15,7 @@ __all__ = ["Spoken", "Toned", "lexicon", "spoken_digits", "tonal_digits"]
 
 SHORTEST, LONGEST = 3, 6
 HELD = 4
-"""Every so manieth digit to train on is kept for sentences to choose settings by."""
+"""One in so many digits to train on is held back, for sentences to choose settings by."""
 TONES = torch.tensor([[0, 1, 2], [2, 1, 0], [0, 2, 0], [0, 0, 0]])
 """How far down a digit is in each of its three frames: it falls, rises, dips, stays."""
 

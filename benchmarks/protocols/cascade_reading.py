@@ -88,9 +88,9 @@ def run(
     number of candidates in the lattice.
     """
     data = load(**{**dataset, "seed": seed})
-    own, judged = data["train"], data["judged"]
+    train, judged = data["train"], data["judged"]
     later = Fitter({**fit.train, **(finetune or {})}, seed, fit.fabric, watch=fit.watch)
-    rows, metrics, models = (*own.video, *texts(own).values()), {}, {}
+    rows, metrics, models = (*train.video, *texts(train).values()), {}, {}
     for arm in arms:
         seed_everything(seed)
         stages = [Stage(*one) for one in zip(NAMES, SIZES, CHAINS[arm], strict=True) if len(one[2])]
@@ -101,10 +101,10 @@ def run(
         if arm == "cascade":
             metrics["cer_first"] = errors(model, judged)["character"]
         later(model, TensorTask(rows, taught("prediction"), batch_size), tag=f"{arm}_later")
-        found, models[arm] = errors(model, judged), model
-        metrics[f"cer_{arm}"] = found["character"]
+        rates, models[arm] = errors(model, judged), model
+        metrics[f"cer_{arm}"] = rates["character"]
         if arm == "cascade":
-            metrics |= {f"cer_{name}": found[name] for name in NAMES[:2]}
+            metrics |= {f"cer_{name}": rates[name] for name in NAMES[:2]}
             metrics["oracle"] = told(model, judged)
     for arm, name in (("no_tone", "tone_gain"), ("direct", "direct_gain"), ("heads", "heads_gain")):
         metrics[name] = metrics[f"cer_{arm}"] - metrics["cer_cascade"]

@@ -82,7 +82,7 @@ def run(
     teacher, start = (
         AttentionSeq2Seq(SequenceEncoder(width, channels), 10, channels) for width in (64, 16)
     )
-    heard, own = data["heard"], data["train"]
+    heard, train = data["heard"], data["train"]
     school = Fitter({**fit.train, **(teacher_train or {})}, seed, fit.fabric, watch=fit.watch)
 
     def listen(model: AttentionSeq2Seq, x: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
@@ -91,17 +91,17 @@ def run(
     school(teacher, TensorTask((*heard.sound, heard.target), listen, batch_size))
     judged = data["judged"]
     metrics = {"cer_teacher": errors(teacher, judged.sound, judged.target)}
-    taught = LIBS(start, teacher, max_length=LONGEST).teach(own.sound, own.target)
-    metrics["matched"] = float(taught.matched.sum() / (own.target >= 0).sum())
+    taught = LIBS(start, teacher, max_length=LONGEST).teach(train.sound, train.target)
+    metrics["matched"] = float(taught.matched.sum() / (train.target >= 0).sum())
     for arm in arms:
         seed_everything(seed)
         scale = [w * on for w, on in zip(weights, ARMS[arm], strict=True)]
         libs = LIBS(copy.deepcopy(start), teacher, scale, direction)
-        words = mistaken(taught, own.target) if arm == "shuffled" else taught
-        fit(libs, TensorTask((*own.video, own.target, *words), study, batch_size), tag=arm)
+        words = mistaken(taught, train.target) if arm == "shuffled" else taught
+        fit(libs, TensorTask((*train.video, train.target, *words), study, batch_size), tag=arm)
         metrics[f"cer_{arm}"] = errors(libs.student, judged.video, judged.target)
         if arm == "all":
-            metrics["spread"] = spread(libs, own, taught)
+            metrics["spread"] = spread(libs, train, taught)
     for arm in arms[1:]:
         metrics[f"gain_{arm}"] = metrics["cer_none"] - metrics[f"cer_{arm}"]
     metrics["cer_gain"] = metrics["gain_all"]
@@ -126,10 +126,10 @@ def errors(model: AttentionSeq2Seq, source: Padded, target: Tensor) -> float:
 
 
 @torch.no_grad()
-def spread(libs: LIBS, own: Spoken, taught: Taught) -> float:
+def spread(libs: LIBS, train: Spoken, taught: Taught) -> float:
     """Entropy of the frame alignment over that of looking everywhere alike, averaged."""
     with evaluating(libs):
-        (source,) = libs.student.encode(own.video)
+        (source,) = libs.student.encode(train.video)
         weights = libs.align(source, taught)
     entropy = torch.special.entr(weights).sum(2)
     real = entropy[weights.sum(2) > 0.5]

@@ -121,9 +121,9 @@ class AlignmentGraphAdapter(GraphAdapter):
         self.add_weights(data, HEARD, heard.out.attention[0][0, :-1].t())
         pairs = torch.tensor(heard.pairs[0], device=target.device).view(-1, 2).long()
         data[AGREES].edge_index = pairs.t().contiguous()
-        own = self.model.student.read(seen, max_length=self.model.max_length).best()[0]
+        reading = self.model.student.read(seen, max_length=self.model.max_length).best()[0]
         # Without a true character there is no rate; what was read is too much.
-        rate = character_error_rate([own], [target.tolist()]) if len(target) else len(own)
+        rate = character_error_rate([reading], [target.tolist()]) if len(target) else len(reading)
         data.cer = torch.tensor([float(rate)], device=target.device)
         return data
 

@@ -207,12 +207,12 @@ class LIBS(nn.Module):
             target (torch.Tensor): Their symbols.
         """
         heard = self.hear(sound, target)
-        (source,), (own,) = heard.out.sources, heard.out.contexts
-        contexts = own.new_zeros(*target.shape, own.size(2))
+        (source,), (attended,) = heard.out.sources, heard.out.contexts
+        contexts = attended.new_zeros(*target.shape, attended.size(2))
         steps = [(b, i, k) for b, pairs in enumerate(heard.pairs) for i, k in pairs]
         # [3, M]: the sentence, the teacher's step, the student's.
-        row, theirs, ours = torch.tensor(steps, device=own.device).view(-1, 3).long().t()
-        contexts[row, ours] = own[row, theirs]
+        row, theirs, ours = torch.tensor(steps, device=attended.device).view(-1, 3).long().t()
+        contexts[row, ours] = attended[row, theirs]
         matched = torch.zeros_like(target, dtype=torch.bool)
         matched[row, ours] = True
         return Taught(source.vector, source.states, source.lengths, contexts, matched)

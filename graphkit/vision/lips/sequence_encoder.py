@@ -50,10 +50,11 @@ class Padded(NamedTuple):
     @property
     def mask(self) -> Tensor:
         """Which places are filled :math:`(B, T)`."""
-        return torch.arange(self.x.size(1), device=self.x.device) < self.lengths.unsqueeze(1)
+        lengths = self.lengths.to(self.x.device)
+        return torch.arange(self.x.size(1), device=self.x.device) < lengths.unsqueeze(1)
 
     def check(self) -> Padded:
-        """The same, or an error that says what is wrong with it."""
+        """The same, all on one device, or an error that says what is wrong with it."""
         x, lengths = self
         if x.dim() < 2 or lengths.shape != x.shape[:1] or lengths.is_floating_point():
             raise ValueError(
@@ -67,7 +68,7 @@ class Padded(NamedTuple):
             )
         if x.is_floating_point() and not x[self.mask].isfinite().all():
             raise ValueError("'x' holds NaN or infinite values before the end of a sequence")
-        return self
+        return Padded(x, lengths.to(x.device))
 
 
 @no_method("what a SequenceEncoder gives")
@@ -187,8 +188,8 @@ class SequenceEncoder(nn.Module):
 
     def forward(self, sequences: Padded) -> Encoded:
         """What the network says of sequences."""
-        x, lengths = sequences.check()
-        places = sequences.mask
+        sequences = sequences.check()
+        (x, lengths), places = sequences, sequences.mask
         # In the type of the weights: symbols have none of their own.
         weight = self.gru.all_weights[0][0]
         frames = weight.new_zeros(*places.shape, self.in_channels)
