@@ -291,8 +291,9 @@ class FaceBones(nn.Module):
             active (float, optional): Share of the actions that are there. (default: :obj:`0.5`)
         """
         low, high = self.bounds()
-        share = torch.rand(count, len(low), generator=generator)
-        on = torch.rand(count, len(low), generator=generator) < active
+        size, device = (2, count, len(low)), generator.device
+        share, chance = torch.rand(size, generator=generator, device=device).to(low)
+        on = chance < active
         identities, actions, _ = self.sizes
         on[:, :identities] = True
         on[:, identities + actions :] = True

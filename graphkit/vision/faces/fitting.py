@@ -147,11 +147,11 @@ def fit_faces(
         (True, True)
     """
     check(face, points, person, steps)
-    people, row = person.unique(return_inverse=True)
+    people, row = person.to(face.rest.device).unique(return_inverse=True)
     identities, actions, poses = face.sizes
     named = len(face.action_names)
     face = copy.deepcopy(face)
-    points = points.detach().to(face.rest.dtype)
+    points = points.detach().to(face.rest)
     # Weights of a mean, so that the other weights mean the same whatever these are.
     share = points.new_ones(points.size(1)) if importance is None else importance.to(points)
     if share.shape != (points.size(1),) or not ((share >= 0).all() and share.sum() > 0):

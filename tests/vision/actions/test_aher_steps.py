@@ -6,6 +6,7 @@ import hashlib
 import pytest
 import torch
 
+from graphkit.testing import needs_cuda
 from graphkit.vision import AherBatch, AherLoss, AherNet, AherSteps, ContextDiscriminator
 from graphkit.vision.actions.aher_steps import NAMES
 
@@ -219,3 +220,20 @@ def test_batches_must_fit():
         with pytest.raises(ValueError, match="batch"):
             stepper().step(wrong)
     assert isinstance(stepper().discriminator, ContextDiscriminator)
+
+
+@needs_cuda
+def test_a_round_on_a_gpu():
+    steps = stepper()
+    for part in (steps.model, steps.generator, steps.discriminator):
+        part.cuda()
+    one = batch()
+    moved = AherBatch(one.moments.cuda(), one.kinds.cuda(), one.videos.cuda(), one.truth)
+    assert tuple(steps.iterate(moved)) == NAMES
+    assert steps.model(moved.videos).centre.is_cuda
+
+
+def test_the_network_compiles_without_breaks():
+    model, x = stepper().model, batch().videos
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    assert torch.allclose(compiled(x).logits, model(x).logits)

@@ -8,7 +8,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from graphkit.nn import SkeletonGraph
-from graphkit.vision import FaceBones, FaceParameters
+from graphkit.testing import needs_cuda
+from graphkit.vision import FaceBones, FaceParameters, fit_faces
 from graphkit.vision.faces.rig import FREEDOMS, MIRROR
 
 
@@ -194,3 +195,24 @@ def test_wrong_parameters_are_refused(face):
         FaceBones.standard(actions=("smirk", "smile"))
     with pytest.raises(ValueError, match="eyes"):
         FaceBones.standard(eyes=0.0)
+
+
+def test_compiles_without_breaks():
+    """The compiler sees one graph; what it makes of it is not ours."""
+    face = FaceBones.standard()
+    p = some(face.double())
+    render = torch.compile(face.render, fullgraph=True, backend="eager")
+    assert torch.allclose(render(p), face.render(p))
+
+
+@needs_cuda
+def test_on_a_gpu():
+    face = FaceBones.standard()
+    p = face.draw(3, torch.Generator().manual_seed(0))
+    image = face.render(p)
+    face = face.cuda()
+    assert torch.equal(face.draw(3, torch.Generator().manual_seed(0)).cpu(), p)
+    assert face.draw(2, torch.Generator("cuda").manual_seed(0)).is_cuda
+    assert torch.allclose(face.render(p.cuda()).cpu(), image, atol=1e-5)
+    fit = fit_faces(face, face(p.cuda()).detach(), torch.arange(3), learn=False, steps=3)
+    assert fit.parameters.is_cuda
