@@ -5,7 +5,7 @@ import torch
 
 from graphkit.adapters import ProposalGraphAdapter
 from graphkit.testing import AdapterSuite
-from graphkit.vision import GTAN, segment_iou
+from graphkit.vision import GTAN, AherNet, segment_iou
 
 TRUTH = torch.tensor([[0.1, 0.4], [0.5, 0.9]]), torch.tensor([1, 0])
 
@@ -92,3 +92,14 @@ def test_wrong_arguments_are_named():
         ProposalGraphAdapter(8, 2)(pair)
     with pytest.raises(ValueError, match="theta"):
         ProposalGraphAdapter(8, 2, theta=1.0)
+
+
+def test_proposals_of_aher_net_make_the_same_graph():
+    torch.manual_seed(0)
+    model = AherNet(6, base=3, target=2, channels=8, num_levels=3)
+    found = model(torch.rand(1, 6, 32))
+    graph = ProposalGraphAdapter(8, 2, keep=20)(found, TRUTH)
+    best = found.scores()[0].amax(1).topk(20).indices.sort().values
+    assert torch.allclose(graph.span, found.segments()[0, best])
+    assert torch.allclose(graph.x[:, 8:10], found.logits[0, best].softmax(1)[:, :2])
+    assert graph.validate()
