@@ -53,21 +53,22 @@ def run(
     free_identities: int = 36,
     free_actions: int = 0,
     steps: int = 200,
+    told: int = 120,
     eyes: float = 10.0,
     lips: float = 4.0,
-    judges: int = 120,
+    judges: int = 100,
     fitting: dict[str, Any] | None = None,
 ) -> dict[str, float]:
-    """One seed; ``eyes`` and ``lips`` weigh their landmarks, ``judges`` is the number of people
-    of the training by which distances are weighed, ``fitting`` holds options of
-    :func:`~graphkit.vision.fit_faces`.
+    """One seed; ``steps`` learn the face, ``told`` tell other people, ``eyes`` and ``lips`` weigh
+    their landmarks, ``judges`` is the number of people of the training by which distances are
+    weighed, ``fitting`` holds options of :func:`~graphkit.vision.fit_faces`.
     """
     (points, person), (test, stranger) = load(**{**dataset, "seed": seed})
     importance = torch.ones(points.size(1))
     importance[36:48], importance[60:68] = eyes, lips
-    options = {"steps": steps, "importance": importance, **(fitting or {})}
+    options = {"steps": told, "importance": importance, **(fitting or {})}
     begin = FaceBones.standard(free_identities=free_identities, free_actions=free_actions)
-    learned = fit_faces(begin, points, person, True, **options)
+    learned = fit_faces(begin, points, person, True, **{**options, "steps": steps})
     face = learned.face
     some = torch.isin(person, person.unique()[:judges])
     shared = fit_faces(face, test, stranger, False, **options)

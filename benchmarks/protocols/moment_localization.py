@@ -177,7 +177,7 @@ def supervise(
 def deceived(stepper: AherSteps, batch: AherBatch) -> float:
     """Share of backgrounds of moments in context that are taken for real."""
     x, truth = stepper.sequences(batch)
-    _, fake = stepper.backgrounds(batch, x, truth)
+    _, fake = stepper.backgrounds(batch, truth)
     score = stepper.discriminator(stepper.model.pyramid(x))
     return float((score[fake] > 0).float().mean())
 

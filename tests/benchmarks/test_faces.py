@@ -107,7 +107,7 @@ def test_people_held_out_are_nobody_else():
 @pytest.mark.usefixtures("data_root")
 def test_the_protocol_on_people_runs():
     found = face_people.run(
-        {"name": "FaceLandmarks", "test": 20}, seed=0, steps=2, free_identities=1, judges=4
+        {"name": "FaceLandmarks", "test": 20}, seed=0, steps=2, told=2, free_identities=1, judges=4
     )
     assert 0 <= found["auc_identity"] <= 1
     assert found["error_pca"] < found["error_rest"]

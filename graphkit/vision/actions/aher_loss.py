@@ -102,10 +102,15 @@ class AherLoss(nn.Module):
         )
 
     @torch.no_grad()
-    def background(self, found: Proposals, truth: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """Which anchors overlap no action by :obj:`negative`, ``[B, A]``."""
-        segments, _ = pad_actions(truth, found.centre, 0)
-        overlap = segment_iou(anchor_segments(found), segments)
+    def background(self, anchors: Tensor, truth: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Which anchors overlap no action by :obj:`negative`, ``[B, A]``.
+
+        Args:
+            anchors (torch.Tensor): Starts and ends, the same for all videos, ``[A, 2]``.
+            truth (sequence of tuple): Segments and classes of each video.
+        """
+        segments, _ = pad_actions(truth, anchors, 0)
+        overlap = segment_iou(anchors.expand(len(segments), -1, -1), segments)
         return overlap.amax(2) < self.negative
 
 

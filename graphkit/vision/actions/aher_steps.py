@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from graphkit.catalog import no_method
 from graphkit.vision.actions.aher_loss import AherLoss
 from graphkit.vision.actions.ahernet import AherNet
+from graphkit.vision.actions.anchors import pyramid_anchors
 from graphkit.vision.actions.moment_context import (
     ContextDiscriminator,
     ContextGenerator,
@@ -267,13 +268,13 @@ class AherSteps:
         with torch.no_grad():
             x, truth = self.sequences(batch)
             maps = self.model.pyramid(batch.videos), self.model.pyramid(x)
-        real, fake = self.backgrounds(batch, x, truth)
+        real, fake = self.backgrounds(batch, truth)
         loss = masked(F.softplus(-self.discriminator(maps[0])), real)
         loss = loss + masked(F.softplus(self.discriminator(maps[1])), fake)
         first = self.descend("play_discriminator", self.adversary * loss)
         for _ in range(self.rounds):
             x, truth = self.sequences(batch)
-            _, fake = self.backgrounds(batch, x, truth)
+            _, fake = self.backgrounds(batch, truth)
             score = self.discriminator(self.model.pyramid(x))
             self.descend("play_generator", self.adversary * masked(F.softplus(-score), fake))
         return first
@@ -302,13 +303,15 @@ class AherSteps:
         ]
         return x, truth
 
-    @torch.no_grad()
     def backgrounds(
-        self, batch: AherBatch, x: Tensor, truth: list[tuple[Tensor, Tensor]]
+        self, batch: AherBatch, truth: list[tuple[Tensor, Tensor]]
     ) -> tuple[Tensor, Tensor]:
         """Anchors of background in videos, and in sequences."""
-        real = self.loss.background(self.model(batch.videos, "base"), batch.truth)
-        fake = self.loss.background(self.model(x), truth)
+        frames, levels = batch.videos.size(2), len(self.model.heads)
+        cells = [frames >> (level + 2) for level in range(levels)]
+        anchors = pyramid_anchors(cells, self.model.ratios).segments().to(batch.videos)
+        real = self.loss.background(anchors, batch.truth)
+        fake = self.loss.background(anchors, truth)
         if self.variant == "released":
             if real.shape != fake.shape:
                 raise ValueError(

@@ -72,10 +72,10 @@ def test_videos_without_action_give_a_finite_loss():
 
 def test_background_overlaps_nothing():
     found = proposals()
-    background = AherLoss().background(found, TRUTH)
-    assert background[1].all()
     half = found.width[0] / 2
     anchors = torch.stack([found.centre[0] - half, found.centre[0] + half], 1)
+    background = AherLoss().background(anchors, TRUTH)
+    assert background[1].all()
     assert torch.equal(background[0], segment_iou(anchors, TRUTH[0][0]).amax(1) < 0.3)
 
 

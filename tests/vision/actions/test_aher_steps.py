@@ -147,7 +147,7 @@ def test_the_discriminator_learns_and_is_deceived():
             steps.play(one._replace(videos=one.videos + 20))
         with torch.no_grad():
             x, truth = steps.sequences(batch(99))
-            _, fake = steps.backgrounds(batch(99), x, truth)
+            _, fake = steps.backgrounds(batch(99), truth)
             score = steps.discriminator(steps.model.pyramid(x))
         shares[plays] = float(score[fake].sigmoid().mean())
     assert shares[False] < 0.35
@@ -159,16 +159,20 @@ def test_the_released_mask_is_of_both_videos():
     for variant in ("paper", "released"):
         steps = stepper(variant=variant)
         x, truth = steps.sequences(one)
-        real, fake = steps.backgrounds(one, x, truth)
-        ours = steps.loss.background(steps.model(one.videos, "base"), one.truth)
-        theirs = steps.loss.background(steps.model(x), truth)
+        real, fake = steps.backgrounds(one, truth)
+        found = steps.model(x)
+        assert torch.equal(found.centre, steps.model(one.videos).centre)
+        half = found.width[0] / 2
+        anchors = torch.stack([found.centre[0] - half, found.centre[0] + half], 1)
+        ours = steps.loss.background(anchors, one.truth)
+        theirs = steps.loss.background(anchors, truth)
         both = ours & theirs
         assert torch.equal(real, both if variant == "released" else ours)
         assert torch.equal(fake, both if variant == "released" else theirs)
     few = one._replace(moments=one.moments[:2], kinds=one.kinds[:2])
-    x, truth = steps.sequences(few)
+    truth = steps.sequences(few)[1]
     with pytest.raises(ValueError, match="pairs videos and moments"):
-        steps.backgrounds(few, x, truth)
+        steps.backgrounds(few, truth)
 
 
 def test_without_background_the_game_costs_nothing():
