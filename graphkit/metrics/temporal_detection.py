@@ -36,8 +36,9 @@ def temporal_map(
         thresholds (sequence of float): Least overlaps.
 
     Raises:
-        ValueError: If the numbers of videos differ, there is no action at all, or the tensors of
-            a video do not fit each other.
+        ValueError: If the numbers of videos differ, there is no action at all, the tensors of a
+            video do not fit each other, a number is not finite, or a segment ends before it
+            starts.
 
     Example:
         >>> import torch
@@ -62,13 +63,17 @@ def temporal_map(
 
 
 def check_video(name: str, segments: Tensor, *columns: Tensor) -> None:
-    """Refuses a video whose actions or scores are not one number per segment."""
+    """Refuses a video whose actions or scores are not one number per segment, or no number."""
     shapes = [list(column.shape) for column in columns]
     if segments.dim() != 2 or segments.size(1) != 2 or any(s != [len(segments)] for s in shapes):
         raise ValueError(
             f"'{name}' must hold segments [N, 2] and [N] of everything else, "
             f"got {list(segments.shape)} and {shapes}"
         )
+    if not all(part.isfinite().all() for part in (segments, *columns)):
+        raise ValueError(f"'{name}' holds NaN or infinite values")
+    if (segments[:, 1] < segments[:, 0]).any():
+        raise ValueError(f"'{name}' has a segment that ends before it starts")
 
 
 def average_precision(

@@ -52,3 +52,15 @@ def test_scores_of_one_column_are_refused():
         temporal_map([(segments, actions, scores[:, None]), PERFECT[1]], REAL, [0.5])
     with pytest.raises(ValueError, match=r"'truth\[1\]' must hold segments"):
         temporal_map(PERFECT, [REAL[0], (REAL[1][0][0], REAL[1][1])], [0.5])
+
+
+def test_numbers_that_are_none_are_refused():
+    segments, actions, scores = PERFECT[0]
+    wrong = scores.clone()
+    wrong[0] = float("nan")
+    with pytest.raises(ValueError, match=r"'found\[0\]' holds NaN"):
+        temporal_map([(segments, actions, wrong), PERFECT[1]], REAL, [0.5])
+    with pytest.raises(ValueError, match=r"'found\[0\]' has a segment that ends before"):
+        temporal_map([(segments.flip(1), actions, scores), PERFECT[1]], REAL, [0.5])
+    with pytest.raises(ValueError, match=r"'truth\[0\]' holds NaN"):
+        temporal_map(PERFECT, [(REAL[0][0] * float("inf"), REAL[0][1]), REAL[1]], [0.5])

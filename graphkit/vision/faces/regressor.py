@@ -138,8 +138,8 @@ class FaceRegressor(nn.Module):
         - **output:** :math:`(N, P)`, within the bounds
 
     Raises:
-        ValueError: If a weight has no such term or lacks what it needs, shapes do not fit, or an
-            image is not finite.
+        ValueError: If a weight has no such term or lacks what it needs, shapes do not fit, or a
+            frame has no face: it is the same all over, or not finite. The message names it.
 
     Example:
         >>> import torch
@@ -198,8 +198,12 @@ class FaceRegressor(nn.Module):
         Args:
             x (torch.Tensor): Images.
         """
-        if not torch.compiler.is_compiling() and not x.sum().isfinite():
-            raise ValueError("'x' holds NaN or infinite values: leave out frames without a face")
+        if not torch.compiler.is_compiling():
+            refuse_empty(x)
+        return self.read(x)
+
+    def read(self, x: Tensor) -> Tensor:
+        """The parameters of faces, without a look at whether there are any."""
         share = self.network(x)
         if share.shape != (len(x), len(self.low)):
             raise ValueError(
@@ -240,7 +244,7 @@ class FaceRegressor(nn.Module):
             losses["person"] = spread_within(self.scaled(parameters)[:, : self.identities], person)
         if "loopback" in wanted:
             # The target is constant: otherwise both sides meet where neither says anything.
-            change = self.scaled(self(drawn)) - self.scaled(parameters).detach()
+            change = self.scaled(self.read(drawn)) - self.scaled(parameters).detach()
             losses["loopback"] = change.square().mean()
         if "adversarial" in wanted and self.judge is not None:
             losses["adversarial"] = F.softplus(-fixed(self.judge, drawn)).mean()
@@ -276,6 +280,20 @@ class FaceRegressor(nn.Module):
     def scaled(self, parameters: Tensor) -> Tensor:
         """Parameters as shares of the way between their bounds."""
         return (parameters - self.low) / (self.high - self.low)
+
+
+def refuse_empty(x: Tensor) -> None:
+    """Names the first frame that can show no face: not finite, or the same all over."""
+    flat = x.detach().flatten(1)
+    if not flat.numel():
+        return
+    wrong = ~flat.isfinite().all(1) | (flat.amax(1) == flat.amin(1))
+    if wrong.any():
+        rows = wrong.nonzero().flatten().tolist()
+        raise ValueError(
+            f"'x' has no face in frame {rows[0]}: it is the same all over, or not finite "
+            f"({len(rows)} of {len(x)} frames); leave such frames out"
+        )
 
 
 def fixed(model: Network, x: Tensor) -> Tensor:

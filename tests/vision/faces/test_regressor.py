@@ -153,8 +153,12 @@ def test_wrong_options_are_refused(options, message):
 
 def test_wrong_input_is_refused():
     face = model(identities=1, weights={"person": 1.0})
-    with pytest.raises(ValueError, match="without a face"):
-        face(torch.full((1, 1, 8, 8), float("nan")))
+    for value in (float("nan"), float("inf"), 0.3):
+        x = images()
+        x[[2, 5]] = value
+        with pytest.raises(ValueError, match=r"no face in frame 2: .*2 of 6 frames"):
+            face.loss(x, torch.zeros(6))
+    assert face(images(0)).shape == (0, 3)
     with pytest.raises(ValueError, match="one number per image"):
         face.loss(images())
     with pytest.raises(ValueError, match="no 'judge'"):
