@@ -168,6 +168,15 @@ def test_nothing_read_is_a_lattice_without_candidates():
     assert graph["pinyin"].x.shape == (0, 1 + 6 + 6)
 
 
+def test_the_end_is_no_candidate():
+    """As likely as any symbol, and still left out when all of them are candidates."""
+    graph = make(beam=9, end=0.0)(torch.rand(7, 3))
+    for name, size in zip(NAMES, (5, 2, 7), strict=True):
+        symbols = graph[name].symbol.view(-1, size).sort(1).values
+        assert torch.equal(symbols, torch.arange(size).expand_as(symbols))
+    assert graph["pinyin"].num_nodes
+
+
 def test_homophones_are_two_hops_apart():
     graph = LexiconGraphAdapter(NAMES, (5, 2, 7))(WORDS)
     edges = graph["pinyin", "spells", "character"].edge_index
