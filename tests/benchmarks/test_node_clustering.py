@@ -36,7 +36,13 @@ def test_a_view_lacks_edges_and_features(blocks):
 def test_arms_and_their_differences(blocks, monkeypatch):
     monkeypatch.setattr(node_clustering.datasets, "load", lambda name: [blocks])
     metrics = node_clustering.run(
-        {"name": "made-up"}, seed=0, fit=Fitter(TRAIN, 0), channels=8, rounds=2, steps=3
+        {"name": "made-up"},
+        seed=0,
+        fit=Fitter(TRAIN, 0),
+        channels=8,
+        rounds=2,
+        steps=3,
+        gae_steps=5,
     )
     assert metrics["nmi"] == metrics["nmi_both"]
     for other in ("none", "gae", "cluster"):

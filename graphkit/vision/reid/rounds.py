@@ -27,7 +27,8 @@ class PseudoLabelTask(ShardedTask):
     """Batches of some images from each of some classes, in several views.
 
     The loss is the model's own: ``model.loss(views, y, rows)``. Images with label -1 are in no
-    batch; of classes with too few images, images are drawn repeatedly.
+    batch; of classes with too few images, images are drawn repeatedly. Several processes share each
+    batch, images of every class to each; losses of pairs then see the pairs of a share alone.
 
     Args:
         x (torch.Tensor): Images.
