@@ -183,21 +183,60 @@ def test_spread_shows_a_collapse():
         embedding_spread(x[:0])
 
 
-def test_rounds_train_every_variant_and_do_not_collapse():
+def noisy(x, generator):
+    return x + 0.1 * torch.randn(x.shape, generator=generator)
+
+
+class Killer(ClusteringRounds):
+    """Rounds that end with an error after some epochs."""
+
+    stop = None
+
+    def on_epoch_end(self, run):
+        if len(run.history) == self.stop:
+            raise KeyboardInterrupt
+
+
+def trained(path=None, stop=None, epochs=1, **options):
+    model = make(**options)
+    rounds = Killer(MeansClusters(6), rounds=3)
+    rounds.stop = stop
+    task = PseudoLabelTask(images()[0], noisy, classes=4, images=3, steps=5)
+    optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=0.01)
+    trainer = Trainer(
+        epochs,
+        monitor=None,
+        seed=0,
+        callbacks=[rounds],
+        checkpoint=path,
+        checkpoint_seconds=0,
+        resume=path is not None,
+        progress=False,
+    )
+    trainer.fit(model, optimizer, task)
+    return model, rounds
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"temporal": "ensemble"}, {"visual": False, "temporal": None}]
+)
+def test_rounds_train_every_variant_and_do_not_collapse(options):
+    model, rounds = trained(**options)
     x, y = images()
+    assert len(torch.unique(torch.stack([rounds.history[-1], y], 1), dim=0)) == 6
+    assert embedding_spread(model.embed(x)) > 0.5
 
-    def noisy(x, generator):
-        return x + 0.1 * torch.randn(x.shape, generator=generator)
 
-    for options in ({}, {"temporal": "ensemble"}, {"visual": False, "temporal": None}):
-        model = make(**options)
-        rounds = ClusteringRounds(MeansClusters(6), rounds=3)
-        task = PseudoLabelTask(x, noisy, classes=4, images=3, steps=5)
-        optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=0.01)
-        trainer = Trainer(1, monitor=None, seed=0, callbacks=[rounds], progress=False)
-        trainer.fit(model, optimizer, task)
-        assert len(torch.unique(torch.stack([rounds.history[-1], y], 1), dim=0)) == 6
-        assert embedding_spread(model.embed(x)) > 0.5
+@pytest.mark.parametrize("temporal", ["ema", "ensemble"])
+def test_a_run_killed_in_a_round_ends_where_the_whole_one_ends(tmp_path, temporal):
+    whole, rounds = trained(epochs=2, temporal=temporal)
+    path = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        trained(path, stop=4, epochs=2, temporal=temporal)
+    again, other = trained(path, epochs=2, temporal=temporal)
+    assert all(torch.equal(a, b) for a, b in zip(rounds.history, other.history, strict=True))
+    for (name, a), b in zip(whole.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
 
 
 def test_nodes_of_a_graph_are_clustered_by_tuples_of_arguments():
