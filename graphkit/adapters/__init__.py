@@ -37,6 +37,7 @@ from graphkit.adapters.parts import (
     FaceGraphAdapter,
     ObjectGraphAdapter,
     PatchGraphAdapter,
+    StyledPixelAdapter,
 )
 from graphkit.adapters.samples import (
     CausalPairGraphAdapter,
@@ -46,6 +47,7 @@ from graphkit.adapters.samples import (
     OrbitGraphAdapter,
     ProvenanceGraphAdapter,
     PseudoLabelGraphAdapter,
+    StyleGraphAdapter,
     TwoViewGraphAdapter,
     orbit_energy,
 )
@@ -76,6 +78,8 @@ __all__ = [
     "PseudoLabelGraphAdapter",
     "Schema",
     "SignedGraphAdapter",
+    "StyleGraphAdapter",
+    "StyledPixelAdapter",
     "TrackGraphAdapter",
     "TrackingAdapter",
     "TrustGraphAdapter",

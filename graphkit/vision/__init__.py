@@ -75,6 +75,15 @@ from graphkit.vision.scenes.layout_to_image import LayoutToImage
 from graphkit.vision.scenes.scene_layout import SceneLayout
 from graphkit.vision.scenes.scene_to_image import SceneToImage, scene_image_loss
 from graphkit.vision.snapmix import Mixed, SnapMix, percent_of, semantic_percent
+from graphkit.vision.styles.dynamic_conv import dynamic_conv2d, instance_normalize
+from graphkit.vision.styles.dynamic_instance_norm import DynamicInstanceNorm, StyleKernel
+from graphkit.vision.styles.mobilenet import MobileNetFeatures
+from graphkit.vision.styles.style_transfer import (
+    DINStyleTransfer,
+    StyleEncoder,
+    content_loss,
+    style_loss,
+)
 from graphkit.vision.tracking.density import gaussian_rows, render_density
 from graphkit.vision.tracking.density_net import DensityNet, density_loss
 from graphkit.vision.tracking.tracking_by_counting import TrackingByCounting
@@ -107,9 +116,11 @@ __all__ = [
     "ConsistencyClustering",
     "ContextDiscriminator",
     "ContextGenerator",
+    "DINStyleTransfer",
     "Decoded",
     "DensityClusters",
     "DensityNet",
+    "DynamicInstanceNorm",
     "Encoded",
     "EpisodeTask",
     "FaceBones",
@@ -137,6 +148,8 @@ __all__ = [
     "SequenceEncoder",
     "SnapMix",
     "Stage",
+    "StyleEncoder",
+    "StyleKernel",
     "SymbolEmbedding",
     "Taught",
     "TensorTask",
@@ -146,17 +159,20 @@ __all__ = [
     "attack_ensemble",
     "batch_nuclear_norm",
     "boxes_to_layout",
+    "content_loss",
     "decode",
     "density_loss",
     "density_radius",
     "draw_episode",
     "draw_strokes",
+    "dynamic_conv2d",
     "embedding_spread",
     "encode",
     "fit_faces",
     "fuzzy_loss",
     "gaussian_rows",
     "group_kernels",
+    "instance_normalize",
     "jaccard_edges",
     "log_likelihood",
     "log_mel",
@@ -181,6 +197,7 @@ __all__ = [
     "segment_iou",
     "semantic_percent",
     "smoothed_cross_entropy",
+    "style_loss",
     "surround",
     "temporal_nms",
     "transform2d",

@@ -8,8 +8,9 @@ import torch
 
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems.canvas import canvas
-from benchmarks.protocols import label_mixing, transform_invariance
+from benchmarks.protocols import label_mixing, style_textures, transform_invariance
 from benchmarks.rivals.mixing import cutmix, mixup
+from benchmarks.rivals.styles import AdaIN, adain
 from graphkit.vision import RandomTransform2d, SnapMix
 
 
@@ -117,3 +118,37 @@ def test_rival_mixes_are_those_of_torchvision(monkeypatch):
         mixed, soft = ours(x, y, 3, 1.0, Drawn())
         assert torch.allclose(mixed, expected[0], atol=1e-6)
         assert torch.allclose(soft, expected[1], atol=1e-6)
+
+
+def test_wanted_textures_are_the_operators_on_the_content():
+    data = style_textures.load("train", 40, seed=3)
+    assert data["content"].mean((2, 3)).abs().max() < 1e-4
+    same = data["kind"] == 0
+    assert 0 < same.sum() < 40
+    assert torch.allclose(data["wanted"][same], data["content"][same], atol=1e-6)
+    rows = data["kind"] == 1
+    # A blur along rows leaves sums of rows alone, up to the border; strength is above one half.
+    before, after = (data[name][rows] for name in ("content", "wanted"))
+    assert (after.diff(dim=3).square().mean() / before.diff(dim=3).square().mean()) < 0.6
+    assert torch.allclose(before[..., 1:-1].mean(3), after[..., 1:-1].mean(3), atol=0.2)
+
+
+def test_style_textures_report_errors_and_identities():
+    fit = Fitter({"epochs": 1, "lr": 0.003, "monitor": None}, seed=0)
+    found = style_textures.run({"train": 64, "test": 64}, seed=0, fit=fit)
+    assert found["mse_ratio"] == pytest.approx(found["mse_din"] / found["mse_affine"])
+    assert found["adain_error"] < 1e-5
+    assert found["graph_error"] < 1e-5
+    assert found["multiplications_ratio"] > 20
+    assert 0 <= found["homophily"] <= 1
+    with torch.device("meta"):
+        x, style = torch.empty(1, 3, 64, 64), torch.empty(1, 512, 8, 8)
+        assert AdaIN()(x, style).shape == x.shape
+
+
+def test_adain_has_the_moments_of_the_style():
+    content, style = torch.randn(2, 3, 8, 8), 3 * torch.randn(2, 3, 5, 5) + 2
+    made = adain(content, style)
+    assert torch.allclose(made.mean((2, 3)), style.mean((2, 3)), atol=1e-4)
+    deviations = [part.std((2, 3), correction=0) for part in (made, style)]
+    assert torch.allclose(*deviations, rtol=1e-3)

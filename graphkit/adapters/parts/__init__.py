@@ -2,6 +2,7 @@
 
 from graphkit.adapters.parts.bones import FaceGraphAdapter
 from graphkit.adapters.parts.continuous_dropout import CoadaptationGraphAdapter
+from graphkit.adapters.parts.dynamic_instance_norm import StyledPixelAdapter
 from graphkit.adapters.parts.patch_reordering import PatchGraphAdapter
 from graphkit.adapters.parts.udor import ObjectGraphAdapter
 
@@ -10,4 +11,5 @@ __all__ = [
     "FaceGraphAdapter",
     "ObjectGraphAdapter",
     "PatchGraphAdapter",
+    "StyledPixelAdapter",
 ]

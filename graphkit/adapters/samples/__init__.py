@@ -3,6 +3,7 @@
 from graphkit.adapters.samples.causal_adv import CausalPairGraphAdapter
 from graphkit.adapters.samples.class_regularization import EpisodeGraphAdapter
 from graphkit.adapters.samples.consistency import CoassociationGraphAdapter, TwoViewGraphAdapter
+from graphkit.adapters.samples.dynamic_instance_norm import StyleGraphAdapter
 from graphkit.adapters.samples.impression_space import ImpressionGraphAdapter
 from graphkit.adapters.samples.pseudo_labels import PseudoLabelGraphAdapter
 from graphkit.adapters.samples.random_transform import OrbitGraphAdapter, orbit_energy
@@ -16,6 +17,7 @@ __all__ = [
     "OrbitGraphAdapter",
     "ProvenanceGraphAdapter",
     "PseudoLabelGraphAdapter",
+    "StyleGraphAdapter",
     "TwoViewGraphAdapter",
     "orbit_energy",
 ]

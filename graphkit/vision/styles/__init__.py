@@ -1,0 +1,1 @@
+"""Style transfer: what an image looks like, given to another one."""
