@@ -23,7 +23,7 @@ from graphkit.adapters import (
     StyleGraphAdapter,
     orbit_energy,
 )
-from graphkit.datasets import data_root
+from graphkit.datasets import MissingDataError, mobilenet_weights
 from graphkit.train import TensorTask, Trainer, seed_everything
 from graphkit.transforms import graph_snapmix
 from graphkit.vision import (
@@ -204,10 +204,23 @@ print("times fewer", round(2 * vgg.get_total_flops() / ours.get_total_flops(), 1
 # photographs is a demonstration, not a result.
 
 # %%
-path = data_root() / "weights" / "mobilenet_v2_features.pt"
-state = torch.load(path, weights_only=True) if path.is_file() else None
-print("features are", "random" if state is None else "those of a trained MobileNetV2")
-judge = MobileNetFeatures((1, 3, 6), state)
+try:
+    features = MobileNetFeatures(mobilenet_weights())
+except MissingDataError:
+    print("the features are random")
+    features = MobileNetFeatures()
+features.eval().requires_grad_(False)
+
+
+def judge(x):
+    """Maps of 1/2, 1/4 and 1/8 of the size."""
+    h, maps = (x - features.mean) / features.std, []
+    for number, block in enumerate(features.features[:7]):
+        h = block(h)
+        maps += [h] if number in (1, 3, 6) else []
+    return maps
+
+
 china, flower = (
     torch.tensor(photo).permute(2, 0, 1)[None, :, :424, :] / 255
     for photo in load_sample_images().images

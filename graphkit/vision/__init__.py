@@ -77,7 +77,6 @@ from graphkit.vision.scenes.scene_to_image import SceneToImage, scene_image_loss
 from graphkit.vision.snapmix import Mixed, SnapMix, percent_of, semantic_percent
 from graphkit.vision.styles.dynamic_conv import dynamic_conv2d, instance_normalize
 from graphkit.vision.styles.dynamic_instance_norm import DynamicInstanceNorm, StyleKernel
-from graphkit.vision.styles.mobilenet import MobileNetFeatures
 from graphkit.vision.styles.style_transfer import (
     DINStyleTransfer,
     StyleEncoder,
