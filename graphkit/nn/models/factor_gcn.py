@@ -16,6 +16,7 @@ from graphkit.nn.conv.factor_conv import FactorConv, Norm
 from graphkit.nn.edges import plain_edges
 from graphkit.nn.factor_balance import FactorBalance
 from graphkit.nn.factor_discriminator import FactorDiscriminator
+from graphkit.nn.size_norm import RelativeSizeNorm
 from graphkit.ops import segment_reduce
 
 Head = Literal["pool", "jk", "mean", "node"]
@@ -58,6 +59,8 @@ class Factors(NamedTuple):
         "the graph embedding keeps its shape for a batch of one graph, where the released code "
         "squeezes it away",
         "objective='balance' is graphkit's own",
+        "sizes of graphs are measured by their mean before batch norm, which takes a common factor "
+        "out but for its epsilon; variant='released' divides by them as they are",
     ],
     verified_by="benchmarks/recipes/factorgcn-synthetic4.yaml",
 )
@@ -154,7 +157,9 @@ class FactorGCN(nn.Module):
         self.norms = nn.ModuleList(
             nn.Identity() if head == "pool" else BatchNorm(hidden_channels) for _ in self.convs
         )
-        self.size_norm = GraphSizeNorm() if head in ("mean", "node") else None
+        self.size_norm: nn.Module | None = None
+        if head in ("mean", "node"):
+            self.size_norm = GraphSizeNorm() if variant == "released" else RelativeSizeNorm()
         self.reads = nn.ModuleList(self.readouts(widths, hidden_channels, out_channels))
         self.losses = nn.ModuleList(self.objectives(variant))
 
