@@ -13,7 +13,12 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch_geometric.nn import GAT, GCN
 
-from graphkit.adapters import ChannelGraphAdapter, LabelGraphAdapter, TrustGraphAdapter
+from graphkit.adapters import (
+    AmalgamationGraphAdapter,
+    ChannelGraphAdapter,
+    LabelGraphAdapter,
+    TrustGraphAdapter,
+)
 from graphkit.datasets import load
 from graphkit.distill import (
     CustomizedStudent,
@@ -233,3 +238,13 @@ for place, digit in enumerate((1, 2)):
 adapter = LabelGraphAdapter(groups)
 print(adapter.schema)
 adapter(draw(500, None))
+
+# %% [markdown]
+# The networks themselves are a graph as well: who feeds whom, and how far the gates before each
+# teacher's block are open.
+
+# %%
+parts = AmalgamationGraphAdapter(groups)(draw(500, None))
+judged = parts["generator_group", "judged_by", "teacher_block"]
+for (group, block), gate in zip(judged.edge_index.t().tolist(), judged.edge_attr, strict=True):
+    print("group", group, "before teachers' block", block, "gate", round(float(gate), 2))

@@ -12,6 +12,7 @@ from graphkit.adapters.builders import (
 )
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.adapters.models import (
+    AmalgamationGraphAdapter,
     ChannelGraphAdapter,
     ClassTransferGraphAdapter,
     CommonSpaceGraphAdapter,
@@ -54,6 +55,7 @@ from graphkit.adapters.samples import (
 
 __all__ = [
     "AlignmentGraphAdapter",
+    "AmalgamationGraphAdapter",
     "CausalPairGraphAdapter",
     "ChannelGraphAdapter",
     "ClassTransferGraphAdapter",

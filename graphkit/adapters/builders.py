@@ -188,10 +188,14 @@ def channel_responses(features: Tensor) -> Tensor:
 
 
 def correlation_edges(
-    a: Tensor, b: Tensor | None = None, threshold: float = 0.5
+    a: Tensor, b: Tensor | None = None, threshold: float = 0.5, k: int | None = None
 ) -> tuple[Tensor, Tensor]:
     r"""Edges between rows whose Pearson correlation is strong, of either sign, and that
     correlation.
+
+    Strong means at least ``threshold``, or, with ``k``, among the ``k`` strongest of its row of
+    ``a``; within ``a`` a pair is linked, both ways, if it is so for one of its ends. Of equally
+    strong ones the first count.
 
     A constant row is correlated with none. Time and memory grow with :math:`A (B + D)`.
 
@@ -200,13 +204,15 @@ def correlation_edges(
         b (torch.Tensor, optional): Other rows, of the same length. (default: ``a``, without
             self loops)
         threshold (float, optional): The least absolute correlation. (default: :obj:`0.5`)
+        k (int, optional): Edges of a row, in place of ``threshold``; rows that correlate with
+            fewer have fewer. (default: :obj:`None`)
 
     Shapes:
         - **input:** :math:`(A, D)`, :math:`(B, D)`
         - **output:** edges :math:`(2, E)` from ``a`` to ``b``, correlations :math:`(E)`
 
     Raises:
-        ValueError: If shapes do not fit, or ``threshold`` is not above 0.
+        ValueError: If shapes do not fit, ``threshold`` is not above 0, or ``k`` is below 1.
 
     Example:
         >>> import torch
@@ -221,11 +227,19 @@ def correlation_edges(
         raise ValueError(f"rows of shapes {list(a.shape)} and {list(other.shape)} do not compare")
     if not threshold > 0:
         raise ValueError(f"'threshold' must be above 0, got {threshold}")
+    if k is not None and k < 1:
+        raise ValueError(f"'k' must be at least 1, got {k}")
     first, second = (_standard(rows) for rows in (a, other))
     r = (first @ second.t()).clamp(-1, 1)
-    strong = r.abs() >= threshold
+    size = r.abs()
     if b is None:
-        strong.fill_diagonal_(False)
+        # Both halves of the same product, so that rounding makes no edge one-way.
+        size = torch.maximum(size, size.t()).fill_diagonal_(0)
+    strong = size >= threshold
+    if k is not None:
+        order = size.argsort(dim=1, descending=True, stable=True)[:, :k]
+        strong = torch.zeros_like(strong).scatter_(1, order, True) & (size > 0)
+        strong = strong | strong.t() if b is None else strong
     edges = strong.nonzero().t().contiguous()
     return edges, r[edges[0], edges[1]]
 

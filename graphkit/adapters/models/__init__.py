@@ -6,11 +6,12 @@ from graphkit.adapters.models.common_space_graph import CommonSpaceGraphAdapter
 from graphkit.adapters.models.customised_student import TrustGraphAdapter
 from graphkit.adapters.models.disagreement import DisagreementGraphAdapter
 from graphkit.adapters.models.graft_lattice import GraftLatticeAdapter, graft_order
-from graphkit.adapters.models.group_stack import LabelGraphAdapter
+from graphkit.adapters.models.group_stack import AmalgamationGraphAdapter, LabelGraphAdapter
 from graphkit.adapters.models.signed_graph import SignedGraphAdapter
 from graphkit.adapters.models.two_sample import TwoSampleGraphAdapter
 
 __all__ = [
+    "AmalgamationGraphAdapter",
     "ChannelGraphAdapter",
     "ClassTransferGraphAdapter",
     "CommonSpaceGraphAdapter",

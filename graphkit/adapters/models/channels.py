@@ -39,6 +39,8 @@ class ChannelGraphAdapter(GraphAdapter):
         bins (int, optional): Groups of samples, or classes, whose mean responses describe a
             channel. (default: :obj:`10`)
         threshold (float, optional): The least absolute correlation. (default: :obj:`0.5`)
+        k (int, optional): Link each of the student's channels to the ``k`` that correlate most,
+            in place of ``threshold``. (default: :obj:`None`)
 
     Shapes:
         - **input:** what the networks take, and classes :math:`(N)` (optional)
@@ -95,15 +97,16 @@ class ChannelGraphAdapter(GraphAdapter):
         explore: Tensor | None = None,
         bins: int = 10,
         threshold: float = 0.5,
+        k: int | None = None,
     ) -> None:
         super().__init__()
         for name, value in (("teacher", teacher), ("student", student)):
             refuse_class(name, value)
-        if bins < 1:
-            raise ValueError(f"'bins' must be at least 1, got {bins}")
+        if bins < 1 or (k is not None and k < 1):
+            raise ValueError(f"'bins' and 'k' must be at least 1, got {bins} and {k}")
         self.student, self.teacher, self.layers = student, teacher, tuple(layers)
         self.explore = None if explore is None else explore.clone()
-        self.bins, self.threshold = bins, threshold
+        self.bins, self.threshold, self.k = bins, threshold, k
         for network, layer in zip((student, teacher), self.layers, strict=True):
             with tap(network, layer):
                 continue
@@ -133,8 +136,8 @@ class ChannelGraphAdapter(GraphAdapter):
             label = torch.zeros_like(label).index_fill_(0, self.explore.to(label.device), 1)
         data["student_channel"].y = label
         for triple, (edges, r) in (
-            (ALIKE, correlation_edges(ours, None, self.threshold)),
-            (TAUGHT, correlation_edges(ours, theirs, self.threshold)),
+            (ALIKE, correlation_edges(ours, None, self.threshold, self.k)),
+            (TAUGHT, correlation_edges(ours, theirs, self.threshold, self.k)),
         ):
             store = data[triple]
             store.edge_index, store.edge_weight, store.edge_attr = edges, r.abs(), r.unsqueeze(1)

@@ -17,6 +17,8 @@ __all__ = ["TrustGraphAdapter"]
 TRUSTS = ("sample", "trusts", "source")
 COVERS = ("source", "covers", "task")
 LEARNS = ("component", "learns_from", "source")
+JOINS = ("target", "learns_from", "component")
+KINDS = (TRUSTS, COVERS, LEARNS, JOINS)
 
 
 class TrustGraphAdapter(GraphAdapter):
@@ -24,7 +26,8 @@ class TrustGraphAdapter(GraphAdapter):
 
     Each sample is linked to every source that covers the task, with the source's entropy, its
     share of trust and whether it was chosen; each source to the tasks it covers; the network of
-    the task to its sources, by the share of samples that chose them. Which source will be right
+    the task to its sources, by the share of samples that chose them; the target, which is to do
+    all tasks in the end, to the networks of the tasks. Which source will be right
     on a sample is then link prediction, and samples that trust the same source are a meta-path.
     Time is a forward pass of the sources; memory grows with :math:`N (M + F)`.
 
@@ -38,8 +41,8 @@ class TrustGraphAdapter(GraphAdapter):
         - **input:** what the sources take, ``y`` :math:`(N)` (optional): classes of the task
         - **output:** ``sample.x`` :math:`(N, F)`: the first input, flattened; ``source.x``
           :math:`(M, T)`: the tasks it covers; ``task.x``, ``component.x``: one of
-          :math:`T`; ``edge_attr`` of ``trusts`` :math:`(E, 3)`: entropy, share, chosen;
-          ``correct``: 1 where the source is right, -1 where no class is given
+          :math:`T`; ``target.x``: all of them; ``edge_attr`` of ``trusts`` :math:`(E, 3)`:
+          entropy, share, chosen; ``correct``: 1 where the source is right, -1 where no class is given
 
     Raises:
         ValueError: If the task is unknown, ``temperature`` is not positive, or ``y`` does not
@@ -75,11 +78,13 @@ class TrustGraphAdapter(GraphAdapter):
                 "source": "a trained network",
                 "task": "a task that sources cover",
                 "component": "the network that learns the task",
+                "target": "the network that learns all tasks from their components",
             },
             edge={
                 ".".join(TRUSTS): "a source covers the task; entropy, share of trust, chosen",
                 ".".join(COVERS): "the source covers the task",
                 ".".join(LEARNS): "the source teaches; weight: share of samples that chose it",
+                ".".join(JOINS): "the component teaches the target",
             },
             attributes={
                 "sample.x": ("N", "F"),
@@ -87,8 +92,9 @@ class TrustGraphAdapter(GraphAdapter):
                 "source.x": ("N", len(model.tasks)),
                 "task.x": (len(model.tasks), len(model.tasks)),
                 "component.x": (1, len(model.tasks)),
+                "target.x": (1, len(model.tasks)),
                 # Edges of every type; only those that say how much carry more.
-                **{f"{'.'.join(kind)}.edge_index": (2, "E") for kind in (TRUSTS, COVERS, LEARNS)},
+                **{f"{'.'.join(kind)}.edge_index": (2, "E") for kind in KINDS},
                 f"{'.'.join(TRUSTS)}.edge_attr": ("E", 3),
                 f"{'.'.join(TRUSTS)}.correct": ("E",),
                 f"{'.'.join(LEARNS)}.edge_weight": ("E",),
@@ -123,8 +129,11 @@ class TrustGraphAdapter(GraphAdapter):
             known[list(sources), place] = 1
         eye = torch.eye(len(own), device=device)
         mine = eye[len(self.model.before(self.task))].unsqueeze(0)
-        for kind, x in (("source", known), ("task", eye), ("component", mine)):
+        every = torch.ones_like(mine)
+        kinds = ("source", known), ("task", eye), ("component", mine), ("target", every)
+        for kind, x in kinds:
             data[kind].update({"x": x, "num_nodes": len(x)})
+        data[JOINS].edge_index = torch.zeros(2, 1, dtype=torch.long, device=device)
         data[COVERS].edge_index = known.nonzero().t().contiguous()
 
     def add_trust(self, data: HeteroData, trust: Trust, y: Tensor) -> None:

@@ -39,9 +39,13 @@ class ChannelGate(nn.Module):
             nn.Linear(channels, width), nn.ReLU(), nn.Linear(width, channels), nn.Sigmoid()
         )
 
+    def gate(self, x: Tensor) -> Tensor:
+        """The factor of each channel of each sample."""
+        return self.layers(x if x.dim() == 2 else x.flatten(2).mean(2))
+
     def forward(self, x: Tensor) -> Tensor:
         """The gated features."""
-        gate = self.layers(x if x.dim() == 2 else x.flatten(2).mean(2))
+        gate = self.gate(x)
         return x * gate.view(*gate.shape, *[1] * (x.dim() - 2))
 
 
@@ -92,7 +96,8 @@ class Regrouped(nn.Module):
         "reconstructed from a secondary source: no code was released, and the figures of the paper "
         "are not compared with",
         "the entropy is that of every label on its own, and all terms are means",
-        "filters are gates between 0 and 1 from two linear layers",
+        "filters are gates between 0 and 1 from two linear layers; samples have none, so that "
+        "the student learns what the teachers say of the very sample that it sees",
         "the image's predictions teach the inner groups and get no gradient from them",
         "between blocks the student is as wide as the teachers",
         "regroup() keeps the last filters and copies the last blocks of the teachers",
@@ -203,9 +208,12 @@ class GroupStackAmalgamation(nn.Module):
         self.register_buffer("select", select)
         self.known, self.labels = [list(own) for own in known], list(labels)
         widths = self.measure(z, beside(edge_index, context))
-        # Gates of the generator's groups by the block they enter, and of the student's blocks.
+        # Gates of the generator's groups by the block they enter, and of the student's blocks. A
+        # sample has none: dimmed, it would teach the student what holds for another sample.
         self.gates, self.filters = (
-            nn.ModuleList(nn.ModuleList(map(ChannelGate, widths)) for _ in self.teachers)
+            nn.ModuleList(
+                nn.ModuleList([nn.Identity(), *map(ChannelGate, widths[1:])]) for _ in self.teachers
+            )
             for _ in range(2)
         )
 

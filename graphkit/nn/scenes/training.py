@@ -16,6 +16,8 @@ from graphkit.modes import call_fixed
 from graphkit.nn.models.scene_graph_enricher import Proposal
 from graphkit.nn.straight_through import straight_through
 from graphkit.train.callback import Callback
+from graphkit.train.gan_losses import GANLoss, gan_loss, mean
+from graphkit.train.one_stage import OneStageStep
 from graphkit.train.task import ShardedTask
 
 if TYPE_CHECKING:
@@ -166,15 +168,25 @@ class SceneAdversary(Callback):
     question count, real or generated.  Each discriminator takes one step of Adam per step of the
     enricher.
 
+    In one stage (:class:`~graphkit.train.OneStageStep`) a discriminator judges each batch twice
+    in place of three times, the generated graphs once for both players.  Gradients are those of
+    the two losses apart, and both players then move at once.  Triples of one scene see each other,
+    so the discriminator of triples needs a symmetric loss for that.
+
     Args:
         local (torch.nn.Module, optional): Discriminator of triples.
         whole (torch.nn.Module, optional): Discriminator of graphs.
         weight (float, optional): The weight :math:`\lambda`. (default: :obj:`0.1`)
         lr (float, optional): Learning rate of the discriminators. (default: :obj:`1e-3`)
         temperature (float, optional): Temperature of the samples. (default: :obj:`1.0`)
+        loss (str or GANLoss, optional): As in :func:`~graphkit.train.gan_loss`; the formula above
+            is ``"bce"``. (default: ``"bce"``)
+        one_stage (bool, optional): Whether both players learn from one pass.
+            (default: :obj:`False`)
 
     Raises:
-        ValueError: If there is no discriminator, or several processes train.
+        ValueError: If there is no discriminator, several processes train, or the loss does not
+            allow one stage.
 
     Example:
         >>> from graphkit.nn import LocalTripleDiscriminator, SceneAdversary
@@ -188,12 +200,20 @@ class SceneAdversary(Callback):
         weight: float = 0.1,
         lr: float = 1e-3,
         temperature: float = 1.0,
+        loss: str | GANLoss = "bce",
+        one_stage: bool = False,
     ) -> None:
         named = {"local": local, "whole": whole}
         self.judges = nn.ModuleDict({k: v for k, v in named.items() if v is not None})
         if not self.judges:
             raise ValueError("'local' or 'whole' must be a discriminator, got neither")
         self.weight, self.temperature = weight, temperature
+        self.loss, self.one_stage = gan_loss(loss), one_stage
+        if one_stage and local is not None and not self.loss.symmetric:
+            raise ValueError(
+                "triples of one scene see each other: in one stage 'local' needs a symmetric "
+                f"'loss', 'saturating' or 'wgan', got {self.loss.name!r}"
+            )
         self.optimizer = torch.optim.Adam(self.judges.parameters(), lr=lr, betas=(0.5, 0.999))
         self.seen: tuple[KnockOut, SceneBatch, Tensor] | None = None
         self.losses: dict[str, float] = {}
@@ -208,12 +228,30 @@ class SceneAdversary(Callback):
         batch, proposal = run.task.last  # type: ignore[attr-defined]
         model: Any = run.model
         fake, is_new = self.imagine(model, batch, proposal)
+        if self.one_stage:
+            return self.one_pass(batch, fake, is_new)
         self.seen = batch, fake, is_new
         loss = proposal.new.new_zeros(())
         for name, discriminator in self.judges.items():
-            logits = call_fixed(discriminator, fake)
-            loss = loss + mean_loss(logits[self.counted(name, fake, is_new)], real=True)
+            scores = call_fixed(discriminator, fake)[self.counted(name, fake, is_new)]
+            loss = loss + mean(self.loss.generator(scores))
         return self.weight * loss
+
+    def one_pass(self, batch: KnockOut, fake: SceneBatch, is_new: Tensor) -> Tensor:
+        """The enricher's loss, the discriminators' gradients put in place beside it."""
+        self.optimizer.zero_grad()
+        loss = is_new.new_zeros((), dtype=torch.float)
+        for name, discriminator in self.judges.items():
+            step = OneStageStep(Counted(discriminator), self.loss, self.weight)
+            real = batch.whole, self.counted(name, batch.whole, taken_from(batch))
+            counted = self.counted(name, fake, is_new)
+            # The number of each graph among those whose scores count; the others have none.
+            place = torch.where(counted, counted.cumsum(0) - 1, -1)
+            rows = None if name == "local" else [place[fake.batch], place[fake.edge_batch]]
+            losses = step(real, (fake, counted), rows)
+            self.losses[name] = float(losses.discriminator) / 2
+            loss = loss + losses.generator
+        return loss
 
     def imagine(self, model: Any, batch: KnockOut, proposal: Proposal) -> tuple[SceneBatch, Tensor]:
         """The rest of each graph with a sampled object where one was taken."""
@@ -232,18 +270,19 @@ class SceneAdversary(Callback):
 
     def on_step_end(self, run: Run) -> None:
         """One step of the discriminators on the same graphs."""
+        if self.one_stage:
+            self.optimizer.step()
+            return
         assert self.seen is not None
         batch, fake, is_new = self.seen
-        real = batch.whole
-        taken = torch.zeros_like(real.x, dtype=torch.bool)
-        taken[batch.node[batch.node >= 0]] = True
+        real, taken = batch.whole, taken_from(batch)
         fake.x_soft = fake.edge_soft = None
         self.optimizer.zero_grad()
         total = torch.zeros((), device=real.x.device)
         for name, discriminator in self.judges.items():
-            loss = mean_loss(discriminator(real)[self.counted(name, real, taken)], real=True)
-            made = discriminator(fake)[self.counted(name, fake, is_new)]
-            loss = (loss + mean_loss(made, real=False)) / 2
+            right = discriminator(real)[self.counted(name, real, taken)]
+            wrong = discriminator(fake)[self.counted(name, fake, is_new)]
+            loss = self.loss.discriminator(right, wrong) / 2
             self.losses[name] = float(loss.detach())
             total = total + loss
         total.backward()
@@ -262,8 +301,25 @@ class SceneAdversary(Callback):
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
 
 
-def mean_loss(logits: Tensor, real: bool) -> Tensor:
-    """Mean cross entropy of scores that should be high or low; 0 if there are none."""
-    if logits.numel() == 0:
-        return logits.sum()
-    return F.softplus(-logits if real else logits).mean()
+@no_method("scores that count, for a single pass of both players")
+class Counted(nn.Module):
+    """A discriminator's scores of the triples or graphs that count.
+
+    Args:
+        discriminator (torch.nn.Module): Scores of triples or of graphs.
+    """
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, scenes: SceneBatch, counted: Tensor) -> Tensor:
+        """The scores where ``counted`` is true."""
+        return self.discriminator(scenes)[counted]
+
+
+def taken_from(batch: KnockOut) -> Tensor:
+    """Which objects of the whole graphs were knocked out."""
+    taken = torch.zeros_like(batch.whole.x, dtype=torch.bool)
+    taken[batch.node[batch.node >= 0]] = True
+    return taken

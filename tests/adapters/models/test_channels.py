@@ -69,10 +69,31 @@ def test_graph_networks_have_channels_as_well():
     assert {(i, i) for i in range(6)} <= {tuple(edge) for edge in edges.t().tolist()}
 
 
+def test_each_channel_is_linked_to_those_that_correlate_most():
+    x = torch.randn(30, 1, 4, 4)
+    adapter = make(threshold=1e-6)
+    whole, adapter.k = adapter(x), 2
+    graph = adapter(x)
+    for kind, rows, degrees in (("teacher_channel", 5, {2}), ("student_channel", 5, {2, 3, 4})):
+        full, some = (g["student_channel", kind] for g in (whole, graph))
+        size = torch.zeros(rows, full.edge_index.max() + 1)
+        size[full.edge_index[0], full.edge_index[1]] = full.edge_weight
+        assert set(some.edge_index[0].bincount(minlength=rows).tolist()) <= degrees
+        pairs = {tuple(edge) for edge in some.edge_index.t().tolist()}
+        for row in range(rows):
+            assert {(row, int(best)) for best in size[row].topk(2).indices} <= pairs
+    inside = graph["student_channel", "student_channel"].edge_index
+    assert {tuple(edge) for edge in inside.t().tolist()} == {
+        tuple(edge) for edge in inside.flip(0).t().tolist()
+    }
+
+
 def test_wrong_arguments_are_named():
     x = torch.randn(4, 1, 4, 4)
-    with pytest.raises(ValueError, match="'bins' must be"):
+    with pytest.raises(ValueError, match="'bins' and 'k' must be"):
         make(bins=0)
+    with pytest.raises(ValueError, match="'bins' and 'k' must be"):
+        make(k=0)
     with pytest.raises(ValueError, match="'y' must hold 4 classes"):
         make()(x, y=torch.full((4,), 4))
     with pytest.raises(ValueError, match="'y' must hold"):

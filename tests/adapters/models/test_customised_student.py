@@ -84,6 +84,8 @@ def test_each_sample_trusts_one_source_and_shares_sum_to_one():
     part = (trust.choice == 0).float().mean()
     torch.testing.assert_close(learns.edge_weight, torch.stack([part, 1 - part]))
     assert graph["component"].x.tolist() == [[1.0, 0.0]]
+    assert graph["target"].x.tolist() == [[1.0, 1.0]]
+    assert graph["target", "learns_from", "component"].edge_index.tolist() == [[0], [0]]
     assert make("age")(x)["component"].x.tolist() == [[0.0, 1.0]]
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from graphkit.adapters import LabelGraphAdapter
+from graphkit.adapters import AmalgamationGraphAdapter, LabelGraphAdapter
 from graphkit.distill import GroupStackAmalgamation
 from graphkit.testing import AdapterSuite
 
@@ -90,3 +90,68 @@ def test_wrong_arguments_are_named():
     )
     with pytest.raises(ValueError, match="teacher 0 has no weight of 3 rows"):
         LabelGraphAdapter(model)
+
+
+class TestAmalgamationGraphAdapter(AdapterSuite):
+    not_claimed = {
+        "no_node": "networks have parts",
+        "single_node": "the number of parts is the networks'",
+    }
+
+    def make(self):
+        return AmalgamationGraphAdapter(make().model)
+
+    def example(self):
+        return (torch.randn(40, 3),)
+
+    def degenerate(self):
+        return {"no sample": (torch.randn(0, 3),), "one sample": (torch.randn(1, 3),)}
+
+    def recovered(self, graph, z):
+        """What parts give, gates, predictions, by hand."""
+        adapter, _ = self.build()
+        model = adapter.model.eval()
+        first = model.generator[0](z)
+        sample = model.generator[1](first)
+        ours = model.student[0](sample)
+        taught = [teacher[0](sample) for teacher in model.teachers]
+        parts = [taught[0], model.teachers[0][1](taught[0])]
+        parts += [taught[1], model.teachers[1][1](taught[1])]
+        prior = torch.cat([parts[1], parts[3]], 1).sigmoid().mean(0)
+        gates = [own[1].layers(first).mean() for own in model.gates]
+        judged = graph["generator_group", "teacher_block"].edge_attr[:, 0]
+        mine = graph["student_block", "teacher_block"].edge_attr[:, 0]
+        kept = [own[1].layers(ours).mean() for own in model.filters]
+        return {
+            "groups": (graph["generator_group"].x[:, 0], stacked(first.mean(), sample.mean())),
+            "blocks": (graph["teacher_block"].x[:, 0], stacked(*(p.mean() for p in parts))),
+            "spread": (graph["student_block"].x[0, 1], ours.std(correction=0).detach()),
+            "prior": (graph["label"].x[:, 0], prior.detach()),
+            # The first group enters the last blocks; samples enter the first ones as they are.
+            "gates": (judged, stacked(*gates, torch.ones(()), torch.ones(()))),
+            "filters": (mine, stacked(*kept)),
+        }
+
+
+def stacked(*values):
+    return torch.stack(values).detach()
+
+
+def test_parts_are_linked_as_they_feed_and_judge_each_other():
+    graph = AmalgamationGraphAdapter(make().model)(torch.randn(9, 3))
+    links = {
+        (kind[0], kind[1], kind[2]): graph[kind].edge_index.t().tolist()
+        for kind in graph.edge_types
+    }
+    chains = {"generator_group": [[0, 1]], "student_block": [[0, 1]]}
+    for kind, chain in {**chains, "teacher_block": [[0, 1], [2, 3]]}.items():
+        assert links[kind, "feeds", kind] == chain
+    assert links["generator_group", "feeds", "student_block"] == [[0, 1], [1, 0]]
+    judged = links["generator_group", "judged_by", "teacher_block"]
+    assert judged == [[0, 1], [0, 3], [1, 0], [1, 2]]
+    assert links["student_block", "judged_by", "teacher_block"] == [[0, 1], [0, 3]]
+    predicted = links["teacher_block", "predicts", "label"]
+    assert predicted == [[1, 0], [1, 1], [1, 2], [3, 3], [3, 4]]
+    assert links["student_block", "predicts", "label"] == [[1, 0], [1, 3]]
+    assert graph["label"].wanted.tolist() == [1, -1, -1, 0, -1]
+    assert graph["teacher_block"].y.tolist() == [0, 0, 1, 1]

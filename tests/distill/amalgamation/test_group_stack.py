@@ -89,6 +89,14 @@ def test_gates_multiply_channels():
         torch.testing.assert_close(ratio, ratio[:, :, :1].expand_as(ratio))
 
 
+def test_what_teachers_say_of_a_sample_is_what_the_student_learns():
+    model = make().eval()
+    sample = model.generate(noise())[-1]
+    logits, _ = model.enter(0, sample, model.gates, {})
+    for teacher, own in zip(model.teachers, logits, strict=True):
+        torch.testing.assert_close(own, teacher(sample))
+
+
 # The generator's terms
 
 

@@ -5,8 +5,8 @@ import torch
 
 from graphkit.datasets import SceneBatch
 from graphkit.nn import LocalTripleDiscriminator
-from graphkit.nn.scenes.training import mean_loss
 from graphkit.testing.asserts import assert_close
+from graphkit.train import gan_loss
 from tests.nn.scenes.problems import OBJECTS, PREDICATES, some_scenes, union
 
 
@@ -22,9 +22,8 @@ def test_one_score_per_triple_alone_or_in_a_batch():
 
 
 def test_begins_undecided():
-    scenes = union()
-    for real in (True, False):
-        loss = mean_loss(make()(scenes), real)
+    scores, bce = make()(union()), gan_loss("bce")
+    for loss in (bce.real(scores).mean(), bce.fake(scores).mean()):
         assert float(loss.detach()) == pytest.approx(math.log(2), abs=0.02)
 
 
@@ -33,7 +32,7 @@ def test_cannot_tell_a_set_from_itself():
     optimizer = torch.optim.Adam(judge.parameters(), lr=1e-2)
     for _ in range(20):
         scores = judge(scenes)
-        loss = (mean_loss(scores, True) + mean_loss(scores, False)) / 2
+        loss = gan_loss("bce").discriminator(scores, scores) / 2
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -47,7 +46,7 @@ def test_learns_that_a_predicate_is_wrong():
     )
     optimizer = torch.optim.Adam(judge.parameters(), lr=1e-2)
     for _ in range(60):
-        loss = (mean_loss(judge(real), True) + mean_loss(judge(fake), False)) / 2
+        loss = gan_loss("bce").discriminator(judge(real), judge(fake)) / 2
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

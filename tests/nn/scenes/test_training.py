@@ -13,7 +13,7 @@ from graphkit.nn import (
 )
 from graphkit.nn.scenes.training import relation_loss
 from graphkit.testing import TaskSuite
-from graphkit.train import Trainer
+from graphkit.train import Trainer, gan_loss
 from tests.nn.scenes.problems import OBJECTS, PREDICATES, SMALL, enricher, some_scenes, union
 
 
@@ -177,6 +177,70 @@ def test_the_penalty_moves_the_enricher_and_not_the_discriminators():
     assert all(parameter.grad is None for parameter in model.parameters())
     after = list(judges.judges.parameters())
     assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def half_trained(loss, whole_alone):
+    """A batch with its fakes, and discriminators in float64 whose norms stand still."""
+    torch.manual_seed(1)
+    local = None if whole_alone else LocalTripleDiscriminator(OBJECTS, PREDICATES, 16)
+    whole = GlobalGraphDiscriminator(OBJECTS, PREDICATES, 16)
+    judges = SceneAdversary(local, whole, weight=0.7, loss=loss, one_stage=True)
+    for parameter in judges.judges.double().eval().parameters():
+        parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
+    model = enricher()
+    batch = union().knock_out(torch.tensor([0, 5, -1, 8, 9, -1, -1, -1]))
+    fake, is_new = judges.imagine(model, batch, model(batch.rest, batch.category))
+    return model, judges, batch, fake, is_new
+
+
+@pytest.mark.parametrize(
+    ("loss", "whole_alone"),
+    [("saturating", False), ("wgan", False), ("bce", True), ("lsgan", True), ("hinge", True)],
+)
+def test_one_stage_has_the_gradients_of_two(loss, whole_alone):
+    model, judges, batch, fake, is_new = half_trained(loss, whole_alone)
+    kind, calls = gan_loss(loss), []
+    for judge in judges.judges.values():
+        judge.register_forward_hook(lambda *_: calls.append(1))
+    value = judges.one_pass(batch, fake, is_new)
+    assert len(calls) == 2 * len(judges.judges)
+    weights, parameters = list(judges.judges.parameters()), list(model.parameters())
+    found = [p.grad for p in weights]
+    seen = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+    # The same two losses apart, by autograd alone.
+    taken = torch.zeros(batch.whole.num_nodes, dtype=torch.bool)
+    taken[torch.tensor([0, 5, 8, 9])] = True
+    ours = theirs = 0.0
+    for name, judge in judges.judges.items():
+        real = judge(batch.whole)[judges.counted(name, batch.whole, taken)]
+        made = judge(fake)[judges.counted(name, fake, is_new)]
+        theirs = theirs + kind.real(real).mean() + kind.fake(made).mean()
+        ours = ours + 0.7 * kind.generator(made).mean()
+    assert float(value.detach()) == pytest.approx(float(ours.detach()), rel=1e-6)
+    wanted = torch.autograd.grad(theirs, weights, retain_graph=True, allow_unused=True)
+    moved = torch.autograd.grad(ours, parameters, allow_unused=True)
+    assert any(grad is not None and grad.abs().max() > 1e-6 for grad in moved)
+    for one, other in zip([*found, *seen], [*wanted, *moved], strict=True):
+        assert (one is None or not one.any()) if other is None else True
+        if other is not None:
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_both_players_move_in_one_stage():
+    options = {"loss": "saturating", "one_stage": True}
+    judges = adversary(**options)
+    before = [p.clone() for p in judges.judges.parameters()]
+    _, result = fit(2, [judges])
+    moved = [not torch.equal(a, b) for a, b in zip(before, judges.judges.parameters(), strict=True)]
+    assert all(moved)
+    assert 0.3 < result.history[-1]["whole_discriminator_loss"] < 1.0
+
+
+def test_triples_that_see_each_other_are_refused_in_one_stage():
+    with pytest.raises(ValueError, match=r"'local' needs a symmetric 'loss'.*got 'bce'"):
+        adversary(one_stage=True)
+    with pytest.raises(ValueError, match="'loss' must be one of"):
+        adversary(loss="none")
 
 
 def test_generated_objects_stand_where_the_taken_ones_stood():
