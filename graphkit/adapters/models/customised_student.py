@@ -42,7 +42,8 @@ class TrustGraphAdapter(GraphAdapter):
         - **output:** ``sample.x`` :math:`(N, F)`: the first input, flattened; ``source.x``
           :math:`(M, T)`: the tasks it covers; ``task.x``, ``component.x``: one of
           :math:`T`; ``target.x``: all of them; ``edge_attr`` of ``trusts`` :math:`(E, 3)`:
-          entropy, share, chosen; ``correct``: 1 where the source is right, -1 where no class is given
+          entropy, share, chosen; ``correct``: 1 where the source is right, -1 where no class
+          is given
 
     Raises:
         ValueError: If the task is unknown, ``temperature`` is not positive, or ``y`` does not

@@ -212,12 +212,12 @@ class AmalgamationGraphAdapter(GraphAdapter):
         first = torch.arange(blocks, device=z.device)
         # Sorted by source: the first group enters the student's last block.
         data[ENTERS].edge_index = torch.stack([first, first.flip(0)])
-        for kind, pairs, gate in zip(JUDGED, (entering, leaving), gates, strict=True):
+        for triple, pairs, gate in zip(JUDGED, (entering, leaving), gates, strict=True):
             ends = [[p[0], m * blocks + p[1]] for m in range(count) for p in pairs]
             edges = torch.tensor(ends, device=z.device).t()
             order = (edges[0] * count * blocks + edges[1]).argsort()
-            data[kind].edge_index = edges[:, order].contiguous()
-            data[kind].edge_attr = torch.stack(gate)[order].float().unsqueeze(1)
+            data[triple].edge_index = edges[:, order].contiguous()
+            data[triple].edge_attr = torch.stack(gate)[order].float().unsqueeze(1)
         return data
 
     def add_labels(self, data: HeteroData, prior: Tensor) -> None:

@@ -96,6 +96,7 @@ class TestAmalgamationGraphAdapter(AdapterSuite):
     not_claimed = {
         "no_node": "networks have parts",
         "single_node": "the number of parts is the networks'",
+        "no_edge": "parts are linked whatever the noise",
     }
 
     def make(self):
