@@ -8,7 +8,8 @@ from torch import nn
 
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems import compression
-from benchmarks.protocols import quantization
+from benchmarks.protocols import pruning, quantization
+from graphkit.compress import ChannelDependency
 
 FIT = Fitter({"epochs": 2, "lr": 0.005, "monitor": None}, seed=0)
 
@@ -52,3 +53,30 @@ def test_quantization_reports_gains_and_sizes():
     assert 0 < found["zeros"] < 1
     assert found["error_packed"] < 1e-4
     assert "time_edges" not in found
+
+
+def test_pruning_reports_gains_over_the_same_numbers_of_filters():
+    dataset = {"name": "digits", "held_out": 400}
+    options = {"width": 4, "population": 6, "generations": 3, "keep": 0.6, "epochs": 1, "draws": 2}
+    found = pruning.run(dataset, seed=0, fit=FIT, **options)
+    assert found["gain_l1"] == pytest.approx(found["evolved"] - found["l1"])
+    assert found["gain_random"] == pytest.approx(found["evolved"] - found["random"])
+    assert found["loss_tuned"] == pytest.approx(found["full"] - found["evolved_tuned"])
+    assert found["kernels_error"] == 0
+    assert found["keep"] < 1 < found["parameters"]
+    assert found["multiplications"] > 1
+    assert found["evaluations"] <= found["individuals"] == 18
+
+
+def test_rivals_remove_as_many_filters_of_every_layer():
+    model = compression.load("digits").network(8)
+    dependency = ChannelDependency(model, (torch.rand(2, 1, 8, 8),))
+    mask = torch.rand(dependency.num_groups, generator=torch.Generator().manual_seed(0)) < 0.7
+    norms = dependency.norms()
+    small = pruning.smallest(dependency, mask)
+    other = pruning.shuffled(dependency, mask, torch.Generator().manual_seed(1))
+    for home in dependency.home.unique():
+        rows = dependency.home == home
+        assert small[rows].sum() == other[rows].sum() == mask[rows].sum()
+        assert norms[rows & small].min() >= norms[rows & ~small].max()
+    assert not torch.equal(other, small)

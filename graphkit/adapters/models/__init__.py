@@ -7,6 +7,8 @@ from graphkit.adapters.models.customised_student import TrustGraphAdapter
 from graphkit.adapters.models.disagreement import DisagreementGraphAdapter
 from graphkit.adapters.models.graft_lattice import GraftLatticeAdapter, graft_order
 from graphkit.adapters.models.group_stack import AmalgamationGraphAdapter, LabelGraphAdapter
+from graphkit.adapters.models.lineage_graph import LineageGraphAdapter
+from graphkit.adapters.models.pruning_graph import PruningGraphAdapter
 from graphkit.adapters.models.signed_graph import SignedGraphAdapter
 from graphkit.adapters.models.two_sample import TwoSampleGraphAdapter
 
@@ -18,6 +20,8 @@ __all__ = [
     "DisagreementGraphAdapter",
     "GraftLatticeAdapter",
     "LabelGraphAdapter",
+    "LineageGraphAdapter",
+    "PruningGraphAdapter",
     "SignedGraphAdapter",
     "TrustGraphAdapter",
     "TwoSampleGraphAdapter",
