@@ -24,6 +24,7 @@ from graphkit.adapters import (
     orbit_energy,
 )
 from graphkit.datasets import MissingDataError, mobilenet_weights
+from graphkit.nn import GraphDIN
 from graphkit.train import TensorTask, Trainer, seed_everything
 from graphkit.transforms import graph_snapmix
 from graphkit.vision import (
@@ -181,6 +182,15 @@ out = conv(pixels.x, pixels.edge_index, pixels.edge_attr) + pixels.bias
 layer = din(content, style).permute(0, 2, 3, 1).flatten(0, 2)
 print("error", (out - layer).abs().max().item())
 pixels
+
+# %% [markdown]
+# Nothing in it asks for a grid. `GraphDIN` is the same on any graph, which is ours: its nodes are
+# normalised per graph, and the readout of another graph makes the kernels.
+
+# %%
+restyle = GraphDIN(4, style_channels=6, edge_dim=9)
+readout = style.mean((2, 3))
+restyle(pixels.x, pixels.edge_index, readout, pixels.edge_attr[:, :9], pixels.image).shape
 
 # %% [markdown]
 # The content passes through a light network, the style through a heavy one, once. What the first

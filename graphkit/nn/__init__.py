@@ -8,6 +8,7 @@ from graphkit.nn.conv import (
     FusedGATConv,
     FusedGATv2Conv,
     FusedTransformerConv,
+    GraphDIN,
     SPAGANConv,
     TripleConv,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "FusedGATv2Conv",
     "FusedTransformerConv",
     "GlobalGraphDiscriminator",
+    "GraphDIN",
     "LocalTripleDiscriminator",
     "NearestNeighbours",
     "PathLoader",

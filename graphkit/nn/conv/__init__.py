@@ -5,6 +5,7 @@ from graphkit.nn.conv.factor_conv import FactorConv
 from graphkit.nn.conv.fused.gat_conv import FusedGATConv
 from graphkit.nn.conv.fused.gatv2_conv import FusedGATv2Conv
 from graphkit.nn.conv.fused.transformer_conv import FusedTransformerConv
+from graphkit.nn.conv.graph_din import GraphDIN
 from graphkit.nn.conv.spagan_conv import SPAGANConv
 from graphkit.nn.conv.triple_conv import TripleConv
 
@@ -14,6 +15,7 @@ __all__ = [
     "FusedGATConv",
     "FusedGATv2Conv",
     "FusedTransformerConv",
+    "GraphDIN",
     "SPAGANConv",
     "TripleConv",
 ]
