@@ -34,7 +34,7 @@ class AdaIN(nn.Module):
                 layers += [nn.Conv2d(inside, outside, 3, padding=1), nn.ReLU()]
                 inside = outside
             # Up where the encoder pools: behind 256, 128 and 64 channels are first reached.
-            if depth == 1 and layers[-2].in_channels != layers[-2].out_channels:  # type: ignore[operator]
+            if depth == 1 and layers[-2].in_channels != layers[-2].out_channels:
                 layers.append(nn.Upsample(scale_factor=2))
         self.decoder = nn.Sequential(*layers, nn.Conv2d(64, 3, 3, padding=1))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +12,6 @@ from graphkit.adapters.builders import knn_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.modes import evaluating
 from graphkit.precision import normalize
-from graphkit.vision.styles.style_transfer import DINStyleTransfer
 
 __all__ = ["StyleGraphAdapter"]
 
@@ -29,7 +28,8 @@ class StyleGraphAdapter(GraphAdapter):
     all, says nothing. Time grows with :math:`N^2`, memory with :math:`N`.
 
     Args:
-        model (DINStyleTransfer): The network, run in evaluation mode.
+        model (DINStyleTransfer): The network, or another with its ``kernels(style)``; run in
+            evaluation mode.
         k (int, optional): Neighbours of an image. (default: :obj:`5`)
 
     Shapes:
@@ -64,7 +64,7 @@ class StyleGraphAdapter(GraphAdapter):
     )
     takes: ClassVar[dict[str, int]] = {"style": 4}
 
-    def __init__(self, model: DINStyleTransfer, k: int = 5) -> None:
+    def __init__(self, model: Any, k: int = 5) -> None:
         super().__init__()
         if k < 1:
             raise ValueError(f"'k' must be at least 1, got {k}")

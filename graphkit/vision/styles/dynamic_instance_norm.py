@@ -137,11 +137,11 @@ class DynamicInstanceNorm(nn.Module):
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     module.reset_parameters()
             with torch.no_grad():
-                net[-1].weight.mul_(0.1)
-                net[-1].bias.zero_()
+                for parameter in net[-1].parameters():
+                    parameter.mul_(0.1)
         if self.offset is not None:
-            nn.init.zeros_(self.offset.weight)
-            nn.init.zeros_(self.offset.bias)
+            for parameter in self.offset.parameters():
+                nn.init.zeros_(parameter)
 
     def kernel(self, style: Tensor) -> StyleKernel:
         """What a style stands for: its convolution."""

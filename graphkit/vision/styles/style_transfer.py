@@ -134,7 +134,8 @@ class DINStyleTransfer(nn.Module):
     def kernels(self, style: Tensor) -> list[StyleKernel]:
         """What style images leave, for each dynamic layer."""
         features = self.style_encoder(style)
-        return [norm.kernel(features) for norm in self.norms]
+        norms = (norm for norm in self.norms if isinstance(norm, DynamicInstanceNorm))
+        return [norm.kernel(features) for norm in norms]
 
     def forward(self, x: Tensor, style: Tensor | Sequence[StyleKernel]) -> Tensor:
         """The images in the style."""

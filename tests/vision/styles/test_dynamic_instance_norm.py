@@ -40,7 +40,8 @@ def test_moments_as_kernel_are_adain():
 def test_a_fresh_layer_is_instance_norm(options):
     layer = DynamicInstanceNorm(6, 5, 3, **options)
     for net in (layer.weight_net, layer.bias_net):
-        torch.nn.init.zeros_(net[-1].weight)
+        for parameter in net[-1].parameters():
+            torch.nn.init.zeros_(parameter)
     content, style = pair()
     assert torch.allclose(layer(content, style), F.instance_norm(content), atol=1e-5)
     fresh = DynamicInstanceNorm(6, 5, 3, **options)
