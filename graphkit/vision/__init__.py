@@ -7,11 +7,7 @@ from graphkit.vision.actions.ahernet import AherNet
 from graphkit.vision.actions.anchors import Anchors, pyramid_anchors
 from graphkit.vision.actions.gtan import GTAN
 from graphkit.vision.actions.gtan_loss import GTANLoss
-from graphkit.vision.actions.moment_context import (
-    ContextDiscriminator,
-    ContextGenerator,
-    surround,
-)
+from graphkit.vision.actions.moment_context import ContextDiscriminator, ContextGenerator, surround
 from graphkit.vision.actions.segments import (
     decode,
     encode,
@@ -55,6 +51,8 @@ from graphkit.vision.mobile_net import MobileNetFeatures
 from graphkit.vision.patch_reordering import PatchReorder, PatchReorderCNN
 from graphkit.vision.random_transform import RandomTransform2d, transform2d
 from graphkit.vision.reid.consistency_clustering import ConsistencyClustering, embedding_spread
+from graphkit.vision.reid.dccd import DCCD, hard_triplet_loss
+from graphkit.vision.reid.intervention import Intervention, wasserstein_distances
 from graphkit.vision.reid.k_reciprocal import jaccard_edges, rerank
 from graphkit.vision.reid.losses import (
     batch_nuclear_norm,
@@ -95,6 +93,7 @@ from graphkit.vision.udor_anchor import (
 )
 
 __all__ = [
+    "DCCD",
     "GTAN",
     "LIBS",
     "SSKD",
@@ -132,6 +131,7 @@ __all__ = [
     "Hypotheses",
     "Imitator",
     "ImpressionSpace",
+    "Intervention",
     "LayoutToImage",
     "LocalContrast",
     "MeansClusters",
@@ -171,6 +171,7 @@ __all__ = [
     "fuzzy_loss",
     "gaussian_rows",
     "group_kernels",
+    "hard_triplet_loss",
     "instance_normalize",
     "jaccard_edges",
     "log_likelihood",
@@ -202,4 +203,5 @@ __all__ = [
     "transform2d",
     "udor_loss",
     "visual_integrity",
+    "wasserstein_distances",
 ]

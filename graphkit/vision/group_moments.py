@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from graphkit.catalog import no_method
 from graphkit.precision import wide
 
-__all__ = ["GroupMoments"]
+__all__ = ["GroupMoments", "grouped_product"]
 
 
 @no_method("running means and covariances of groups, which CausalAdv and DCCD share")
@@ -96,11 +96,7 @@ class GroupMoments(nn.Module):
         share = share.to(x.dtype).unsqueeze(1)
         least = size.clamp(min=1).unsqueeze(1)
         mean = x.new_zeros(groups, channels).index_add_(0, group, x) / least
-        # One product for all groups: their rows side by side, padded to the largest group.
-        order = group.argsort(stable=True)
-        place = torch.arange(len(x), device=x.device) - (size.cumsum(0) - size)[group[order]]
-        rows = x.new_zeros(groups, int(size.max()), channels)
-        rows[group[order], place] = (x - mean[group])[order]
+        rows, _, _ = side_by_side(x - mean[group], group, groups)
         cov = rows.mT @ rows / least.unsqueeze(2)
         shift = mean - self.mean
         between = (share * (1 - share)).unsqueeze(2) * shift.unsqueeze(2) * shift.unsqueeze(1)
@@ -124,3 +120,29 @@ class GroupMoments(nn.Module):
             )
         if not x.isfinite().all():
             raise ValueError("'x' holds NaN or infinite values")
+
+
+def side_by_side(x: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Samples ``[G, B, C]`` group by group, zeros behind those of smaller groups than the largest.
+
+    So one product serves all groups. Gives also the group and the place in it of every sample.
+    """
+    size = group.bincount(minlength=groups)
+    order = group.argsort(stable=True)
+    place = torch.empty_like(group)
+    first = (size.cumsum(0) - size)[group[order]]
+    place[order] = torch.arange(len(group), device=group.device) - first
+    rows = x.new_zeros(groups, int(size.max()) if len(group) else 0, x.size(1))
+    return rows.index_put((group, place), x), group, place
+
+
+def grouped_product(x: Tensor, matrices: Tensor, group: Tensor) -> Tensor:
+    """Every sample times the matrix of its group; no matrix is copied per sample.
+
+    Args:
+        x (torch.Tensor): Samples ``[N, C]``.
+        matrices (torch.Tensor): Matrices ``[G, C, F]``.
+        group (torch.Tensor): The group of each sample ``[N]``.
+    """
+    rows, group, place = side_by_side(x, group, len(matrices))
+    return (rows @ matrices.to(x.dtype))[group, place]

@@ -3,6 +3,7 @@
 from graphkit.adapters.samples.causal_adv import CausalPairGraphAdapter
 from graphkit.adapters.samples.class_regularization import EpisodeGraphAdapter
 from graphkit.adapters.samples.consistency import CoassociationGraphAdapter, TwoViewGraphAdapter
+from graphkit.adapters.samples.dccd import DomainGraphAdapter, InterventionGraphAdapter
 from graphkit.adapters.samples.dynamic_instance_norm import StyleGraphAdapter
 from graphkit.adapters.samples.impression_space import ImpressionGraphAdapter
 from graphkit.adapters.samples.pseudo_labels import PseudoLabelGraphAdapter
@@ -12,8 +13,10 @@ from graphkit.adapters.samples.snapmix import ProvenanceGraphAdapter
 __all__ = [
     "CausalPairGraphAdapter",
     "CoassociationGraphAdapter",
+    "DomainGraphAdapter",
     "EpisodeGraphAdapter",
     "ImpressionGraphAdapter",
+    "InterventionGraphAdapter",
     "OrbitGraphAdapter",
     "ProvenanceGraphAdapter",
     "PseudoLabelGraphAdapter",
