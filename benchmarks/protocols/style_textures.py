@@ -47,7 +47,7 @@ from graphkit.vision import (
 )
 
 MAIN = "mse_ratio"
-SIDE = 24
+SIDE = 16
 IDENTITY = torch.zeros(3, 3)
 IDENTITY[1, 1] = 1
 ROW = torch.tensor([[0.0, 0, 0], [1, 1, 1], [0, 0, 0]]) / 3
@@ -73,7 +73,7 @@ class Stylist(nn.Module):
         self.encoder = nn.Sequential(
             nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
         )
-        self.din = DynamicInstanceNorm(3, width, kernel_size)
+        self.din = DynamicInstanceNorm(3, width, kernel_size, hidden_channels=32)
 
     def kernels(self, style: Tensor) -> list[StyleKernel]:
         """What styles leave."""
