@@ -84,7 +84,12 @@ class Stylist(nn.Module):
         return self.din(content, self.kernels(style)[0])
 
 
-def load(part: str, count: int, seed: int) -> dict[str, Tensor]:
+def load(train: int = 1500, test: int = 500, seed: int = 0) -> list[dict[str, Tensor]]:
+    """Patches to train on and to test with."""
+    return [transfers(part, n, seed) for part, n in (("train", train), ("test", test))]
+
+
+def transfers(part: str, count: int, seed: int) -> dict[str, Tensor]:
     """Normalised patches: content, style, what is wanted, and the kind of the operator."""
     generator = torch.Generator().manual_seed(seed if part == "train" else 10_000 + seed)
     content, style = (
@@ -115,7 +120,7 @@ def run(
     dataset: dict[str, Any], *, seed: int, fit: Fitter, batch_size: int = 32
 ) -> dict[str, float]:
     """One seed of the patches and the networks."""
-    data, test = (load(part, dataset[part], seed) for part in ("train", "test"))
+    data, test = load(**{**dataset, "seed": seed})
     names = ("content", "style", "wanted")
     tensors = tuple(data[name] for name in names)
     models, metrics = {}, {}

@@ -121,7 +121,7 @@ def test_rival_mixes_are_those_of_torchvision(monkeypatch):
 
 
 def test_wanted_textures_are_the_operators_on_the_content():
-    data = style_textures.load("train", 40, seed=3)
+    data = style_textures.transfers("train", 40, seed=3)
     assert data["content"].mean((2, 3)).abs().max() < 1e-4
     same = data["kind"] == 0
     assert 0 < same.sum() < 40
