@@ -156,6 +156,9 @@ class GraphDIN(FastPath, fast=True):
             if len(style) != 1:
                 raise ValueError(f"'style' has {len(style)} rows; without 'batch' it must have one")
             return torch.zeros(x.size(0), dtype=torch.long, device=x.device), 1
+        if torch.compiler.is_compiling():
+            # No size may depend on values there: as many graphs as nodes, most of them empty.
+            return batch, x.size(0) if len(style) == 1 else len(style)
         low, high = (int(batch.min()), int(batch.max())) if len(batch) else (0, 0)
         # One style serves any number of graphs; their statistics are still their own.
         count = high + 1 if len(style) == 1 else len(style)

@@ -64,7 +64,9 @@ class DynamicInstanceNorm(nn.Module):
     Kernels of one cell with :math:`w = \sigma(F_s)`, :math:`b = \mu(F_s)` are AdaIN, without the
     style conditional instance norm; larger ones carry how strokes run, which no scale and shift
     can. Time grows with :math:`B H W C I k^2`; the networks see the style alone, so its
-    :class:`StyleKernel` can be kept for all frames of a video.
+    :class:`StyleKernel` can be kept for all frames of a video. The network behind the weights has
+    :math:`h C I k^2` parameters for :math:`h` hidden channels: a full layer of many channels is
+    large, and wants groups.
 
     Args:
         channels (int): Of the content.

@@ -90,6 +90,16 @@ def test_graphs_of_a_batch_have_statistics_and_styles_of_their_own(shared):
     assert grad[batch == 0].abs().sum() > 0
 
 
+@pytest.mark.parametrize("styles", [1, 3])
+def test_a_batch_compiles_in_one_graph(styles):
+    _, x, edges, batch, attr = graphs()
+    layer, style = make(), torch.randn(styles, 5).double()
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    out = compiled(x, edges, style, attr, batch)
+    assert torch.allclose(out, layer(x, edges, style, attr, batch))
+
+
 def test_on_a_grid_it_is_dynamic_instance_norm():
     """The paper's layer, with the offsets of a grid as edge attributes."""
     torch.manual_seed(0)
