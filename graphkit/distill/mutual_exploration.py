@@ -67,7 +67,8 @@ class MutualExploration(nn.Module):
         - **output:** a tuple of both outputs :math:`(N, K)`
 
     Raises:
-        ValueError: If a module is unknown, or logits, labels or features do not fit.
+        ValueError: If a module is unknown, both networks are one, there is no sample, or logits,
+            labels or features do not fit.
 
     Example:
         >>> import torch
@@ -91,6 +92,8 @@ class MutualExploration(nn.Module):
         super().__init__()
         for name, value in (("first", first), ("second", second)):
             refuse_class(name, value)
+        if first is second:
+            raise ValueError("'first' and 'second' are one network; give each its own")
         if len(layers) != 2 or len(channels) != 2:
             raise ValueError(f"'layers' and 'channels' must be two each, got {layers}, {channels}")
         if divergence < 0:
@@ -130,6 +133,8 @@ class MutualExploration(nn.Module):
         """
         if turn not in (None, 0, 1):
             raise ValueError(f"'turn' must be 0, 1 or None, got {turn!r}")
+        if not len(y):
+            raise ValueError("'y' holds no sample; give at least one")
         seen = [self.look(place, turn in (None, place), args, kwargs, rows) for place in (0, 1)]
         learners = (0, 1) if turn is None else (turn,)
         return torch.stack([self.term(place, seen, y) for place in learners]).sum()

@@ -107,3 +107,8 @@ def test_wrong_arguments_are_named():
         make().loss(X, y=Y, turn=2)
     with pytest.raises(ValueError, match="no submodule '9'"):
         MutualExploration(net(6), net(4), ("1", "9"), (6, 4))
+    twin = net(6)
+    with pytest.raises(ValueError, match="'first' and 'second' are one network"):
+        MutualExploration(twin, twin, ("1", "1"), (6, 6))
+    with pytest.raises(ValueError, match="'y' holds no sample"):
+        make().loss(X[:0], y=Y[:0])

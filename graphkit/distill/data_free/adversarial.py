@@ -97,7 +97,7 @@ class DFAD(nn.Module):
         - **output:** what the student gives; logits are :math:`(B, K)` or :math:`(B, K, H, W)`
 
     Raises:
-        ValueError: If an option is out of range, or there is no noise.
+        ValueError: If an option is out of range, there is no noise, or both networks are one.
         RuntimeError: If a network does not take what the generator makes.
 
     Example:
@@ -130,6 +130,8 @@ class DFAD(nn.Module):
         super().__init__()
         for name, value in (("student", student), ("teacher", teacher), ("generator", generator)):
             refuse_class(name, value)
+        if student is teacher:
+            raise ValueError("'student' and 'teacher' are one network; give the student its own")
         if imitations < 0:
             raise ValueError(f"'imitations' must not be negative, got {imitations}")
         if balance < 0:

@@ -266,6 +266,11 @@ def test_wrong_arguments_are_named():
         dfad.noise(0)
     with pytest.raises(ValueError, match=r"\[B, 5\], got \[3, 4\]"):
         dfad.imitation(torch.randn(3, 4))
+    for loss in (dfad.imitation, dfad.generation, dfad.one_stage):
+        with pytest.raises(ValueError, match="'z' holds no sample"):
+            loss(torch.randn(0, 5))
+    with pytest.raises(ValueError, match="'student' and 'teacher' are one network"):
+        DFAD(dfad.teacher, dfad.teacher, dfad.generator)
 
 
 def test_networks_and_generators_that_do_not_fit_are_named():
