@@ -110,8 +110,10 @@ class DensityClusters:
         source, target = (np.concatenate([side, itself]) for side in edges.cpu().numpy())
         values = np.concatenate([distance.cpu().double().numpy(), np.zeros(len(x))])
         matrix = csr_matrix((values, (source, target)), shape=(len(x), len(x)))
-        found = DBSCAN(eps=self.eps, min_samples=self.min_samples, metric="precomputed").fit(matrix)
-        return torch.from_numpy(found.labels_).long().to(x.device)
+        clustering = DBSCAN(eps=self.eps, min_samples=self.min_samples, metric="precomputed").fit(
+            matrix
+        )
+        return torch.from_numpy(clustering.labels_).long().to(x.device)
 
 
 @no_method("scikit-learn's k-means on unit vectors")
@@ -148,8 +150,8 @@ class MeansClusters:
         if len(x) < self.count:
             raise ValueError(f"'x' has {len(x)} rows for {self.count} clusters")
         unit = normalize(x.detach().float(), dim=1).cpu().numpy()
-        found = KMeans(self.count, n_init=self.starts, random_state=self.seed).fit(unit)
-        return torch.from_numpy(found.labels_).long().to(x.device)
+        clustering = KMeans(self.count, n_init=self.starts, random_state=self.seed).fit(unit)
+        return torch.from_numpy(clustering.labels_).long().to(x.device)
 
 
 def match_labels(previous: Tensor, current: Tensor, capacity: int) -> Tensor:

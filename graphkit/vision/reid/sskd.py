@@ -61,11 +61,11 @@ class EmbeddingAverage(AveragedModel):
 
     def update_parameters(self, model: nn.Module) -> None:
         """One step; the first call only copies, and is no step."""
-        own = [buffer.clone() for buffer in self.module.buffers()]
+        before = [buffer.clone() for buffer in self.module.buffers()]
         young = int(self.n_averaged) == 0
         super().update_parameters(model)
         if self.statistics == "own" and not young:
-            for buffer, value in zip(self.module.buffers(), own, strict=True):
+            for buffer, value in zip(self.module.buffers(), before, strict=True):
                 buffer.copy_(value)
 
 
