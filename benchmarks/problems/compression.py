@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 import torch
@@ -110,11 +109,12 @@ def learn(
     groups: list[dict[str, Any]],
     epochs: int,
     callbacks: Iterable[Callback] = (),
+    monitor: str | None = None,
 ) -> None:
-    """Trains on, under Adam; the last weights count."""
+    """Trains on, under Adam; the last weights count, or the best ones by ``monitor``."""
     trainer = Trainer(
         epochs,
-        monitor=None,
+        monitor=monitor,
         seed=fit.seed,
         callbacks=[*callbacks, *fit.watch],
         fabric=fit.fabric,
@@ -125,9 +125,12 @@ def learn(
 
 @torch.no_grad()
 def times(
-    models: dict[str, nn.Module], args: tuple[Any, ...], repeats: int = 9
+    models: dict[str, nn.Module], args: tuple[Any, ...], repeats: int = 15
 ) -> dict[str, float]:
-    """Median seconds of a call of each model, in turns, after one that does not count."""
+    """Least seconds of a call of each model, in turns, after one that does not count.
+
+    The least, since what else runs on a machine can only add to it.
+    """
     runs: dict[str, list[float]] = {name: [] for name in models}
     for turn in range(repeats + 1):
         for name, model in models.items():
@@ -135,4 +138,4 @@ def times(
                 begin = time.perf_counter()
                 model(*args)
                 runs[name] += [time.perf_counter() - begin] if turn else []
-    return {name: median(seconds) for name, seconds in runs.items()}
+    return {name: min(seconds) for name, seconds in runs.items()}

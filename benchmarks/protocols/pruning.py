@@ -56,9 +56,11 @@ def run(
     lr: float = 0.002,
     weight_decay: float = 0.0,
     draws: int = 5,
+    monitor: str | None = None,
 ) -> dict[str, float]:
     """One seed; ``train`` is the training of the full network, ``epochs``, ``lr`` and
-    ``weight_decay`` are those of tuning, ``draws`` counts random masks.
+    ``weight_decay`` are those of tuning, of which the best weights by ``monitor`` count, if it is given; ``draws`` counts
+    random masks.
     """
     problem = load(**{**dataset, "seed": seed})
     seed_everything(seed)
@@ -94,7 +96,7 @@ def run(
         seed_everything(seed)
         tuned = copy.deepcopy(net)
         groups = [{"params": tuned.parameters(), "lr": lr, "weight_decay": weight_decay}]
-        learn(fit, tuned, problem.task, groups, epochs)
+        learn(fit, tuned, problem.task, groups, epochs, monitor=monitor)
         metrics[f"{name}_tuned"] = problem.judge(tuned)
     metrics |= {
         "gain_l1": metrics["evolved"] - metrics["l1"],

@@ -48,10 +48,12 @@ def run(
     lr: float = 0.002,
     weight_decay: float = 0.0,
     temperature: float = 5.0,
+    monitor: str | None = None,
     arms: Sequence[str] = ("constant1", "constant200"),
 ) -> dict[str, float]:
     """One seed; ``train`` is the training in full precision, ``epochs``, ``lr`` and
-    ``weight_decay`` are those of quantised networks, ``layers`` the quantised ones.
+    ``weight_decay`` are those of quantised networks, ``layers`` the quantised ones; with
+    ``monitor``, such as ``val_accuracy``, the best weights by their hard functions count.
     """
     problem = load(**{**dataset, "seed": seed})
     seed_everything(seed)
@@ -68,7 +70,8 @@ def run(
         seed_everything(seed)
         net = QuantizationNetwork(full, temperature=first, max_temperature=last, **options)
         groups = net.groups(lr, weight_decay)
-        learn(fit, net, problem.task, groups, epochs, [TemperatureSchedule(net)])
+        schedule = TemperatureSchedule(net)
+        learn(fit, net, problem.task, groups, epochs, [schedule], monitor)
         metrics[arm], networks[arm] = problem.judge(net), net
     for arm in ("full", "posttraining", *arms):
         metrics[f"gain_{arm}"] = metrics["hard_accuracy"] - metrics[arm]
