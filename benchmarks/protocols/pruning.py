@@ -59,8 +59,8 @@ def run(
     monitor: str | None = None,
 ) -> dict[str, float]:
     """One seed; ``train`` is the training of the full network, ``epochs``, ``lr`` and
-    ``weight_decay`` are those of tuning, of which the best weights by ``monitor`` count, if it is given; ``draws`` counts
-    random masks.
+    ``weight_decay`` are those of tuning, of which the best weights by ``monitor`` count, if it is
+    given; ``draws`` counts random masks.
     """
     problem = load(**{**dataset, "seed": seed})
     seed_everything(seed)
