@@ -58,7 +58,8 @@ def graph_snapmix(
     :math:`1 - \lambda` of the nodes, :math:`\lambda \sim \mathrm{Beta}(\beta, \beta)`; a component
     that is smaller is taken whole. An edge that ended in the part that is gone ends in the new
     one instead, at nodes drawn by how many edges each of them lost, and keeps its attributes.
-    Edges are seen without direction where it comes to parts. Time grows with nodes and edges.
+    Edges are seen without direction where it comes to parts; what else graphs carry is left out.
+    Time grows with nodes and edges.
 
     Args:
         a, b (Data): The receiving graph and the donor: ``x``, ``edge_index``, ``y`` of one class,
@@ -105,6 +106,8 @@ def graph_snapmix(
     extras, others = ([k for k in EXTRAS if getattr(g, k, None) is not None] for g in (a, b))
     if extras != others:
         raise ValueError("'a' and 'b' must both have edge_attr, or edge_weight, or neither")
+    if a.x.shape[1:] != b.x.shape[1:]:
+        raise ValueError(f"'b' has features {list(b.x.shape)}, 'a' {list(a.x.shape)}")
     random = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
     gone, come = (ball(graph, float(random.beta(beta, beta)), random) for graph in (a, b))
     if not (gone.any() and come.any()):

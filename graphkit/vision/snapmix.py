@@ -101,8 +101,10 @@ def semantic_percent(
             f"'features' must be [B, C, h, w] and 'weight' [K, C], got {list(features.shape)} "
             f"and {list(weight.shape)}"
         )
-    if y.shape != features.shape[:1]:
-        raise ValueError(f"'y' has shape {list(y.shape)} for {len(features)} images")
+    if y.shape != features.shape[:1] or y.is_floating_point():
+        raise ValueError(
+            f"'y' must hold {len(features)} classes, one per image, got {y.dtype} {list(y.shape)}"
+        )
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(weight):
         raise ValueError(f"'y' must be classes from 0 to {len(weight) - 1}")
     maps = torch.einsum("bc,bchw->bhw", wide(weight)[y], wide(features)).unsqueeze(1)

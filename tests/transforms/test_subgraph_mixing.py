@@ -146,6 +146,8 @@ def test_wrong_arguments_are_named():
         mix(b=graph(20, 4, 2))
     with pytest.raises(ValueError, match="'a' must have nodes"):
         mix(a=Data(edge_index=a.edge_index, y=a.y))
+    with pytest.raises(ValueError, match="'b' has features"):
+        mix(a=graph(9, 0, 1, False), b=Data(torch.rand(4, 2), a.edge_index[:, :0], y=a.y))
     with pytest.raises(ValueError, match="'head'"):
         graph_snapmix(a, b, Net(), "conv", "drop")
     with pytest.raises(ValueError, match="'layer'"):

@@ -196,7 +196,12 @@ def test_wrong_arguments_are_named():
     ):
         with pytest.raises(ValueError, match=named):
             make(**options)
-    for wrong, named in (((x[0], y), "'x'"), ((x, y[:2]), "'y'"), ((x, y + 3), "'y'")):
+    for wrong, named in (
+        ((x[0], y), "'x'"),
+        ((x, y[:2]), "'y'"),
+        ((x, y + 3), "'y'"),
+        ((x, y.float()), "'y'"),
+    ):
         with pytest.raises(ValueError, match=named):
             make().mix(*wrong)
     with pytest.raises(ValueError, match="head"):
