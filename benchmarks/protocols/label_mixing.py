@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import SimpleConv
 
 from benchmarks.harness.fitting import Fitter
-from benchmarks.problems.canvas import canvas, classifier
+from benchmarks.problems.canvas import canvas
 from benchmarks.problems.residual import ResidualNet, objects
 from benchmarks.rivals.mixing import cutmix, mixup
 from graphkit.adapters import ProvenanceGraphAdapter
@@ -53,12 +53,26 @@ def load(
         train, seen = canvas("train", images, seed), canvas("test", test, seed)
         # The same draws without noise are the digits alone.
         ink = canvas("test", test, seed, noise=0.0).x[:, 0]
-        return [train.x, train.y, seen.x, seen.y], ink, classifier(), ("8", "11")
+        return [train.x, train.y, seen.x, seen.y], ink, finder(), ("8", "11")
     x, y, other, label = objects(name)
     rows = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))[:images]
     judged = torch.randperm(len(label), generator=torch.Generator().manual_seed(0))[:test]
     tensors = [x[rows], y[rows], other[judged], label[judged]]
     return tensors, None, ResidualNet(), ("stages", "head")
+
+
+def finder(width: int = 16) -> nn.Sequential:
+    """Three convolutions, of which the first alone halves the map: its maps say where."""
+    layers: list[nn.Module] = []
+    channels = [1, width, 2 * width, 4 * width]
+    for inside, outside, stride in zip(channels, channels[1:], (2, 1, 1), strict=False):
+        layers += [
+            nn.Conv2d(inside, outside, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outside),
+            nn.ReLU(),
+        ]
+    pooled = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], CLASSES))
+    return nn.Sequential(*layers, *pooled)
 
 
 def run(
