@@ -209,12 +209,14 @@ for blocks_of_one, own in zip(tellers, known, strict=True):
     here = torch.stack([y[pool] == digit for digit in own], 1).float()
     train(nn.Sequential(*blocks_of_one), TensorTask((x[pool], here), tell), 15)
 up = nn.Upsample(scale_factor=2)
-stack = [
-    nn.Sequential(nn.Linear(16, 128), nn.Unflatten(1, (32, 2, 2)), nn.ReLU()),
-    nn.Sequential(up, nn.Conv2d(32, 16, 3, 1, 1), nn.ReLU()),
-    nn.Sequential(up, nn.Conv2d(16, 1, 3, 1, 1)),
-]
-groups = GroupStackAmalgamation(stack, tellers, blocks(2), known, [1, 2], torch.randn(2, 16))
+first = [nn.Linear(16, 128), nn.Unflatten(1, (32, 2, 2)), nn.BatchNorm2d(32), nn.ReLU()]
+second = [up, nn.Conv2d(32, 16, 3, 1, 1), nn.BatchNorm2d(16), nn.ReLU()]
+# The last layer standardises images, so that they keep the scale of real ones.
+last = [up, nn.Conv2d(16, 1, 3, 1, 1), nn.BatchNorm2d(1, affine=False)]
+stack = [nn.Sequential(*layers) for layers in (first, second, last)]
+groups = GroupStackAmalgamation(
+    stack, tellers, blocks(2), known, [1, 2], torch.randn(2, 16), inner=0.0
+)
 for stage in (None, 0, 1, 2):
 
     def loss(model, z, stage=stage):

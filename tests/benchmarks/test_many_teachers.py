@@ -92,4 +92,4 @@ def test_group_stack_runs_beside_its_rivals():
     )
     assert found["gain_noise"] == pytest.approx(found["map"] - found["map_noise"])
     assert found["gain_prevalence"] == pytest.approx(found["map"] - found["prevalence"])
-    assert {"map_real", "map_direct", "map_regrouped", "rate", "rank_edges"} <= set(found)
+    assert {"map_real", "map_direct", "map_student", "rate", "rank_edges"} <= set(found)

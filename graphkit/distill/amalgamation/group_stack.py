@@ -127,8 +127,10 @@ class GroupStackAmalgamation(nn.Module):
     :class:`~graphkit.train.NoiseTask`: first :meth:`generator_loss` on ``groups(None)``, then
     :meth:`block_loss` of every block on ``groups(block)``. A step costs the generator and each
     teacher :math:`B` times. :math:`\gamma` sets how many labels a sample has: choosing it from the
-    true rate is prior knowledge. On small images plain rivals are better, noise among them: see the
-    recipe ``groupstack-digits`` before relying on it.
+    true rate is prior knowledge. Give the generator batch normalisation, last of all without weights:
+    samples that are not held at one scale grow, since contrast alone makes features loud. The
+    network to use is :meth:`regroup`'s. A student that learns end to end on the same samples is a
+    strong rival: see the recipe ``groupstack-digits``.
 
     Args:
         generator (sequence of torch.nn.Module): The groups, from noise to a sample.
@@ -145,6 +147,8 @@ class GroupStackAmalgamation(nn.Module):
         sparsity (float, optional): :math:`\gamma`. (default: :obj:`2.0`)
         stack (float, optional): Weight of the inner groups; 0 leaves them alone.
             (default: :obj:`1.0`)
+        inner (float, optional): Share of generated features in what a block of the student learns
+            from, the rest is made of samples; 0 leaves them out. (default: :obj:`0.5`)
         **context: What else blocks and groups take, by name.
 
     Shapes:
@@ -153,7 +157,7 @@ class GroupStackAmalgamation(nn.Module):
 
     Raises:
         ValueError: If there is no teacher, a wanted label is known to none, numbers of blocks
-            differ, or a group's output does not fit the teachers.
+            differ, a group's output does not fit the teachers, or noise holds no sample.
 
     Example:
         >>> import torch
@@ -187,6 +191,7 @@ class GroupStackAmalgamation(nn.Module):
         entropy: float = 2.0,
         sparsity: float = 2.0,
         stack: float = 1.0,
+        inner: float = 0.5,
         **context: Any,
     ) -> None:
         super().__init__()
@@ -204,6 +209,9 @@ class GroupStackAmalgamation(nn.Module):
         self.weights = {"loud": loudness, "entropy": entropy, "sparse": sparsity, "stack": stack}
         if min(self.weights.values()) < 0:
             raise ValueError(f"weights must not be negative, got {self.weights}")
+        if not 0 <= inner <= 1:
+            raise ValueError(f"'inner' must be between 0 and 1, got {inner}")
+        self.inner = inner
         select, self.columns = selection(known, labels, len(self.teachers))
         self.register_buffer("select", select)
         self.known, self.labels = [list(own) for own in known], list(labels)
@@ -220,8 +228,7 @@ class GroupStackAmalgamation(nn.Module):
     @torch.no_grad()
     def measure(self, z: Tensor, context: dict[str, Any]) -> list[int]:
         """The channels that enter each block; refuses groups that do not fit."""
-        if not len(z):
-            raise ValueError("'z' holds no sample; give at least one")
+        refuse_empty(z)
         with evaluating(self):
             made = self.generate(z, **context)[::-1]
             for name, net in [("the student", self.student)] + [
@@ -283,6 +290,7 @@ class GroupStackAmalgamation(nn.Module):
         self, z: Tensor, edge_index: Tensor | None = None, **context: Any
     ) -> dict[str, Tensor]:
         """The parts of :meth:`generator_loss`, unweighted; ``rate`` is the mean label."""
+        refuse_empty(z)
         context = beside(edge_index, context)
         *inner, sample = self.generate(z, **context)
         parts, last = self.enter(0, sample, self.gates, context)
@@ -311,6 +319,7 @@ class GroupStackAmalgamation(nn.Module):
         context, count = beside(edge_index, context), len(self.student)
         if not 0 <= block < count:
             raise ValueError(f"'block' must be from 0 to {count - 1}, got {block}")
+        refuse_empty(z)
         # Everything that comes before the block stays as it is.
         with torch.no_grad(), evaluating(self):
             made = self.generate(z, **context)
@@ -318,18 +327,20 @@ class GroupStackAmalgamation(nn.Module):
             x = made[-1]
             for level in range(block):
                 x = self.student.step(level, x, context)
-        streams = [x] if block == 0 else [x, made[count - 1 - block]]
+        share = self.inner if block else 0.0
+        streams = [(x, 1 - share), (made[count - 1 - block], share)]
         losses = []
-        for stream in streams:
+        for stream, weight in streams:
+            if not weight:
+                continue
             out = self.student.step(block, stream, context)
             if block < count - 1:
                 logits, _ = self.enter(block + 1, out, self.filters, context)
             for m, (own, places) in enumerate(self.columns):
                 guess = logits[m][:, own] if block < count - 1 else out[:, places]
                 if own:
-                    losses.append(
-                        F.binary_cross_entropy_with_logits(guess, targets[m][:, own]) / len(streams)
-                    )
+                    loss = F.binary_cross_entropy_with_logits(guess, targets[m][:, own])
+                    losses.append(weight * loss)
         return torch.stack(losses).sum()
 
     def groups(self, block: int | None = None) -> list[nn.Parameter]:
@@ -347,6 +358,12 @@ class GroupStackAmalgamation(nn.Module):
         parts = copy.deepcopy((list(self.student)[:last], [own[last] for own in self.filters]))
         heads = [BlockNet(copy.deepcopy(teacher[last])) for teacher in self.teachers]
         return Regrouped(BlockNet(*parts[0]), parts[1], heads, self.select.clone())
+
+
+def refuse_empty(z: Tensor) -> None:
+    """Raises unless there is noise."""
+    if not len(z):
+        raise ValueError("'z' holds no sample; give at least one")
 
 
 def selection(

@@ -190,6 +190,33 @@ def test_block_losses_by_hand():
         model.block_loss(3, z)
 
 
+def test_the_share_of_generated_features_weighs_the_two_streams():
+    model, z = make(), noise()
+    ends = []
+    for inner in (0.0, 1.0, 0.25):
+        model.inner = inner
+        ends.append([model.block_loss(block, z) for block in range(3)])
+    for only, without, mixed in zip(*ends, strict=True):
+        torch.testing.assert_close(mixed, 0.75 * only + 0.25 * without)
+    # A sample has no other stream: the first block learns from it whatever the share.
+    assert ends[0][0] == ends[1][0]
+    assert ends[0][2] != ends[1][2]
+
+
+def test_teachers_in_training_mode_teach_as_in_evaluation_mode():
+    given = [blocks(3), blocks(2)]
+    for own in given:
+        own[0].append(nn.BatchNorm2d(4))
+        own[2].insert(2, nn.Dropout())
+    model, z = make(teachers=[[part.train() for part in own] for own in given]), noise()
+    before = copy.deepcopy(model.teachers.state_dict())
+    model.train()
+    assert model.block_loss(1, z) == model.block_loss(1, z)
+    assert model.generator_loss(z) == model.generator_loss(z)
+    assert all(torch.equal(before[k], v) for k, v in model.teachers.state_dict().items())
+    assert all(part.training for own in given for part in own)
+
+
 # The wanted labels
 
 
@@ -269,11 +296,19 @@ def test_graph_networks_are_amalgamated_and_the_losses_fall():
         ("group 1 gives", {"generator": [stack()[0], nn.Conv2d(6, 4, 1), stack()[2]]}),
         ("holds no sample", {"z": torch.randn(0, 5)}),
         ("weights must not", {"sparsity": -1.0}),
+        ("'inner' must be", {"inner": 1.5}),
     ],
 )
 def test_wrong_arguments_are_named(match, change):
     with pytest.raises(ValueError, match=match):
         make(**change)
+
+
+def test_no_noise_is_refused_by_both_losses():
+    model = make()
+    for loss in (model.generator_loss, lambda z: model.block_loss(1, z)):
+        with pytest.raises(ValueError, match="'z' holds no sample"):
+            loss(noise(0))
 
 
 def test_one_teacher_is_enough():
