@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems.residual import ResidualNet
@@ -22,7 +23,7 @@ def test_sources_see_one_half_of_the_classes_and_a_few_of_the_other():
 
 def test_averages_of_sources():
     x = torch.eye(4)
-    nets = [torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)]
+    nets = [nn.Linear(4, 3), nn.Linear(4, 3)]
     logits = [net(x) for net in nets]
     plain = customised_student.Averaged(nets, probabilities=False)(x)
     torch.testing.assert_close(plain, (logits[0] + logits[1]) / 2)
@@ -90,6 +91,17 @@ def test_group_stack_runs_beside_its_rivals():
         generator_steps=2,
         block_steps=2,
     )
-    assert found["gain_noise"] == pytest.approx(found["map"] - found["map_noise"])
     assert found["gain_prevalence"] == pytest.approx(found["map"] - found["prevalence"])
-    assert {"map_real", "map_direct", "map_student", "rate", "rank_edges"} <= set(found)
+    for name in group_stack.RIVALS:
+        assert found[f"gain_{name}"] == pytest.approx(found["map"] - found[f"map_{name}"])
+    assert {"map_real", "map_student", "rate", "rank_edges"} <= set(found)
+
+
+def test_made_images_are_standardised_and_grainy():
+    made = nn.Sequential(*group_stack.groups(4, grain=0.5)).train()(5 * torch.randn(300, 32))
+    assert made.shape == (300, 1, 8, 16)
+    assert made.mean().item() == pytest.approx(0, abs=0.02)
+    assert made.var().item() == pytest.approx(1.25, abs=0.03)
+    twice = torch.zeros(1, 32).expand(300, 32)
+    still = nn.Sequential(*group_stack.groups(4, grain=0.5)).eval()(twice)
+    assert still.std(0).mean().item() == pytest.approx(0.5, abs=0.03)

@@ -127,10 +127,10 @@ class GroupStackAmalgamation(nn.Module):
     :class:`~graphkit.train.NoiseTask`: first :meth:`generator_loss` on ``groups(None)``, then
     :meth:`block_loss` of every block on ``groups(block)``. A step costs the generator and each
     teacher :math:`B` times. :math:`\gamma` sets how many labels a sample has: choosing it from the
-    true rate is prior knowledge. Give the generator batch normalisation, last of all without weights:
-    samples that are not held at one scale grow, since contrast alone makes features loud. The
-    network to use is :meth:`regroup`'s. A student that learns end to end on the same samples is a
-    strong rival: see the recipe ``groupstack-digits``.
+    true rate is prior knowledge. Give the generator batch normalisation, without weights at its
+    end, and noise on what it makes: else samples grow, since contrast alone makes features loud,
+    and are too much alike to learn from. The network to use is :meth:`regroup`'s. A student that
+    learns end to end on the same samples is a strong rival: see the recipe ``groupstack-digits``.
 
     Args:
         generator (sequence of torch.nn.Module): The groups, from noise to a sample.
