@@ -164,7 +164,9 @@ for name, model in (("teacher", wide), ("student", dfad.student)):
 #
 # An adversarial pair usually runs its networks twice and thrice per step. The gradients of both
 # players differ only by a factor per sample, so one pass through each is enough. Here a generator
-# learns to draw digits against a discriminator.
+# learns to draw digits against a discriminator. PyG's `ARGA` trains that way as well (the recipe
+# `onestage-arga-cora`), and so do the discriminators of scene graphs:
+# `SceneAdversary(local, whole, loss="saturating", one_stage=True)`.
 
 # %%
 drawer = ImageGenerator(16, size=8, hidden_channels=16, norm="group", standardised=False)
