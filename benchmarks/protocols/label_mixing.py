@@ -44,10 +44,11 @@ CHANCE = {"scratch": 0.5, "tuned": 1.0}
 
 
 def load(
-    name: str = "canvas", images: int = 3000, test: int = 1000, seed: int = 0
+    name: str = "canvas", images: int = 3000, test: int = 1000, seed: int = 0, pool: int = 1
 ) -> tuple[list[Tensor], Tensor | None, nn.Module, tuple[str, str]]:
     """Images and classes to train on and to test with, the test images' ink where it is known, a
-    network, and the names of its last maps and its head.
+    network, and the names of its last maps and its head. Photographs are averaged over ``pool``
+    pixels along each side.
     """
     if name == "canvas":
         train, seen = canvas("train", images, seed), canvas("test", test, seed)
@@ -55,6 +56,7 @@ def load(
         ink = canvas("test", test, seed, noise=0.0).x[:, 0]
         return [train.x, train.y, seen.x, seen.y], ink, finder(), ("8", "11")
     x, y, other, label = objects(name)
+    x, other = (F.avg_pool2d(part, pool) for part in (x, other))
     rows = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))[:images]
     judged = torch.randperm(len(label), generator=torch.Generator().manual_seed(0))[:test]
     tensors = [x[rows], y[rows], other[judged], label[judged]]
