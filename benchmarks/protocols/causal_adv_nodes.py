@@ -116,7 +116,7 @@ def validation_attack(model: nn.Module, data: Data, rows: Tensor, eps: float) ->
             data.x,
             eps,
             eps / 4,
-            5,
+            3,
             noise=0.0,
         )
 

@@ -142,3 +142,29 @@ def test_labels_that_do_not_fit_are_named():
 def test_no_sample_is_no_error():
     right = attack_ensemble(linear(), torch.rand(0, 6), torch.zeros(0).long(), 0.1, 0.1)
     assert all(one.shape == (0,) for one in right.values())
+
+
+def test_the_ensemble_finds_what_autoattack_finds():
+    """Robust accuracy of a trained network, beside APGD of two losses, with restarts."""
+    package = pytest.importorskip("pyautoattack", reason="needs pyautoattack, the extra 'test'")
+    torch.manual_seed(0)
+    x, y = torch.rand(200, 6), torch.arange(200) % 3
+    x = (x + 0.3 * F.one_hot(y, 6)).clamp(0, 1)
+    net = torch.nn.Sequential(torch.nn.Linear(6, 24), torch.nn.ReLU(), torch.nn.Linear(24, 3))
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    for _ in range(80):
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    net.eval().requires_grad_(False)
+    rival = package.AutoAttack(
+        net, eps=0.1, version="custom", attacks=["apgd-ce", "apgd-dlr"], seed=0
+    )
+    rival.apgd.n_restarts = 2
+    adversarial = rival.run_standard_evaluation(x, y)[0]
+    theirs = float((net(adversarial).argmax(1) == y).float().mean())
+    generator = torch.Generator().manual_seed(0)
+    right = attack_ensemble(net, x, y, 0.1, 0.025, targets=2, generator=generator)
+    ours, clean = (float(right[name].float().mean()) for name in ("all", "clean"))
+    assert theirs < clean - 0.2
+    assert abs(ours - theirs) <= 0.02

@@ -59,6 +59,11 @@ class DCCD(nn.Module):
     updates with a momentum. With ``interventions=0`` it is plain training, or, with
     :math:`\lambda > 0`, domain-adversarial training.
 
+    Moments must be those of the domain and not of the identities in it: with a few classes in each
+    domain, or fewer identities than channels and no other variety, matching them moves identities
+    onto each other. On digits and characters it is the swapped domain that gains; a domain that
+    was never seen does not, see the recipes ``dccd-…``.
+
     Called, it gives the representations, to be compared by cosines. :meth:`loss` is the objective
     of a batch, for any loop. A step costs one pass of ``features`` and :math:`M` symmetric
     eigenproblems of width :math:`C`.
