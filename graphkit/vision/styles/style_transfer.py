@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -115,7 +116,7 @@ class DINStyleTransfer(nn.Module):
         in_channels: int = 3,
         widths: Sequence[int] = (32, 64, 128),
         kernel_size: int = 3,
-        mode: str = "depthwise",
+        mode: Literal["depthwise", "full", "deformable"] = "depthwise",
     ) -> None:
         super().__init__()
         if len(widths) < 1:
@@ -127,7 +128,7 @@ class DINStyleTransfer(nn.Module):
         self.up = nn.ModuleList([separable(b, a) for a, b in reversed(pairs)])
         sizes = [(widths[-1], 1), *((a, kernel_size) for a, _ in reversed(pairs))]
         self.norms = nn.ModuleList(
-            [DynamicInstanceNorm(c, style_channels, k, mode) for c, k in sizes]  # type: ignore[arg-type]
+            [DynamicInstanceNorm(c, style_channels, k, mode) for c, k in sizes]
         )
         self.out = nn.Conv2d(widths[0], in_channels, 3, padding=1, padding_mode="reflect")
 
