@@ -10,6 +10,7 @@ from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.data.skeleton_graph import SkeletonGraph
 from graphkit.vision.faces.bones import FaceBones
 from graphkit.vision.faces.rig import FREEDOMS
+from graphkit.words import refuse_class
 
 __all__ = ["FaceGraphAdapter"]
 
@@ -91,6 +92,7 @@ class FaceGraphAdapter(GraphAdapter):
 
     def __init__(self, face: FaceBones, least: float = 1e-3) -> None:
         super().__init__()
+        refuse_class("face", face)
         if least < 0:
             raise ValueError(f"'least' must not be negative, got {least}")
         self.face, self.least = face, least

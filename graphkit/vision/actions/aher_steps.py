@@ -21,6 +21,7 @@ from graphkit.vision.actions.moment_context import (
     edges_repeated,
     surround,
 )
+from graphkit.words import refuse_class
 
 __all__ = ["AherBatch", "AherSteps"]
 
@@ -106,6 +107,7 @@ class AherSteps:
 
     Raises:
         ValueError: If an option is wrong, or a batch does not fit.
+        TypeError: If a network or the loss is a class.
         FloatingPointError: If a loss is not finite.
 
     Example:
@@ -136,6 +138,9 @@ class AherSteps:
         variant: Literal["paper", "released"] = "paper",
         seed: int = 0,
     ) -> None:
+        players = {"generator": generator, "discriminator": discriminator, "loss": loss}
+        for name, given in {"model": model, **players}.items():
+            refuse_class(name, given)
         if context not in CONTEXTS or variant not in ("paper", "released"):
             raise ValueError(
                 f"'context' must be one of {CONTEXTS} and 'variant' 'paper' or 'released', got "

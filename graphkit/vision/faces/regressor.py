@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from graphkit.catalog import method, no_method
 from graphkit.modes import call_fixed, evaluating
 from graphkit.precision import positive
+from graphkit.words import refuse_class
 
 __all__ = ["FaceRegressor", "LocalContrast"]
 
@@ -140,6 +141,7 @@ class FaceRegressor(nn.Module):
     Raises:
         ValueError: If a weight has no such term or lacks what it needs, shapes do not fit, or a
             frame has no face: it is the same all over, or not finite. The message names it.
+        TypeError: If a network is a class.
 
     Example:
         >>> import torch
@@ -169,6 +171,9 @@ class FaceRegressor(nn.Module):
         weights: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
+        networks = {"network": network, "renderer": renderer, "feature": feature}
+        for name, given in {**networks, "embedding": embedding, "judge": judge}.items():
+            refuse_class(name, given)
         weights = {"feature": 1.0} if weights is None else dict(weights)
         unknown = [name for name in weights if name not in TERMS]
         if unknown:

@@ -90,3 +90,5 @@ def test_wrong_arguments_are_named():
         adapter(frames(2), torch.zeros(2, 3))
     with pytest.raises(ValueError, match="least"):
         FaceGraphAdapter(FaceBones.standard(), -1.0)
+    with pytest.raises(TypeError, match="'face' is the class FaceBones"):
+        FaceGraphAdapter(FaceBones)

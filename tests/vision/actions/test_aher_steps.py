@@ -241,3 +241,12 @@ def test_the_network_compiles_without_breaks():
     model, x = stepper().model, batch().videos
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     assert torch.allclose(compiled(x).logits, model(x).logits)
+
+
+def test_a_class_is_no_network():
+    model = stepper().model
+    with pytest.raises(TypeError, match="'model' is the class AherNet"):
+        AherSteps(AherNet)
+    for name in ("generator", "discriminator", "loss"):
+        with pytest.raises(TypeError, match=f"'{name}' is the class AherLoss"):
+            AherSteps(model, **{name: AherLoss})

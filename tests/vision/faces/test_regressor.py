@@ -169,3 +169,10 @@ def test_wrong_input_is_refused():
         FaceRegressor(face.network, Imitator(3, 16, 2), BOUNDS).loss(images())
     with pytest.raises(ValueError, match="bounds"):
         FaceRegressor(face.network, Imitator(3, 8, 2), (BOUNDS[1], BOUNDS[0]))
+
+
+@pytest.mark.parametrize("name", ["network", "renderer", "feature", "embedding", "judge"])
+def test_a_class_is_no_network(name):
+    given = {"network": nn.Linear(2, 3), "renderer": Imitator(3, 8, 2), "bounds": BOUNDS}
+    with pytest.raises(TypeError, match=f"'{name}' is the class Linear"):
+        FaceRegressor(**{**given, name: nn.Linear})
