@@ -79,6 +79,7 @@ def run(
         seed=seed,
         checkpoint=None if fit.folder is None else Path(fit.folder) / "search.pt",
     )
+    # Test samples are first looked at when the search is over.
     mask = search.run()
     dependency = search.dependency
     masks = {"evolved": mask, "l1": smallest(dependency, mask)}
@@ -92,6 +93,7 @@ def run(
     # Measured before tuning: the shapes are what counts, and training fills caches.
     metrics |= costs(problem, full, networks["evolved"])
     metrics |= downstream(problem, search, mask, networks["evolved"])
+    # The same order of batches for both: they differ by what was removed alone.
     for name, net in networks.items():
         seed_everything(seed)
         tuned = copy.deepcopy(net)
