@@ -47,14 +47,14 @@ CHAINS: dict[str, list[tuple[str, ...]]] = {
     "heads": [("input",), ("input",), ("input",)],
 }
 """Sources of syllables, tones and characters; a stage without any is left out."""
-LONGEST = 10
+LONGEST = 8
 
 
 def load(
     name: str = "tonal_digits",
     train: int = 400,
-    rescore: int = 200,
-    judged: int = 300,
+    rescore: int = 150,
+    judged: int = 200,
     part: str = "test",
     noise: float = 0.25,
     seed: int = 0,
