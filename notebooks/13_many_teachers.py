@@ -186,7 +186,7 @@ for out in both(data.x, data.edge_index):
 # image, and what an inner group makes enters the teachers half-way. Images are standardised and
 # get noise on every pixel, so that they keep the scale of real ones and are not too much alike.
 # Reconstructed from a secondary source; a student that learns end to end on the same images is as
-# good: see the recipe `groupstack-digits`.
+# good, and so is an untrained generator with that noise: see the recipe `groupstack-digits`.
 
 
 # %%

@@ -130,7 +130,8 @@ class GroupStackAmalgamation(nn.Module):
     true rate is prior knowledge. Give the generator batch normalisation, without weights at its
     end, and noise on what it makes: else samples grow, since contrast alone makes features loud,
     and are too much alike to learn from. The network to use is :meth:`regroup`'s. A student that
-    learns end to end on the same samples is a strong rival: see the recipe ``groupstack-digits``.
+    learns end to end on the same samples is as good, and so was an untrained generator with that
+    noise: see the recipe ``groupstack-digits`` before relying on it.
 
     Args:
         generator (sequence of torch.nn.Module): The groups, from noise to a sample.
