@@ -63,6 +63,8 @@ def plot(results: list[dict[str, Any]], path: Path) -> Path:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    # A recipe on data without the truth that the main metric needs has no such metric.
+    results = [result for result in results if result["main"] in result["metrics"]]
     height = 1.2 + 0.38 * len(results)
     figure, axes = pyplot.subplots(figsize=(7.5, height), layout="constrained")
     for row, result in enumerate(reversed(results)):

@@ -9,6 +9,7 @@ import torch
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems.canvas import canvas
 from benchmarks.protocols import label_mixing, style_textures, transform_invariance
+from benchmarks.report.report import plot
 from benchmarks.rivals.mixing import cutmix, mixup
 from benchmarks.rivals.styles import AdaIN, adain
 from graphkit.vision import RandomTransform2d, SnapMix
@@ -152,3 +153,11 @@ def test_adain_has_the_moments_of_the_style():
     assert torch.allclose(made.mean((2, 3)), style.mean((2, 3)), atol=1e-4)
     deviations = [part.std((2, 3), correction=0) for part in (made, style)]
     assert torch.allclose(*deviations, rtol=1e-3)
+
+
+def test_a_recipe_without_the_main_metric_is_left_out_of_the_plot(tmp_path):
+    pytest.importorskip("matplotlib")
+    whole = {"recipe": "a", "main": "accuracy", "metrics": {"accuracy": {"mean": 0.5}}}
+    bare = {"recipe": "b", "main": "label_error_ratio", "metrics": {"scratch_none": {"mean": 0.5}}}
+    for results in ([whole, bare], [bare]):
+        assert plot(results, tmp_path / "results.png").stat().st_size > 0
