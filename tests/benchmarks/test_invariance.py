@@ -157,7 +157,7 @@ def test_adain_has_the_moments_of_the_style():
 
 def test_a_recipe_without_the_main_metric_is_left_out_of_the_plot(tmp_path):
     pytest.importorskip("matplotlib")
-    whole = {"recipe": "a", "main": "accuracy", "metrics": {"accuracy": {"mean": 0.5}}}
+    whole = {"recipe": "a", "main": "accuracy", "metrics": {"accuracy": {"mean": 0.5, "std": 0.1}}}
     bare = {"recipe": "b", "main": "label_error_ratio", "metrics": {"scratch_none": {"mean": 0.5}}}
     for results in ([whole, bare], [bare]):
         assert plot(results, tmp_path / "results.png").stat().st_size > 0
