@@ -179,8 +179,8 @@ def speed(
         list[str] | None,
         typer.Argument(
             help="What to time, else all: kernels gat spmm sum sddmm softmax max, "
-            "or the parts loop (training loop), paths (SPAGAN), factor (FactorGCN), distill (LSP), "
-            "scenes (an epoch of enrichment), skeleton (STIGCN)."
+            "or the parts loop (training loop), paths (SPAGAN), twins (fused layers), "
+            "factor (FactorGCN), distill (LSP), scenes (an epoch of enrichment), skeleton (STIGCN)."
         ),
     ] = None,
     quick: Annotated[bool, typer.Option(help="Small sizes, a few seconds.")] = False,

@@ -12,7 +12,7 @@ from rich.table import Table
 PARTS = {
     "loop": "benchmarks.speed.loop:run",
     "paths": "benchmarks.speed.paths:run",
-    "attention": "benchmarks.speed.attention:rows",
+    "twins": "benchmarks.speed.twins:rows",
     "factor": "benchmarks.speed.factor:rows",
     "distill": "benchmarks.speed.distill:rows",
     "scenes": "benchmarks.speed.scenes:rows",

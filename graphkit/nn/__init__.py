@@ -7,6 +7,9 @@ from graphkit.nn.conv import (
     FactorConv,
     FusedGATConv,
     FusedGATv2Conv,
+    FusedGCNConv,
+    FusedGINConv,
+    FusedSAGEConv,
     FusedTransformerConv,
     GraphDIN,
     SPAGANConv,
@@ -14,6 +17,7 @@ from graphkit.nn.conv import (
 )
 from graphkit.nn.factor_balance import FactorBalance
 from graphkit.nn.factor_discriminator import FactorDiscriminator
+from graphkit.nn.fused_twins import Acceleration, accelerate
 from graphkit.nn.models import (
     CTRGCN,
     DGCNN,
@@ -38,6 +42,7 @@ __all__ = [
     "SPAGAN",
     "STGCN",
     "STIGCN",
+    "Acceleration",
     "ContinuousDropout",
     "DisenConv",
     "EnrichmentTask",
@@ -47,6 +52,9 @@ __all__ = [
     "FactorGCN",
     "FusedGATConv",
     "FusedGATv2Conv",
+    "FusedGCNConv",
+    "FusedGINConv",
+    "FusedSAGEConv",
     "FusedTransformerConv",
     "GlobalGraphDiscriminator",
     "GraphDIN",
@@ -62,5 +70,6 @@ __all__ = [
     "SceneGraphEnricher",
     "SkeletonGraph",
     "TripleConv",
+    "accelerate",
     "nearest_neighbours",
 ]

@@ -66,6 +66,8 @@ class FastPath(MessagePassing):
     """
 
     definition: ClassVar[dict[str, Callable]] = {}
+    aggregations: ClassVar[tuple[type, ...]] = (SumAggregation,)
+    """The aggregations that the fast path knows."""
     generated: ClassVar[frozenset[str]] = frozenset()
     hooks_to_watch: tuple[Any, ...] = ()
 
@@ -117,7 +119,7 @@ class FastPath(MessagePassing):
         # Hooks on the aggregation are PyTorch's own, and it has no public list of them.
         add = self.aggr_module
         listened = add._forward_hooks or add._forward_pre_hooks
-        return type(add) is SumAggregation and not listened
+        return type(add) in self.aggregations and not listened
 
     def is_hooked(self) -> bool:
         """Whether a message-passing hook hangs on the layer."""

@@ -109,7 +109,9 @@ class DropInSuite(Suite, ABC):
         x, edge_index, *_ = self._inputs("plain")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            adjacency = to_torch_csr_tensor(edge_index.flip(0), size=x.size(0))
+            # Products of matrices want values in the dtype of the features.
+            values = x.new_ones(edge_index.size(1))
+            adjacency = to_torch_csr_tensor(edge_index.flip(0), values, size=x.size(0))
             self._agree("a sparse adjacency", ours, theirs, x, adjacency)
 
     def test_attention(self) -> None:

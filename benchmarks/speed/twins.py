@@ -1,6 +1,6 @@
-"""A training step of the fused attention layers beside PyG's own, on the same weights.
+"""A training step of the fused layers beside PyG's own, on the same weights.
 
-``python -m benchmarks.speed.attention`` prints one line per layer and size.
+``python -m benchmarks.speed.twins`` prints one line per layer and size; ``--quick`` is small.
 """
 
 from __future__ import annotations
@@ -13,17 +13,29 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch_geometric.nn import GATv2Conv, TransformerConv
+from torch_geometric.nn import GATv2Conv, GCNConv, GINConv, SAGEConv, TransformerConv
 
 from benchmarks.speed.graphs import random_edges
 from benchmarks.speed.timing import spread
-from graphkit.nn import FusedGATv2Conv, FusedTransformerConv
+from graphkit.nn import accelerate
 
 HEADS, CHANNELS, EDGE_DIM = 8, 8, 4
-LAYERS: dict[str, tuple[type[nn.Module], type[nn.Module], dict[str, Any]]] = {
-    "GATv2Conv": (FusedGATv2Conv, GATv2Conv, {"add_self_loops": False}),
-    "TransformerConv": (FusedTransformerConv, TransformerConv, {}),
-}
+WIDTH = HEADS * CHANNELS
+
+
+def made(name: str, edge_dim: int | None) -> nn.Module:
+    """PyG's layer, as wide as eight heads of eight."""
+    if name == "GATv2Conv":
+        return GATv2Conv(WIDTH, CHANNELS, HEADS, add_self_loops=False, edge_dim=edge_dim)
+    if name == "TransformerConv":
+        return TransformerConv(WIDTH, CHANNELS, HEADS, edge_dim=edge_dim)
+    if name == "GINConv":
+        return GINConv(nn.Linear(WIDTH, WIDTH))
+    return {"GCNConv": GCNConv, "SAGEConv": SAGEConv}[name](WIDTH, WIDTH)
+
+
+ATTENTIONS = ("GATv2Conv", "TransformerConv")
+SUMS = ("GCNConv", "SAGEConv", "GINConv")
 
 
 def step(layer: nn.Module, inputs: list[Any]) -> Callable[[], None]:
@@ -47,12 +59,9 @@ def clocked(call: Callable[[], None]) -> tuple[float, float]:
 def compare(name: str, nodes: int, edges: int, edge_dim: int | None, turns: int) -> dict[str, Any]:
     """Both layers by turns in one process; ratios are taken within each turn."""
     torch.manual_seed(0)
-    fused, plain, options = LAYERS[name]
-    width = HEADS * CHANNELS
-    options = {**options, "heads": HEADS, "edge_dim": edge_dim}
-    ours, rival = fused(width, CHANNELS, **options), plain(width, CHANNELS, **options)
-    rival.load_state_dict(ours.state_dict())
-    inputs: list[Any] = [torch.randn(nodes, width, requires_grad=True), random_edges(nodes, edges)]
+    rival = made(name, edge_dim)
+    ours = accelerate(rival, copy=True).model
+    inputs: list[Any] = [torch.randn(nodes, WIDTH, requires_grad=True), random_edges(nodes, edges)]
     if edge_dim is not None:
         inputs.append(torch.randn(edges, edge_dim))
     with torch.no_grad():
@@ -73,19 +82,14 @@ def compare(name: str, nodes: int, edges: int, edge_dim: int | None, turns: int)
 
 
 def rows(quick: bool = False) -> list[dict[str, Any]]:
-    """Both layers, without and with edge features: 20,000 nodes and 400,000 edges, and small."""
+    """All layers at 20,000 nodes and 400,000 edges, and small; attentions with edge features."""
     large, small = (
         ((2_000, 40_000), (200, 2_000)) if quick else ((20_000, 400_000), (1_000, 10_000))
     )
-    return [
-        compare(name, *size, edge_dim, turns)
-        for name in LAYERS
-        for size, edge_dim, turns in (
-            (large, None, 3 if quick else 9),
-            (large, EDGE_DIM, 3 if quick else 5),
-            (small, None, 3 if quick else 30),
-        )
-    ]
+    turns = {large: 3 if quick else 9, small: 3 if quick else 30}
+    cases = [(name, size, None) for name in (*ATTENTIONS, *SUMS) for size in (large, small)]
+    cases += [(name, large, EDGE_DIM) for name in ATTENTIONS]
+    return [compare(name, *size, edge_dim, turns[size]) for name, size, edge_dim in cases]
 
 
 if __name__ == "__main__":
