@@ -12,7 +12,17 @@ from unittest import mock
 import pytest
 from torch import nn
 
-ROOMS = ("adapters", "compress", "continual", "distill", "modes", "taps", "train", "transfer")
+ROOMS = (
+    "adapters",
+    "compress",
+    "continual",
+    "distill",
+    "modes",
+    "taps",
+    "train",
+    "transfer",
+    "vision",
+)
 MODELS = ("nn.Module", "BasicGNN", "Callable[..., Any]", "Callable[[Tensor], Tensor]", "Criterion")
 MADE_BY_THE_LIBRARY = {"Run"}
 

@@ -99,6 +99,8 @@ class Plain(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: Function) -> ast.AST:
         node.returns = None
+        # Before local names get their numbers: what only a refusal binds must not move the others.
+        node.body = self.without_refusals(node.body)
         self.decorators(node)
         node.args = self.visit(node.args)
         numbers = {
@@ -130,10 +132,28 @@ class Plain(ast.NodeTransformer):
             self.visit(each) for each in node.decorator_list if not self.card(each)
         ]
 
+    def without_refusals(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """The statements without calls for nothing but an error, alone or in a loop."""
+        rest = []
+        for statement in body:
+            if isinstance(statement, ast.For) and not statement.orelse:
+                inner = self.without_refusals(statement.body)
+                if not inner:
+                    continue
+                statement.body = inner
+            call = statement.value if isinstance(statement, ast.Expr) else None
+            # A function that does not count cannot change a figure but by what it returns.
+            if not (isinstance(call, ast.Call) and self.uncounted(call.func)):
+                rest.append(statement)
+        return rest
+
     def card(self, decorator: ast.expr) -> bool:
         """Whether a decorator comes from a file that does not count, as cards do."""
-        made = decorator.func if isinstance(decorator, ast.Call) else decorator
-        module, _ = self.meaning(made) or ("", "")
+        return self.uncounted(decorator.func if isinstance(decorator, ast.Call) else decorator)
+
+    def uncounted(self, function: ast.expr) -> bool:
+        """Whether something comes from a file that does not count."""
+        module, _ = self.meaning(function) or ("", "")
         source = self.checkout.source(module)
         return source is not None and not source.counted
 

@@ -52,6 +52,14 @@ class Acceleration:
         model (torch.nn.Module): The model.
         swapped (dict): The class that each layer had, by its name in the model.
         left (dict): Why a message-passing layer was left as it is, by its name.
+
+    Example:
+        >>> from torch_geometric.nn import GCNConv
+        >>> with accelerate(GCNConv(8, 4)) as layer:
+        ...     print(type(layer).__name__)
+        FusedGCNConv
+        >>> type(layer).__name__
+        'GCNConv'
     """
 
     model: nn.Module

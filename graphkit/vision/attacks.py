@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.catalog import method
+from graphkit.words import refuse_class
 
 __all__ = ["attack_ensemble", "logit_margin", "pgd"]
 
@@ -74,6 +75,7 @@ def pgd(
         >>> pgd(lambda x: x.sum(), torch.tensor([0.5, 0.95]), eps=0.1, step=0.05, steps=4)
         tensor([0.6000, 1.0000])
     """
+    refuse_class("loss", loss)
     noise = eps if noise is None else noise
     for name, value in (("eps", eps), ("step", step), ("steps", steps), ("noise", noise)):
         if not value >= 0:
@@ -196,6 +198,7 @@ def attack_ensemble(
         >>> right["clean"].tolist(), right["all"].tolist()
         ([True, True], [True, False])
     """
+    refuse_class("logits", logits)
     with torch.no_grad():
         clean = logits(x)
     check_labels(clean, y)

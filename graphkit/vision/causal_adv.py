@@ -13,6 +13,7 @@ from graphkit.modes import evaluating, frozen
 from graphkit.precision import normalize, wide
 from graphkit.vision.attacks import Bounds, pgd
 from graphkit.vision.group_moments import GroupMoments
+from graphkit.words import refuse_class
 
 __all__ = ["CausalAdv"]
 
@@ -117,6 +118,7 @@ class CausalAdv(nn.Module):
         ramp_attack: bool = False,
     ) -> None:
         super().__init__()
+        refuse_class("features", features)
         if variant not in ("M", "T"):
             raise ValueError(f"'variant' must be 'M' or 'T', got {variant!r}")
         if num_classes < 2 or channels <= num_classes:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from graphkit.catalog import method, no_method
 from graphkit.precision import normalize
 from graphkit.train import ShardedTask
+from graphkit.words import refuse_class
 
 __all__ = ["ClassRegularization", "EpisodeTask", "draw_episode", "meta_shift"]
 
@@ -86,6 +87,7 @@ class ClassRegularization(nn.Module):
         temperature: float = 10.0,
     ) -> None:
         super().__init__()
+        refuse_class("embed", embed)
         if variant not in ("decoder", "residual", "prototype"):
             raise ValueError(
                 f"'variant' must be 'decoder', 'residual' or 'prototype', got {variant!r}"

@@ -14,6 +14,7 @@ from graphkit.catalog import method, no_method
 from graphkit.modes import evaluating
 from graphkit.precision import wide
 from graphkit.taps import tap
+from graphkit.words import refuse_class
 
 __all__ = ["Mixed", "SnapMix", "percent_of", "semantic_percent"]
 
@@ -203,6 +204,7 @@ class SnapMix(nn.Module):
         variant: Literal["paper", "released"] = "paper",
     ) -> None:
         super().__init__()
+        refuse_class("model", model)
         if not 0 < beta < float("inf"):
             raise ValueError(f"'beta' must be above 0, got {beta}")
         if not 0 <= p <= 1:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from graphkit.catalog import method
 from graphkit.modes import call_fixed
 from graphkit.precision import positive
+from graphkit.words import refuse_class
 
 __all__ = ["UDOR", "Disassembly", "fuzzy_loss", "udor_loss"]
 
@@ -234,6 +235,7 @@ def udor_loss(
         - **input:** :math:`(B, C, S, S)`, :math:`(B)`
         - **output:** a scalar
     """
+    refuse_class("model", model)
     parts = model.num_parts
     out = model(x, torch.randint(parts, (len(x),), device=x.device), only)
     loss = 2 * F.mse_loss(out.image, x)

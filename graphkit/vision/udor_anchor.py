@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphkit.vision.udor import UDOR
+from graphkit.words import refuse_class
 
 __all__ = ["anchor_clusters", "modularity", "removal_matrix", "visual_integrity"]
 
@@ -81,6 +82,7 @@ def removal_matrix(model: UDOR, x: Tensor, masks: Tensor) -> Tensor:
         - **input:** :math:`(N, C, S, S)`, :math:`(N, K, S, S)`
         - **output:** :math:`(K, K)`, parts by categories
     """
+    refuse_class("model", model)
     parts = model.encode(x)
     cells = masks.to(x.dtype)
     here = masks.flatten(2).any(2)

@@ -24,7 +24,7 @@ from torch_geometric.nn import (
 )
 
 import graphkit
-from graphkit.nn import FusedGATConv, FusedGCNConv, FusedSAGEConv, accelerate
+from graphkit.nn import Acceleration, FusedGATConv, FusedGCNConv, FusedSAGEConv, accelerate
 from tests.nn.conv.fused.twins import EDGES
 
 MODELS = {
@@ -47,6 +47,7 @@ def test_values_gradients_and_state_are_those_of_before(name: str) -> None:
     grads = torch.autograd.grad(before.square().sum(), list(model.parameters()))
     parameters = list(model.parameters())
     result = graphkit.accelerate(model)
+    assert isinstance(result, Acceleration)
     assert result.model is model
     assert result.swapped
     assert not result.left

@@ -13,6 +13,7 @@ from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.modes import evaluating
 from graphkit.vision.lips.cascade_seq2seq import INPUT, CascadeSeq2Seq
 from graphkit.vision.lips.sequence_encoder import Encoded, Padded
+from graphkit.words import refuse_class
 
 __all__ = ["LatticeGraphAdapter", "LexiconGraphAdapter"]
 
@@ -70,6 +71,7 @@ class LatticeGraphAdapter(GraphAdapter):
         threshold: float = 0.01,
     ) -> None:
         super().__init__()
+        refuse_class("model", model)
         if beam < 1 or not 0 <= threshold < 1:
             raise ValueError(
                 f"'beam' must be at least 1 and 'threshold' in [0, 1), got {beam} and {threshold}"

@@ -15,6 +15,7 @@ from graphkit.modes import evaluating
 from graphkit.precision import positive, wide
 from graphkit.taps import tap
 from graphkit.vision.random_transform import transform2d
+from graphkit.words import refuse_class
 
 __all__ = ["OrbitGraphAdapter", "orbit_energy"]
 
@@ -125,6 +126,7 @@ class OrbitGraphAdapter(GraphAdapter):
         padding: str = "zeros",
     ) -> None:
         super().__init__()
+        refuse_class("model", model)
         if transforms.dim() != 2 or transforms.size(1) != 4 or not len(transforms):
             raise ValueError(f"'transforms' must be [G, 4], got {list(transforms.shape)}")
         if k < 0:

@@ -13,6 +13,7 @@ from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.modes import evaluating
 from graphkit.taps import tap
 from graphkit.vision.snapmix import Mixed
+from graphkit.words import refuse_class
 
 __all__ = ["ProvenanceGraphAdapter"]
 
@@ -73,6 +74,7 @@ class ProvenanceGraphAdapter(GraphAdapter):
 
     def __init__(self, model: nn.Module, layer: str, num_classes: int) -> None:
         super().__init__()
+        refuse_class("model", model)
         if num_classes < 1:
             raise ValueError(f"'num_classes' must be at least 1, got {num_classes}")
         self.model, self.layer, self.num_classes = model, layer, num_classes

@@ -14,6 +14,7 @@ from graphkit.modes import evaluating
 from graphkit.precision import normalize, positive
 from graphkit.vision.reid.pseudo_labels import CentroidHead
 from graphkit.vision.reid.sskd import EmbeddingAverage
+from graphkit.words import refuse_class
 
 __all__ = ["ConsistencyClustering", "embedding_spread"]
 
@@ -110,6 +111,7 @@ class ConsistencyClustering(nn.Module):
         scale: float = 10.0,
     ) -> None:
         super().__init__()
+        refuse_class("encoder", encoder)
         if temporal not in ("ema", "ensemble", None):
             raise ValueError(f"'temporal' must be 'ema', 'ensemble' or None, got {temporal!r}")
         if temporal == "ensemble" and num_samples is None:

@@ -14,6 +14,7 @@ from graphkit.modes import evaluating
 from graphkit.precision import normalize, wide
 from graphkit.vision.group_moments import GroupMoments
 from graphkit.vision.reid.intervention import Intervention
+from graphkit.words import refuse_class
 
 __all__ = ["DCCD", "hard_triplet_loss"]
 
@@ -127,6 +128,7 @@ class DCCD(nn.Module):
         every: int = 1,
     ) -> None:
         super().__init__()
+        refuse_class("features", features)
         if min(channels, num_classes, num_domains) < 1:
             raise ValueError(
                 "'channels', 'num_classes' and 'num_domains' must be positive, got "

@@ -13,6 +13,7 @@ from graphkit.catalog import no_method
 from graphkit.train import Callback, ShardedTask
 from graphkit.train.task import Share, is_idle
 from graphkit.vision.reid.pseudo_labels import match_labels
+from graphkit.words import refuse_class
 
 if TYPE_CHECKING:
     from graphkit.train import Run
@@ -154,6 +155,7 @@ class ClusteringRounds(Callback):
     """
 
     def __init__(self, cluster: Callable[[Tensor], Tensor], rounds: int = 5) -> None:
+        refuse_class("cluster", cluster)
         if rounds < 1:
             raise ValueError(f"'rounds' must be at least 1, got {rounds}")
         self.cluster, self.rounds = cluster, rounds

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from graphkit.catalog import method
 from graphkit.vision.scenes.layout import masks_to_layout
 from graphkit.vision.scenes.scene_layout import SceneLayout
+from graphkit.words import refuse_class
 
 
 class PaintedScene(NamedTuple):
@@ -90,6 +91,7 @@ class SceneToImage(nn.Module):
         mask_size: int = 16,
     ) -> None:
         super().__init__()
+        refuse_class("synthesis", synthesis)
         self.size, self.noise_channels = size, noise_channels
         self.layout = SceneLayout(channels, mask_size=mask_size)
         self.synthesis = synthesis

@@ -14,6 +14,7 @@ from graphkit.catalog import method
 from graphkit.precision import wide
 from graphkit.vision.styles.dynamic_conv import instance_normalize
 from graphkit.vision.styles.dynamic_instance_norm import CARD, DynamicInstanceNorm, StyleKernel
+from graphkit.words import refuse_class
 
 __all__ = ["DINStyleTransfer", "StyleEncoder", "content_loss", "style_loss"]
 
@@ -119,6 +120,7 @@ class DINStyleTransfer(nn.Module):
         mode: Literal["depthwise", "full", "deformable"] = "depthwise",
     ) -> None:
         super().__init__()
+        refuse_class("style_encoder", style_encoder)
         if len(widths) < 1:
             raise ValueError("'widths' must have an entry")
         self.style_encoder, self.scale = style_encoder, 2 ** (len(widths) - 1)
