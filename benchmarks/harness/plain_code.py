@@ -12,6 +12,8 @@ from typing import Protocol
 
 __all__ = ["Function", "Key", "Plain", "Source", "bound"]
 
+REFUSALS = "graphkit.words"
+"""Where functions live that do nothing, or raise: a statement that calls one changes no figure."""
 REFLECTION = {"eval", "exec", "locals", "vars"}
 
 Key = tuple[str, str]
@@ -142,19 +144,19 @@ class Plain(ast.NodeTransformer):
                     continue
                 statement.body = inner
             call = statement.value if isinstance(statement, ast.Expr) else None
-            # A function that does not count cannot change a figure but by what it returns.
-            if not (isinstance(call, ast.Call) and self.uncounted(call.func)):
+            if not (isinstance(call, ast.Call) and self.home(call.func) == REFUSALS):
                 rest.append(statement)
         return rest
 
+    def home(self, function: ast.expr) -> str:
+        """The module that something comes from; empty if it is none of the checkout."""
+        module, _ = self.meaning(function) or ("", "")
+        return module
+
     def card(self, decorator: ast.expr) -> bool:
         """Whether a decorator comes from a file that does not count, as cards do."""
-        return self.uncounted(decorator.func if isinstance(decorator, ast.Call) else decorator)
-
-    def uncounted(self, function: ast.expr) -> bool:
-        """Whether something comes from a file that does not count."""
-        module, _ = self.meaning(function) or ("", "")
-        source = self.checkout.source(module)
+        made = decorator.func if isinstance(decorator, ast.Call) else decorator
+        source = self.checkout.source(self.home(made))
         return source is not None and not source.counted
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:

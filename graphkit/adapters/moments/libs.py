@@ -13,6 +13,7 @@ from graphkit.modes import evaluating
 from graphkit.vision.lips.attention_decoder import Decoded
 from graphkit.vision.lips.libs import LIBS
 from graphkit.vision.lips.sequence_encoder import Padded
+from graphkit.words import refuse_class
 
 __all__ = ["AlignmentGraphAdapter"]
 
@@ -62,6 +63,7 @@ class AlignmentGraphAdapter(GraphAdapter):
 
     def __init__(self, model: LIBS, threshold: float = 0.01) -> None:
         super().__init__()
+        refuse_class("model", model)
         if not 0 <= threshold < 1:
             raise ValueError(f"'threshold' must be in [0, 1), got {threshold}")
         self.model, self.threshold = model, threshold

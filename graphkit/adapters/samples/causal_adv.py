@@ -13,6 +13,7 @@ from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.modes import evaluating
 from graphkit.vision.attacks import logit_margin
 from graphkit.vision.causal_adv import CausalAdv
+from graphkit.words import refuse_class
 
 __all__ = ["CausalPairGraphAdapter"]
 
@@ -81,6 +82,7 @@ class CausalPairGraphAdapter(GraphAdapter):
 
     def __init__(self, model: CausalAdv, k: int = 8) -> None:
         super().__init__()
+        refuse_class("model", model)
         if k < 1:
             raise ValueError(f"'k' must be at least 1, got {k}")
         self.model, self.k = model, k

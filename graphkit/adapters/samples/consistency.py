@@ -13,6 +13,7 @@ from graphkit.adapters.builders import complete_edges, knn_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.precision import normalize
 from graphkit.vision.reid.consistency_clustering import ConsistencyClustering
+from graphkit.words import refuse_class
 
 __all__ = ["CoassociationGraphAdapter", "TwoViewGraphAdapter"]
 
@@ -183,6 +184,7 @@ class TwoViewGraphAdapter(GraphAdapter):
 
     def __init__(self, model: ConsistencyClustering, k: int = 5) -> None:
         super().__init__()
+        refuse_class("model", model)
         if k < 1:
             raise ValueError(f"'k' must be at least 1, got {k}")
         self.model, self.k = model, k

@@ -14,6 +14,7 @@ from graphkit.modes import evaluating
 from graphkit.vision.group_moments import GroupMoments
 from graphkit.vision.reid.dccd import DCCD
 from graphkit.vision.reid.intervention import wasserstein_distances
+from graphkit.words import refuse_class
 
 __all__ = ["DomainGraphAdapter", "InterventionGraphAdapter"]
 
@@ -91,6 +92,7 @@ class InterventionGraphAdapter(GraphAdapter):
 
     def __init__(self, model: DCCD, interventions: int = 1, k: int = 5) -> None:
         super().__init__()
+        refuse_class("model", model)
         for name, value in (("interventions", interventions), ("k", k)):
             if value < 1:
                 raise ValueError(f"'{name}' must be at least 1, got {value}")

@@ -12,6 +12,7 @@ from graphkit.adapters.builders import knn_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.modes import evaluating
 from graphkit.precision import normalize
+from graphkit.words import refuse_class
 
 __all__ = ["StyleGraphAdapter"]
 
@@ -66,6 +67,7 @@ class StyleGraphAdapter(GraphAdapter):
 
     def __init__(self, model: Any, k: int = 5) -> None:
         super().__init__()
+        refuse_class("model", model)
         if k < 1:
             raise ValueError(f"'k' must be at least 1, got {k}")
         self.model, self.k = model, k

@@ -11,6 +11,7 @@ from torch_geometric.data import HeteroData
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.vision.reid.k_reciprocal import jaccard_edges
 from graphkit.vision.reid.sskd import SSKD
+from graphkit.words import refuse_class
 
 __all__ = ["PseudoLabelGraphAdapter"]
 
@@ -95,6 +96,7 @@ class PseudoLabelGraphAdapter(GraphAdapter):
         max_distance: float = 1.0,
     ) -> None:
         super().__init__()
+        refuse_class("model", model)
         if top < 1:
             raise ValueError(f"'top' must be at least 1, got {top}")
         self.model, self.top = model, top

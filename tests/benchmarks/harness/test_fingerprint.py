@@ -351,3 +351,39 @@ def test_hashes_are_kept_by_what_the_files_hold(
     assert hashed(second, 1) == json.loads(good.split("\n")[1])[json.dumps(roots)]
     table.write_bytes(b"\xff\xfe")
     hashed(second, 1)
+
+
+REFUSALS = {
+    "words": f"{NOT_COUNTED}\n\ndef refuse_class(name, value):\n    assert name\n",
+    "net": """
+from graphkit.words import refuse_class
+
+def train(model, loss, steps):
+    for step in range(steps):
+        model = loss(model, step)
+    return model
+""",
+}
+START = "def train(model, loss, steps):\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "same"),
+    [
+        ('    refuse_class("model", model)\n', True),
+        ('    for name, value in (("a", model),):\n        refuse_class(name, value)\n', True),
+        ('    model = refuse_class("model", model)\n', False),
+        ("    for name in (model, loss):\n        steps += 1\n", False),
+        ('    for one in (model,):\n        refuse_class("a", one)\n        steps += 1\n', False),
+    ],
+)
+def test_a_refusal_ages_nothing(tmp_path: Path, line: str, same: bool) -> None:
+    hashes = []
+    for number, text in enumerate((REFUSALS["net"], REFUSALS["net"].replace(START, START + line))):
+        folder = tmp_path / str(number) / "graphkit"
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text("")
+        (folder / "words.py").write_text(REFUSALS["words"])
+        (folder / "net.py").write_text(text)
+        hashes.append(Checkout(tmp_path / str(number)).fingerprint([("graphkit.net", "train")]))
+    assert (hashes[0] == hashes[1]) == same
