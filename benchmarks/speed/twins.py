@@ -87,7 +87,9 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
         ((2_000, 40_000), (200, 2_000)) if quick else ((20_000, 400_000), (1_000, 10_000))
     )
     turns = {large: 3 if quick else 9, small: 3 if quick else 30}
-    cases = [(name, size, None) for name in (*ATTENTIONS, *SUMS) for size in (large, small)]
+    cases: list[tuple[str, tuple[int, int], int | None]] = [
+        (name, size, None) for name in (*ATTENTIONS, *SUMS) for size in (large, small)
+    ]
     cases += [(name, large, EDGE_DIM) for name in ATTENTIONS]
     return [compare(name, *size, edge_dim, turns[size]) for name, size, edge_dim in cases]
 
