@@ -57,8 +57,9 @@ VANISHING = re.compile(
 
 
 def vanishing(source: str) -> list[str]:
-    """Calls with a constant that is 0 in float16."""
-    return [line.strip() for line in source.splitlines() if VANISHING.search(line)]
+    """Calls with a constant that is 0 in float16; a comment says where that cannot come."""
+    lines = [line.strip() for line in source.splitlines() if VANISHING.search(line)]
+    return [line for line in lines if not line.endswith("# wide")]
 
 
 def test_no_file_divides_by_a_constant_that_vanishes() -> None:

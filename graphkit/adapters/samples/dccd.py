@@ -224,7 +224,7 @@ class DomainGraphAdapter(GraphAdapter):
         edges = (~torch.eye(count, dtype=torch.bool, device=z.device)).nonzero().t().contiguous()
         distance = squared[edges[0], edges[1]].float()
         # Domains that are all alike are similar, not undefined.
-        scale = distance.mean().clamp(min=1e-12) if count > 1 else 1.0
+        scale = distance.mean().clamp(min=1e-12) if count > 1 else 1.0  # wide
         values = torch.linalg.eigvalsh(cov.double()).clamp(min=0).flip(1).float()
         return Data(
             x=torch.cat([mean, values], 1),

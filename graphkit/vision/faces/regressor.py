@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import method, no_method
 from graphkit.modes import call_fixed, evaluating
-from graphkit.precision import positive
+from graphkit.precision import normalize, positive
 from graphkit.words import refuse_class
 
 __all__ = ["FaceRegressor", "LocalContrast"]
@@ -241,7 +241,8 @@ class FaceRegressor(nn.Module):
                 )
             losses["feature"] = (ours - theirs).square().flatten(1).sum(1).mean()
         if "identity" in wanted and self.embedding is not None:
-            near = F.cosine_similarity(fixed(self.embedding, drawn), fixed(self.embedding, x))
+            units = [normalize(fixed(self.embedding, image)) for image in (drawn, x)]
+            near = (units[0] * units[1]).sum(1)
             losses["identity"] = (1 - near).mean()
         if "person" in wanted:
             if person is None or person.shape != (len(x),):

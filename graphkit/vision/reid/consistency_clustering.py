@@ -251,7 +251,7 @@ def call(encoder: nn.Module, view: Any) -> Tensor:
 def agreement(prediction: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
     """Minus the mean cosine of each view's prediction with the other's target, held fixed."""
     cosines = [
-        F.cosine_similarity(prediction[i], target[1 - i].detach(), dim=1).mean() for i in (0, 1)
+        (normalize(prediction[i]) * normalize(target[1 - i].detach())).sum(1).mean() for i in (0, 1)
     ]
     return -(cosines[0] + cosines[1]) / 2
 

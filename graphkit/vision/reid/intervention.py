@@ -129,7 +129,7 @@ class Intervention(nn.Module):
         mean = values.mean(1, keepdim=True)
         values = (1 - self.shrink) * values + self.shrink * mean
         # A domain without any variance has no scale of its own: it stays a point.
-        least = (self.floor * mean).clamp(min=1e-12)
+        least = (self.floor * mean).clamp(min=1e-12)  # wide
         return torch.maximum(values, least), vectors
 
     def check(self, z: Tensor, domain: Tensor, target: Tensor) -> None:

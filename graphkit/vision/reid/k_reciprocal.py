@@ -157,7 +157,7 @@ def rerank(
     if variant == "released" and len(query):
         # The largest distance is over queries and gallery alike, the query's own zero included.
         within = torch.cdist(features[: len(query)], features[: len(query)]).square()
-        plain /= torch.cat([plain, within], 1).amax(1, keepdim=True).clamp(min=1e-12)
+        plain /= torch.cat([plain, within], 1).amax(1, keepdim=True).clamp(min=1e-12)  # wide
     jaccard = torch.ones_like(plain)
     across = edges[1] >= len(query)
     jaccard[edges[0, across], edges[1, across] - len(query)] = distance[across]

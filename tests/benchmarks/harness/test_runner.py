@@ -133,8 +133,11 @@ def test_a_changed_program_makes_results_stale(
 def test_fill_replaces_only_its_block() -> None:
     text = "a\n<!-- x:start -->\nold\n<!-- x:end -->\nb\n"
     assert report.fill(text, "x", "new") == "a\n<!-- x:start -->\nnew\n<!-- x:end -->\nb\n"
+    pages = {Path("a.md"): text, Path("b.md"): "nothing\n"}
+    after = report.filled(pages, {"x": "new"})
+    assert after == {Path("a.md"): report.fill(text, "x", "new"), Path("b.md"): "nothing\n"}
     with pytest.raises(ValueError, match="y:start"):
-        report.fill(text, "y", "new")
+        report.filled(pages, {"x": "new", "y": "new"})
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

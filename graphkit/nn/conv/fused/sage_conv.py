@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.nn import SAGEConv
 from torch_geometric.nn.aggr import MeanAggregation, SumAggregation
 
 from graphkit.catalog import method
 from graphkit.nn.conv.fused.neighbour_sum import NeighbourSum
+from graphkit.precision import normalize
 
 __all__ = ["FusedSAGEConv"]
 
@@ -104,4 +104,4 @@ class FusedSAGEConv(NeighbourSum, SAGEConv, fast=True):
         out = self.lin_l(self.neighbours(edge_index, (x_src, x_dst), size))
         if self.root_weight and x_dst is not None:
             out = out + self.lin_r(x_dst)
-        return F.normalize(out, p=2.0, dim=-1) if self.normalize else out
+        return normalize(out) if self.normalize else out
