@@ -106,6 +106,15 @@ def check_size(size: Size, num_sources: int, num_targets: int, flow: str) -> tup
     return rows
 
 
+def count_targets(num_sources: int, targets: int | None, size: Size | None, flow: str) -> int:
+    """The number of targets: of their features where they have some, else what ``size`` says."""
+    if targets is None:
+        targets = num_sources if size is None or size[1] is None else size[1]
+    if size is not None:
+        check_size(size, num_sources, targets, flow)
+    return targets
+
+
 def as_pair(x: Any) -> Pair:
     """The features of sources and targets: twice the same for one set of nodes."""
     first, second = (x, x) if isinstance(x, Tensor) or not isinstance(x, (tuple, list)) else x

@@ -11,9 +11,10 @@ from torch_geometric.utils import is_sparse
 
 from graphkit import ops
 from graphkit.catalog import method
+from graphkit.nn.conv.fused.inputs import combined
 from graphkit.nn.edges import (
     by_flow,
-    check_size,
+    count_targets,
     void_scores,
     with_loop_features,
     with_self_loops,
@@ -176,10 +177,7 @@ class FusedGATConv(FastPath, GATConv, fast=True):
 
     def combine(self, out: Tensor, residual: Tensor | None) -> Tensor:
         """The heads as one, with the residual and the bias."""
-        out = out.flatten(-2) if self.concat else out.mean(-2)
-        for term in (residual, self.bias):
-            out = out if term is None else out + term
-        return out
+        return combined(out, self.concat, residual, self.bias)
 
     def can_fuse(self, x: Tensor | tuple[Tensor, Tensor | None], edge_index: Any) -> bool:
         """Whether the kernel serves this call; else ``GATConv`` does."""
@@ -203,14 +201,8 @@ class FusedGATConv(FastPath, GATConv, fast=True):
 
     def count_nodes(self, x_src: Tensor, x_dst: Tensor | None, size: Any) -> tuple[int, int]:
         """The numbers of sources and targets, checked against ``size``."""
-        num_src = x_src.size(-3)
-        if x_dst is not None:
-            num_dst = x_dst.size(-3)
-        else:
-            num_dst = num_src if size is None or size[1] is None else size[1]
-        if size is not None:
-            check_size(size, num_src, num_dst, self.flow)
-        return num_src, num_dst
+        targets = None if x_dst is None else x_dst.size(-3)
+        return x_src.size(-3), count_targets(x_src.size(-3), targets, size, self.flow)
 
     def end_scores(
         self, x_src: Tensor, x_dst: Tensor | None, num_dst: int

@@ -14,9 +14,11 @@ from graphkit.catalog import method
 from graphkit.nn.conv.fused.inputs import (
     check_features,
     checked_edges,
+    combined,
     is_plain_linear,
     with_loops,
 )
+from graphkit.nn.edges import without_void
 from graphkit.nn.fast_path import FastPath
 
 
@@ -176,13 +178,8 @@ class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
         out, weight = result if return_attention_weights else (result, None)
         if void is not None:
             out = out.narrow(-3, 0, x_dst.size(-3) - 1)
-        if void is not None and weight is not None:
-            rest = (~void).nonzero().view(-1)
-            index, weight = index.index_select(1, rest), weight.index_select(-2, rest)
-        out = out.flatten(-2) if self.concat else out.mean(-2)
-        for term in (residual, self.bias):
-            out = out if term is None else out + term
-        return (out, (index, weight)) if return_attention_weights else out
+        out = combined(out, self.concat, residual, self.bias)
+        return out if weight is None else (out, without_void(index, weight, void))
 
     def can_fuse(self, edge_index: Any) -> bool:
         """Whether the kernel serves this call; else ``GATv2Conv`` does."""

@@ -43,6 +43,14 @@ def check_features(x: Any, width: int) -> None:
         raise ValueError(f"x must have {width} channels, got {list(x.shape)}")
 
 
+def combined(out: Tensor, concat: bool, *terms: Tensor | None) -> Tensor:
+    """The heads side by side or averaged, plus what is to be added, if there is anything."""
+    out = out.flatten(-2) if concat else out.mean(-2)
+    for term in terms:
+        out = out if term is None else out + term
+    return out
+
+
 def checked_edges(edge_index: Tensor, x_src: Tensor, x_dst: Tensor) -> Tensor:
     """The plain edges, after a look at every index; compiled code leaves that to the kernel."""
     index = as_edge_index(edge_index)

@@ -10,7 +10,7 @@ from torch_geometric.nn.aggr import MeanAggregation
 from torch_geometric.utils import is_sparse
 
 from graphkit import ops
-from graphkit.nn.edges import by_flow, check_size
+from graphkit.nn.edges import by_flow, count_targets
 from graphkit.nn.fast_path import FastPath
 from graphkit.ops.checks import as_edge_index
 from graphkit.ops.layout.rows import rows_of
@@ -36,15 +36,9 @@ class NeighbourSum(FastPath):
         self, edge_index: Any, x: tuple[Tensor, Tensor | None], size: tuple[int, int] | None
     ) -> Tensor:
         """The sum or mean of the sources' features at each target, ``[*, M, F]``."""
-        edges, num_src = as_edge_index(edge_index), x[0].size(-2)
-        # Against the flow a pair is still (features of row 0, features of row 1).
-        if x[1] is not None:
-            num_dst = x[1].size(-2)
-        else:
-            num_dst = num_src if size is None or size[1] is None else size[1]
-        if size is not None:
-            check_size(size, num_src, num_dst, self.flow)
-        edges = by_flow(edges, self.flow)
+        targets = None if x[1] is None else x[1].size(-2)
+        num_dst = count_targets(x[0].size(-2), targets, size, self.flow)
+        edges = by_flow(as_edge_index(edge_index), self.flow)
         total = summed(edges, x[0], num_dst)
         if type(self.aggr_module) is not MeanAggregation:
             return total

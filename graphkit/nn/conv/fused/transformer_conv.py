@@ -14,6 +14,7 @@ from graphkit.catalog import method
 from graphkit.nn.conv.fused.inputs import (
     check_features,
     checked_edges,
+    combined,
     is_plain_linear,
 )
 from graphkit.nn.fast_path import FastPath
@@ -154,7 +155,7 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
             None if edge_attr is None else self.lin_edge.weight,
         )
         out, weight = result if asked else (result, None)
-        out = self.skip(out.flatten(-2) if self.concat else out.mean(-2), x_dst)
+        out = self.skip(combined(out, self.concat), x_dst)
         return (out, (index, weight)) if asked else out
 
     def can_fuse(self, edge_index: Any, edge_attr: Tensor | None) -> bool:
