@@ -70,7 +70,8 @@ def read_clip(path: str | os.PathLike[str], rate: int = RATE) -> Clip:
     Raises:
         ImportError: If PyAV is missing.
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be decoded, or holds no picture; the message names it.
+        ValueError: If it cannot be decoded, a frame is damaged, or there is no picture; the
+            message names the file.
 
     Example:
         .. code-block:: python
@@ -87,7 +88,12 @@ def read_clip(path: str | os.PathLike[str], rate: int = RATE) -> Clip:
             if not container.streams.video:
                 raise ValueError(f"'{name}' holds no video")
             fps = container.streams.video[0].average_rate
-            arrays = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+            # FFmpeg makes up what is missing of a frame, of a file that was cut off, say.
+            arrays = []
+            for frame in container.decode(video=0):
+                if frame.is_corrupt:
+                    raise ValueError(f"cannot decode '{name}': frame {len(arrays)} is damaged")
+                arrays.append(frame.to_ndarray(format="rgb24"))
         sound = torch.from_numpy(decode_sound(av, name, rate))
     if not arrays:
         raise ValueError(f"'{name}' holds no frame that can be decoded")

@@ -2,13 +2,16 @@
 
 import copy
 import hashlib
+import signal
 
 import pytest
 import torch
 
 from graphkit.testing import needs_cuda
+from graphkit.train import load_checkpoint
 from graphkit.vision import AherBatch, AherLoss, AherNet, AherSteps, ContextDiscriminator
 from graphkit.vision.actions.aher_steps import NAMES
+from tests.processes import Process
 
 ALLOWED = {
     "classify_moments": {"backbone", "classify_target"},
@@ -250,3 +253,40 @@ def test_a_class_is_no_network():
     for name in ("generator", "discriminator", "loss"):
         with pytest.raises(TypeError, match=f"'{name}' is the class AherLoss"):
             AherSteps(model, **{name: AherLoss})
+
+
+PROGRAM = """
+import os, signal, sys
+from graphkit.train import save_checkpoint
+from tests.vision.actions.test_aher_steps import batch, stepper
+
+steps = stepper(seed=4)
+descend = steps.descend
+
+def descend_or_die(name, loss):
+    value = descend(name, loss)
+    if steps.done == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+steps.descend = descend_or_die
+while True:
+    steps.step(batch(steps.done))
+    save_checkpoint({"graphkit_checkpoint": 1, "steps": steps.state_dict()}, sys.argv[1])
+"""
+
+
+def test_a_run_killed_within_a_step_goes_on_bit_for_bit(tmp_path):
+    """Killed in the second round, after the discriminator's turn and before the generator's."""
+    path = tmp_path / "run.pt"
+    assert Process(PROGRAM, path).wait().returncode == -signal.SIGKILL
+    whole, again = stepper(seed=4), stepper(seed=9)
+    again.load_state_dict(load_checkpoint(path)["steps"])
+    assert again.names[again.done % 6] == "play"
+    assert again.done == 10
+    for number in range(15):
+        whole.step(batch(number))
+        if number >= 10:
+            again.step(batch(number))
+    assert hashes(again) == hashes(whole)
+    assert torch.equal(again.random.get_state(), whole.random.get_state())

@@ -125,8 +125,8 @@ def test_without_pyav_the_extra_is_named(monkeypatch, tmp_path):
         read_clip(path)
 
 
-def write_clip(path, frames=12, sound=True, video=True):
-    """A clip of one colour per frame, and a tone of 440 Hz."""
+def write_clip(path, frames=12, sound=True, video=True, noise=False):
+    """A clip of one colour per frame, or of noise, and a tone of 440 Hz."""
     av = pytest.importorskip("av", reason=WITHOUT)
     with av.open(str(path), "w", format="mpeg") as container:
         if video:
@@ -137,6 +137,8 @@ def write_clip(path, frames=12, sound=True, video=True):
             track.layout = "stereo"
         for n in range(frames if video else 0):
             image = np.full((64, 96, 3), 20 * n, dtype=np.uint8)
+            if noise:
+                image = torch.randint(256, (64, 96, 3), dtype=torch.uint8).numpy()
             for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
                 container.mux(packet)
         if video:
@@ -185,6 +187,16 @@ def test_what_cannot_be_decoded_is_named(tmp_path, content):
         read_clip(path)
     with pytest.raises(FileNotFoundError, match=r"there is no clip '.*gone[.]mpg'"):
         read_clip(tmp_path / "gone.mpg")
+
+
+def test_a_clip_that_was_cut_off_is_named(tmp_path):
+    """FFmpeg makes up the rest of the frame in which a file ends."""
+    pytest.importorskip("av", reason=WITHOUT)
+    whole = write_clip(tmp_path / "whole.mpg", sound=False, noise=True).read_bytes()
+    path = tmp_path / "cut.mpg"
+    path.write_bytes(whole[: 2 * len(whole) // 3])
+    with pytest.raises(ValueError, match=r"cannot decode '.*cut[.]mpg': frame \d+ is damaged"):
+        read_clip(path)
 
 
 MOUTHS = {
