@@ -89,7 +89,7 @@ def read_clip(path: str | os.PathLike[str], rate: int = RATE) -> Clip:
                 raise ValueError(f"'{name}' holds no video")
             fps = container.streams.video[0].average_rate
             # FFmpeg makes up what is missing of a frame, of a file that was cut off, say.
-            arrays = []
+            arrays: list[np.ndarray] = []
             for frame in container.decode(video=0):
                 if frame.is_corrupt:
                     raise ValueError(f"cannot decode '{name}': frame {len(arrays)} is damaged")
