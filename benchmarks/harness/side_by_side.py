@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from benchmarks.harness.environment import keep_freed_memory
 from benchmarks.harness.progress import Display
 from benchmarks.harness.recipe import Recipe
 
@@ -70,6 +71,7 @@ class RemoteDisplay(Display):
 def begin(messages: Any) -> None:
     """What a process does first: it learns where its lines go to, and ends with its parent."""
     RemoteDisplay.messages = messages
+    keep_freed_memory()
     parent = multiprocessing.parent_process()
     assert parent is not None
 

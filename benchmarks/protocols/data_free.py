@@ -4,7 +4,7 @@ The teacher learns from labelled images, less a tenth that is held back to judge
 students begin with the same weights and take the same number of steps to imitate its logits, on
 images of another source each: ``dfad``, a generator that seeks what they disagree on;
 ``untrained``, the same generator as it began; ``noise``, standardised pixels; ``data``, the real
-training images without labels. ``test_accuracy`` is that of ``dfad``. Every arm is judged twice:
+training images without labels. ``test_accuracy`` is that of ``dfad``, or of the first arm if ``dfad`` is none. Every arm is judged twice:
 after the last epoch, which is all that one can do without data, and, ``…_best``, after the epoch
 that is best on the images held back.
 
@@ -149,7 +149,7 @@ def run(
         )
         history = play(fit, game, sgd, task, epochs, seed, callbacks, arm)
         metrics |= summary(arm, history)
-    return metrics | compared(metrics)
+    return metrics | compared(metrics, arms)
 
 
 def rival(game: DFAD, optimizer: torch.optim.Optimizer, batch_size: int) -> Opponent:
@@ -221,10 +221,11 @@ def summary(arm: str, history: list[dict[str, float]]) -> dict[str, float]:
     return accuracies | ({"warnings": last["warnings"]} if arm == "dfad" else {})
 
 
-def compared(metrics: dict[str, float]) -> dict[str, float]:
+def compared(metrics: dict[str, float], arms: tuple[str, ...]) -> dict[str, float]:
     """Differences between arms."""
-    differences = {"test_accuracy": metrics["dfad"], "gap": metrics["teacher"] - metrics["dfad"]}
+    first = metrics["dfad" if "dfad" in arms else arms[0]]
+    differences = {"test_accuracy": first, "gap": metrics["teacher"] - first}
     for arm in ("noise", "untrained", "data"):
-        if arm in metrics:
-            differences[f"over_{arm}"] = metrics["dfad"] - metrics[arm]
+        if "dfad" in arms and arm in arms:
+            differences[f"over_{arm}"] = first - metrics[arm]
     return differences

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import no_method
@@ -111,6 +112,27 @@ def normalise(channels: int, norm: str) -> nn.Module:
     return nn.GroupNorm(next(g for g in (8, 4, 2, 1) if channels % g == 0), channels)
 
 
+class DoublingConv2d(nn.Conv2d):
+    """Every pixel four times, then a convolution of 3 x 3 with a margin of 1, in one step.
+
+    A doubled map is the sparse one (each pixel once, zeros beside it) convolved with a square of
+    2 x 2 ones. Both convolutions make one transposed convolution of 4 x 4: less than half of the
+    products, and the doubled map is never stored.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The convolved map of twice the height and width.
+
+        Args:
+            x (torch.Tensor): Maps.
+        """
+        outside, inside = self.weight.shape[:2]
+        kernels = self.weight.flip(-1, -2).reshape(-1, 1, 3, 3)
+        square = kernels.new_ones(1, 1, 2, 2)
+        stretched = F.conv2d(kernels, square, padding=1).view(outside, inside, 4, 4)
+        return F.conv_transpose2d(x, stretched.transpose(0, 1), self.bias, stride=2, padding=1)
+
+
 def upsampling(noise: int, channels: int, size: int, width: int, norm: str) -> list[nn.Module]:
     """Two doublings from a quarter of the size."""
     if size < 4 or size % 4:
@@ -124,8 +146,7 @@ def upsampling(noise: int, channels: int, size: int, width: int, norm: str) -> l
     ]
     for inside, outside in ((2 * width, 2 * width), (2 * width, width)):
         layers += [
-            nn.Upsample(scale_factor=2),
-            nn.Conv2d(inside, outside, 3, 1, 1),
+            DoublingConv2d(inside, outside, 3, 1, 1),
             normalise(outside, norm),
             nn.LeakyReLU(0.2, inplace=True),
         ]
