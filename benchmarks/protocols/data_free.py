@@ -4,9 +4,9 @@ The teacher learns from labelled images, less a tenth that is held back to judge
 students begin with the same weights and take the same number of steps to imitate its logits, on
 images of another source each: ``dfad``, a generator that seeks what they disagree on;
 ``untrained``, the same generator as it began; ``noise``, standardised pixels; ``data``, the real
-training images without labels. ``test_accuracy`` is that of ``dfad``, or of the first arm if ``dfad`` is none. Every arm is judged twice:
-after the last epoch, which is all that one can do without data, and, ``…_best``, after the epoch
-that is best on the images held back.
+training images without labels. ``test_accuracy`` is that of ``dfad``, or of the first arm where
+``dfad`` is left out. Every arm is judged twice: after the last epoch, which is all that one can do
+without data, and, ``…_best``, after the epoch that is best on the images held back.
 
 ``over_noise`` and ``over_untrained`` are differences of last epochs, ``gap`` that to the teacher.
 ``label_entropy``, ``discrepancy``, ``dead_channels`` and ``gradient_ratio`` are the monitor's last

@@ -58,15 +58,21 @@ class Run:
     best: dict[str, float] = field(default_factory=dict)
     best_value: float = math.inf
     best_epoch: int = 0
+    improved_epoch: int = 0
     best_weights: dict[str, Any] = field(default_factory=dict)
 
     judged: nn.Module | None = None
     """The model as tasks evaluate it, in its precision."""
 
-    COUNTERS = ("stage", "epoch", "seconds", "history", "best", "best_value", "best_epoch")
+    COUNTERS = (
+        *("stage", "epoch", "seconds", "history"),
+        *("best", "best_value", "best_epoch", "improved_epoch"),
+    )
 
     def keep_best(self, value: float) -> None:
         """Remembers the present weights and metrics as the best of this stage."""
+        if value < self.best_value:
+            self.improved_epoch = self.epoch
         self.best_value, self.best_epoch, self.best = value, self.epoch, dict(self.metrics)
         for name, tensor in self.model.state_dict().items():
             if not isinstance(tensor, Tensor):
@@ -84,7 +90,7 @@ class Run:
     def next_stage(self) -> None:
         """Begins another stage: counters and the best weights start afresh."""
         self.stage, self.epoch = self.stage + 1, 0
-        self.best_value, self.best_epoch, self.best = math.inf, 0, {}
+        self.best_value, self.best_epoch, self.improved_epoch, self.best = math.inf, 0, 0, {}
         self.best_weights = {}
 
     def state_dict(self) -> dict[str, Any]:

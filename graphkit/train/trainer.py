@@ -43,11 +43,11 @@ def seed_everything(seed: int) -> None:
 class Trainer:
     r"""Trains any model on any :class:`~graphkit.train.Task`, on one device or on many.
 
-    After every epoch the task is evaluated; the weights with the best ``monitor`` are
-    kept and restored at the end.  Training stops when ``monitor`` has not improved for
-    ``patience`` epochs, but never before ``min_epochs``.  With ``checkpoint``, a run that
-    was killed at any moment and started again with ``resume=True`` ends bit for bit where
-    the uninterrupted run ends.
+    After every epoch the task is evaluated; the weights with the best ``monitor``, of equal
+    ones the latest, are kept and restored at the end.  Training stops when ``monitor`` has
+    not improved for ``patience`` epochs, but never before ``min_epochs``.  With
+    ``checkpoint``, a run that was killed at any moment and started again with
+    ``resume=True`` ends bit for bit where the uninterrupted run ends.
 
     Several processes (``devices``, ``num_nodes``, torchrun or SLURM outside) share each
     batch; gradients equal those of one process up to summation order.
@@ -230,7 +230,7 @@ class Trainer:
             return True
         if self.patience is None or run.epoch < max(self.min_epochs, 1):
             return False
-        return run.epoch - run.best_epoch >= self.patience
+        return run.epoch - run.improved_epoch >= self.patience
 
     def run_epoch(self, run: Run, fabric: Fabric) -> None:
         """One pass over the task's batches."""
@@ -289,7 +289,7 @@ class Trainer:
         run.metrics |= fabric.broadcast(metrics) if fabric.world_size > 1 else metrics
         run.history.append({**run.metrics, "stage": run.stage})
         if self.monitor is None:
-            run.keep_best(0.0)
+            run.keep_best(-float(run.epoch))  # Each epoch counts as better than those before.
             return
         if self.monitor not in run.metrics:
             known = ", ".join(sorted(run.metrics))
@@ -297,7 +297,9 @@ class Trainer:
         value = run.metrics[self.monitor] * (1.0 if self.minimise else -1.0)
         if not math.isfinite(value):
             raise FloatingPointError(f"'{self.monitor}' became {value} in epoch {run.epoch}")
-        if value < run.best_value:
+        # Of equal epochs the latest: a metric that begins at its best must not restore a model
+        # that has learned nothing. Patience counts from where the metric last became better.
+        if value <= run.best_value:
             run.keep_best(value)
 
     def notify(self, hook: str, run: Run) -> None:

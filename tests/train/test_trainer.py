@@ -66,6 +66,17 @@ def test_stops_early_and_restores_the_best_weights(options, epochs: int, best: i
         assert torch.equal(value, task.weights[best - 1][name])
 
 
+@pytest.mark.parametrize(("monitor", "epochs"), [("val_loss", 4), (None, 6)])
+def test_of_tied_epochs_the_latest_is_kept_and_patience_does_not_start_anew(monitor, epochs):
+    task, model = Scripted([1.0] * 6), LinearGCN()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    trainer = Trainer(6, patience=3, monitor=monitor, progress=False)
+    result = trainer.fit(model, optimizer, task)
+    assert (result.epochs, result.best_epoch) == (epochs, epochs)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, task.weights[epochs - 1][name])
+
+
 class TwoStages(Callback):
     """Asks for one further stage and records the hooks."""
 

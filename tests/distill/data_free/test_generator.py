@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from graphkit.distill import ImageGenerator
+from graphkit.distill.data_free.generator import DoublingConv2d
 
 
 @pytest.mark.parametrize(
@@ -29,9 +31,9 @@ def test_every_channel_is_standardised():
 
 
 def test_the_released_layers():
-    """Linear, normalisation without an activation after it, then two doublings."""
+    """Linear, normalisation without an activation after it, then two doublings with convolutions."""
     kinds = [type(layer).__name__ for layer in ImageGenerator(100, 1, 28, 64).layers]
-    block = ["Upsample", "Conv2d", "BatchNorm2d", "LeakyReLU"]
+    block = ["DoublingConv2d", "BatchNorm2d", "LeakyReLU"]
     start = ["Linear", "Unflatten", "BatchNorm2d"]
     assert kinds == [*start, *block, *block, "Conv2d", "Tanh", "BatchNorm2d"]
     assert ImageGenerator(100, 1, 28, 64).layers[0].out_features == 128 * 49
@@ -61,3 +63,17 @@ def test_wrong_arguments_are_named():
         generator(torch.randn(3, 5))
     with pytest.raises(ValueError, match="no sample"):
         generator(torch.randn(0, 6))
+
+
+def test_doubling_and_convolving_in_one_step_is_both_in_two():
+    layer = DoublingConv2d(3, 5, 3, 1, 1).double()
+    x = torch.randn(2, 3, 6, 7, dtype=torch.double, requires_grad=True)
+    doubled = F.interpolate(x, scale_factor=2.0)
+    expected = F.conv2d(doubled, layer.weight, layer.bias, padding=1)
+    out = layer(x)
+    torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
+    weights = torch.randn_like(out)
+    ends = [x, layer.weight, layer.bias]
+    ours, theirs = (torch.autograd.grad((o * weights).sum(), ends) for o in (out, expected))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
