@@ -52,8 +52,22 @@ def load(
     return parts
 
 
-def network(channels: int, size: int) -> nn.Sequential:
-    """Features of images: three convolutions, the first two strided on images above 8 pixels."""
+def network(channels: int, size: int, flat: bool = False) -> nn.Sequential:
+    """Features of images: three convolutions and the average of their maps, the first two strided
+    on images above 8 pixels; or, ``flat``, two strided convolutions and a linear layer over all
+    places.
+    """
+    if flat:
+        width, side = channels // 4, size // 4
+        return nn.Sequential(
+            nn.Conv2d(1, width, 4, 2, 1),
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 4, 2, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(2 * width * side * side, channels),
+            nn.ReLU(),
+        )
     widths, strides = (
         (1, channels // 4, channels // 2, channels),
         (1, 2, 2) if size <= 8 else (2, 2, 2),
@@ -77,17 +91,20 @@ def run(
     steps: int = 7,
     test_steps: int = 20,
     ramp: float = 1.0,
+    eps_ramp: float = 0.0,
     warm: int = 0,
+    flat: bool = False,
     arms: tuple[str, ...] = ARMS,
 ) -> dict[str, float]:
-    """One seed; ``ramp`` is the share of the training over which alpha rises, ``warm`` so many
-    epochs on natural images, the same for all, come first.
+    """One seed; ``ramp`` is the share of the training over which alpha rises, ``eps_ramp`` that
+    over which eps does. ``warm`` so many epochs on natural images, the same for all, come first.
     """
     (x, y), (test, label) = load(**dataset)
     seed_everything(seed)
-    calls = round(ramp * fit.settings.epochs * -(-len(y) // batch_size))
-    attack: dict[str, Any] = {"eps": eps, "step": step, "steps": steps, "ramp": calls}
-    start = CausalAdv(network(channels, x.size(2)), channels, 10, **attack)
+    calls = fit.settings.epochs * -(-len(y) // batch_size)
+    attack: dict[str, Any] = {"eps": eps, "step": step, "steps": steps}
+    ramps = {"ramp": round(ramp * calls), "eps_ramp": round(eps_ramp * calls)}
+    start = CausalAdv(network(channels, x.size(2), flat), channels, 10, **attack, **ramps)
     natural = TensorTask((x, y), lambda m, x, y: F.cross_entropy(m(x), y), batch_size)
     if warm:
         fit_warm = Fitter({**fit.train, "epochs": warm}, seed, fit.fabric, watch=fit.watch)

@@ -38,6 +38,8 @@ __all__ = ["CausalAdv"]
         "the style classifier moves in the same step as the network, not in a step before it",
         "alpha is 0.1 by default: on small data larger ones cost accuracy, see causaladv-digits",
         "features may be those of a graph's nodes, attacked in the features of all nodes",
+        "the ball of the attack may grow with the first calls (eps_ramp), so that a small network "
+        "learns at all where eps is large; the paper has the whole ball from the start",
     ],
 )
 class CausalAdv(nn.Module):
@@ -78,6 +80,9 @@ class CausalAdv(nn.Module):
         ramp (int, optional): Calls of :meth:`loss` over which :math:`\alpha` and :math:`r` rise
             from 0; the paper has all of the training. (default: :obj:`0`, from the start)
         ramp_attack (bool, optional): They rise in the attack as well. (default: :obj:`False`)
+        eps_ramp (int, optional): Calls of :meth:`loss` over which ``eps`` and ``step`` of its
+            attacks rise from 0. Where ``eps`` is large, a network that meets the whole ball at
+            once may stay at chance. (default: :obj:`0`, from the start, as in the paper)
 
     Shapes:
         - **input:** what ``features`` takes
@@ -116,6 +121,7 @@ class CausalAdv(nn.Module):
         beta: float = 6.0,
         ramp: int = 0,
         ramp_attack: bool = False,
+        eps_ramp: int = 0,
     ) -> None:
         super().__init__()
         refuse_class("features", features)
@@ -126,11 +132,13 @@ class CausalAdv(nn.Module):
                 f"'channels' must be more than 'num_classes', and these at least 2, got {channels} "
                 f"and {num_classes}: content takes a direction for every class, style the others"
             )
-        for name, value in (("alpha", alpha), ("beta", beta), ("ramp", ramp)):
+        options = {"alpha": alpha, "beta": beta, "ramp": ramp, "eps_ramp": eps_ramp}
+        for name, value in options.items():
             if not value >= 0:
                 raise ValueError(f"'{name}' must not be negative, got {value}")
         self.features, self.variant = features, variant
         self.alpha, self.beta, self.ramp, self.ramp_attack = alpha, beta, ramp, ramp_attack
+        self.eps_ramp = eps_ramp
         self.eps, self.step, self.steps, self.bounds = eps, step, steps, bounds
         self.head = nn.Linear(channels, num_classes, bias=False)
         self.style_classifier = StyleClassifier(channels, num_classes)
@@ -160,10 +168,14 @@ class CausalAdv(nn.Module):
         """How much of alpha counts by now."""
         return min(int(self.calls) / self.ramp, 1.0) if self.ramp else 1.0
 
+    def reach(self) -> float:
+        """How much of eps training attacks with by now."""
+        return min(int(self.calls) / self.eps_ramp, 1.0) if self.eps_ramp else 1.0
+
     def attack(
         self, x: Tensor, *args: Any, y: Tensor, rows: Tensor | None = None, **kwargs: Any
     ) -> Tensor:
-        """Attacked inputs, as training sees them; the model is left as it is.
+        """Inputs attacked with all of ``eps``; the model is left as it is.
 
         Args:
             x (torch.Tensor): Inputs.
@@ -184,8 +196,9 @@ class CausalAdv(nn.Module):
         y: Tensor,
         rows: Tensor | None,
         kwargs: dict[str, Any],
+        reach: float = 1.0,
     ) -> Tensor:
-        """The attack, given natural features in evaluation mode."""
+        """The attack, given natural features in evaluation mode and how much of eps it has."""
         share = self.share() if self.ramp_attack else 1.0
         with frozen(self):
             natural = self.head(f).softmax(1)
@@ -203,8 +216,9 @@ class CausalAdv(nn.Module):
                     total = total + self.alpha * share * F.cross_entropy(guess, target)
                 return total
 
-            noise = self.eps if self.variant == "M" else min(0.001, self.eps)
-            return pgd(loss, x, self.eps, self.step, self.steps, self.bounds, noise)
+            eps, step = reach * self.eps, reach * self.step
+            noise = eps if self.variant == "M" else min(0.001, eps)
+            return pgd(loss, x, eps, step, self.steps, self.bounds, noise)
 
     def loss(
         self, x: Tensor, *args: Any, y: Tensor, rows: Tensor | None = None, **kwargs: Any
@@ -221,7 +235,7 @@ class CausalAdv(nn.Module):
             self.moments.update(normalize(wide(f)))
             self.refresh()
         share, style = self.share(), self.style(f)
-        attacked = self.attack_from(f, x, args, y, rows, kwargs)
+        attacked = self.attack_from(f, x, args, y, rows, kwargs, self.reach())
         g = pick(self.features(attacked, *args, **kwargs), y, rows, self.head)
         logits = self.head(g)
         # Madry's step has no pass of natural samples: they would count in batch statistics.

@@ -9,7 +9,7 @@ from torch_geometric.nn import GCN
 
 from graphkit.testing import assert_no_trace
 from graphkit.train import Callback, TensorTask, Trainer
-from graphkit.vision import CausalAdv
+from graphkit.vision import CausalAdv, pgd
 from graphkit.vision.causal_adv import StyleClassifier, style_basis
 
 
@@ -230,11 +230,48 @@ def test_alpha_rises_and_is_resumed():
     assert torch.equal(other.loss(x, y=y), expected)
 
 
+@pytest.mark.parametrize("variant", ["M", "T"])
+def test_the_ball_grows_with_calls(variant, monkeypatch):
+    balls = []
+
+    def spy(loss, x, eps, step, steps, bounds, noise):
+        balls.append((eps, step, noise))
+        return pgd(loss, x, eps, step, steps, bounds, noise)
+
+    monkeypatch.setattr("graphkit.vision.causal_adv.pgd", spy)
+    model = make(variant=variant, eps_ramp=4)
+    x, y = samples()
+    for _ in range(6):
+        model.loss(x, y=y)
+    shares = [0, 0.25, 0.5, 0.75, 1, 1]
+    noises = [0.1 * share if variant == "M" else min(0.001, 0.1 * share) for share in shares]
+    expected = [
+        (0.1 * share, 0.04 * share, noise) for share, noise in zip(shares, noises, strict=True)
+    ]
+    assert torch.allclose(torch.tensor(balls), torch.tensor(expected))
+    # What is attacked by hand has the whole ball, however little was trained.
+    fresh = make(variant=variant, eps_ramp=4)
+    assert (fresh.attack(x, y=y) - x).abs().max() == pytest.approx(0.1, abs=1e-6)
+
+
+def test_a_ball_of_no_size_leaves_natural_training():
+    model = make(alpha=0.0, eps_ramp=10)
+    net = copy.deepcopy(model)
+    x, y = samples()
+    styles = net.style_classifier
+    with torch.no_grad():
+        f = net.eval().features(x)
+    loss = model.loss(x, y=y)
+    natural = F.cross_entropy(net.train()(x), y)
+    own = styles.train().loss(model.style(f), y, 1.0)
+    assert torch.allclose(loss, natural + own, atol=1e-6)
+
+
 def test_a_killed_run_ends_where_the_whole_one_ends(tmp_path):
     x, y = samples(20)
 
     def fit(path, resume=False, kill=False):
-        model = make(alpha=0.5, ramp=8)
+        model = make(alpha=0.5, ramp=8, eps_ramp=14)
         task = TensorTask((x, y), lambda m, x, y: m.loss(x, y=y), 5)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
         trainer = Trainer(
@@ -310,6 +347,7 @@ def test_a_single_sample_trains():
         ({"alpha": float("nan")}, "'alpha'"),
         ({"beta": -1.0}, "'beta'"),
         ({"ramp": -1}, "'ramp'"),
+        ({"eps_ramp": -1}, "'eps_ramp'"),
     ],
 )
 def test_wrong_options_are_named(options, name):
