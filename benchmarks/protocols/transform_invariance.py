@@ -1,10 +1,12 @@
 """Digits that are turned, scaled and shifted: TI-CNN, its ablations and plain augmentation.
 
 All networks have two convolutions, start from the same weights and are trained on upright digits
-in the middle of the image. The arms differ by where :class:`~graphkit.vision.RandomTransform2d`
-stands while they train: nowhere (``plain``), behind the first convolution (``conv1``, the method),
-behind the second (``conv2``), behind the first with one transform for the whole batch as in the
-released layer (``batch``), or before the network (``input``: augmentation of the images). Test
+in the middle of the image. Images are shown at twice the size they come in: only where strokes are
+smooth at the size of a filter is a turned map nearly the map of a turned image. The arms differ by
+where :class:`~graphkit.vision.RandomTransform2d` stands while they train: nowhere (``plain``),
+behind the first convolution (``conv1``, the method), behind the second (``conv2``), behind the
+first with one transform for the whole batch as in the released layer (``batch``), or before the
+network (``input``: augmentation of the images). Test
 digits are upright (``clean``), turned by up to 40 degrees (``turned``), scaled by 0.7 to 1.3
 (``scaled``), shifted by up to 15 % of the image (``shifted``), or all of it (``all``).
 
@@ -30,7 +32,6 @@ from graphkit.train import TensorTask, seed_everything
 from graphkit.vision import RandomTransform2d, transform2d
 
 MAIN = "gain_all"
-SIDE = 16
 ARMS = ("plain", "conv1", "conv2", "batch", "input")
 TESTS = {"turned": (40.0, 0.0, 0.0), "scaled": (0.0, 0.3, 0.0), "shifted": (0.0, 0.0, 0.15)}
 
@@ -39,7 +40,7 @@ def load(name: str = "digits", train: int | None = None, test: int | None = None
     """Upright training digits, and test digits by what was done to them."""
     x, y = handwritten(name, "train", train)
     other, label = handwritten(name, "test", test)
-    x, other = (F.interpolate(part, (SIDE, SIDE), mode="bilinear") for part in (x, other))
+    x, other = (F.interpolate(part, scale_factor=2, mode="bilinear") for part in (x, other))
     ranges = {"clean": (0.0, 0.0, 0.0), **TESTS, "all": (40.0, 0.3, 0.15)}
     images = {}
     for kind, (angle, scale, shift) in ranges.items():
@@ -50,7 +51,9 @@ def load(name: str = "digits", train: int | None = None, test: int | None = None
     return {"x": x, "y": y, "tests": images, "label": label}
 
 
-def network(arm: str, layer: dict[str, Any], width: int = 24, classes: int = 10) -> nn.Sequential:
+def network(
+    arm: str, layer: dict[str, Any], side: int = 16, width: int = 24, classes: int = 10
+) -> nn.Sequential:
     """Two convolutions with maxima, two linear layers; the places 0, 2 and 6 are for transforms."""
     model = nn.Sequential(
         nn.Identity(),
@@ -63,7 +66,7 @@ def network(arm: str, layer: dict[str, Any], width: int = 24, classes: int = 10)
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(2 * width * (SIDE // 4) ** 2, 64),
+        nn.Linear(2 * width * (side // 4) ** 2, 64),
         nn.ReLU(),
         nn.Linear(64, classes),
     )
@@ -87,13 +90,13 @@ def run(
 ) -> dict[str, float]:
     """One seed of all networks; the options are those of the layer."""
     data = load(**dataset)
-    layer = {"angle": angle, "scale": scale, "shift": shift, "p": p}
+    layer, side = {"angle": angle, "scale": scale, "shift": shift, "p": p}, data["x"].size(2)
     seed_everything(seed)
-    start = copy.deepcopy(network("plain", layer).state_dict())
+    start = copy.deepcopy(network("plain", layer, side).state_dict())
     metrics: dict[str, float] = {}
     for arm in arms:
         seed_everything(seed)
-        model = network(arm, layer)
+        model = network(arm, layer, side)
         model.load_state_dict(start)
         task = TensorTask((data["x"], data["y"]), classify, batch_size)
         fit(model, task, tag=arm)

@@ -43,6 +43,19 @@ def test_transform_invariance_reports_gains_over_the_plain_network():
     assert not torch.allclose(data["tests"]["turned"], data["tests"]["clean"], atol=0.1)
 
 
+def test_images_are_shown_at_twice_their_size(monkeypatch):
+    x, y = torch.rand(8, 1, 14, 14), torch.arange(8)
+    monkeypatch.setattr(transform_invariance, "handwritten", lambda *_: (x, y))
+    data = transform_invariance.load("mnist")
+    assert data["x"].shape == (8, 1, 28, 28)
+    assert torch.allclose(data["x"][..., ::27, ::27], x[..., ::13, ::13])
+    model = transform_invariance.network("conv1", {}, side=28)
+    assert model(data["x"]).shape == (8, 10)
+    fit = Fitter({"epochs": 1, "lr": 0.002, "monitor": None}, seed=0)
+    found = transform_invariance.run({"name": "mnist"}, seed=0, fit=fit, arms=("plain", "conv1"))
+    assert found["energy_ratio"] > 0
+
+
 def test_label_errors_are_measured_against_the_ink_that_is_left(monkeypatch):
     tensors, ink, network, names = label_mixing.load("canvas", images=20, test=20)
     _, _, x, y = tensors
