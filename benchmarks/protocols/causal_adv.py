@@ -102,9 +102,9 @@ def run(
     (x, y), (test, label) = load(**dataset)
     seed_everything(seed)
     calls = fit.settings.epochs * -(-len(y) // batch_size)
-    attack: dict[str, Any] = {"eps": eps, "step": step, "steps": steps}
-    ramps = {"ramp": round(ramp * calls), "eps_ramp": round(eps_ramp * calls)}
-    start = CausalAdv(network(channels, x.size(2), flat), channels, 10, **attack, **ramps)
+    options: dict[str, Any] = {"eps": eps, "step": step, "steps": steps}
+    options |= {"ramp": round(ramp * calls), "eps_ramp": round(eps_ramp * calls)}
+    start = CausalAdv(network(channels, x.size(2), flat), channels, 10, **options)
     natural = TensorTask((x, y), lambda m, x, y: F.cross_entropy(m(x), y), batch_size)
     if warm:
         fit_warm = Fitter({**fit.train, "epochs": warm}, seed, fit.fabric, watch=fit.watch)
