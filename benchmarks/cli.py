@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+
+from benchmarks.harness.outputs import check_file, check_folder
 
 if TYPE_CHECKING:
     from benchmarks.harness.command import Command
@@ -25,10 +29,13 @@ app = typer.Typer(
         "no network, take under three minutes, and leave a table, a JSON file and a plot.\n\n"
         "First steps:\n\n"
         "  python -m benchmarks list                        what there is to run\n\n"
+        "  python -m benchmarks list citeseer               … on a data set, or with any word\n\n"
         "  python -m benchmarks run gcn-cora --seeds 3      one recipe, three seeds\n\n"
         "  python -m benchmarks run gat-cora --set train.epochs=50\n\n"
         "  python -m benchmarks run gat-cora --resume       go on where a killed run stopped\n\n"
-        "  python -m benchmarks run adapters                all image-side methods, as one table"
+        "  python -m benchmarks run adapters                all image-side methods in a table\n\n"
+        "  python -m benchmarks run my.yaml                 a recipe of your own; in it, models,\n"
+        "  data sets and protocols may be module:Class, and data sets a saved Data, graph.pt"
     ),
 )
 
@@ -45,6 +52,8 @@ DEFAULT = (
 console = Console()
 
 Seeds = Annotated[int | None, typer.Option(min=1, help="Seeds 0 … n-1; else the recipe's number.")]
+Seed = Annotated[str | None, typer.Option(help="The seeds themselves: 42, or 1,2,3.")]
+Resume = Annotated[bool, typer.Option(help="Continue a killed run bit for bit.")]
 Out = Annotated[Path, typer.Option(help="Folder for results, plots and the state of runs.")]
 Devices = Annotated[str, typer.Option(help="Number of devices (processes), or 'auto'.")]
 Nodes = Annotated[int, typer.Option(min=1, help="Number of machines, under torchrun or SLURM.")]
@@ -56,36 +65,90 @@ Json = Annotated[Path | None, typer.Option("--json", help="Write the results to 
 
 
 @app.callback(invoke_without_command=True)
-def default(context: typer.Context) -> None:
+def default(
+    context: typer.Context,
+    seeds: Seeds = None,
+    seed: Seed = None,
+    jobs: Jobs = "auto",
+    json_file: Json = None,
+    out: Out = Path("runs"),
+    resume: Resume = False,
+) -> None:
     """Runs the default recipes when no command is given."""
     from benchmarks.harness.command import Command
 
     if context.invoked_subcommand is None:
-        execute(Command(DEFAULT, seeds=5))
+        numbers = seeds_from(seeds, seed) or 5
+        execute(Command(DEFAULT, numbers, out=out, resume=resume, jobs=jobs), json_file)
+        return
+    given = [name for name, value in context.params.items() if value != DEFAULTS[name]]
+    if given:
+        word = f"--{given[0].removesuffix('_file')}"
+        command = context.invoked_subcommand
+        fail(ValueError(f"give {word} behind the command: python -m benchmarks {command} … {word}"))
+
+
+DEFAULTS = {
+    "seeds": None,
+    "seed": None,
+    "jobs": "auto",
+    "json_file": None,
+    "out": Path("runs"),
+    "resume": False,
+}
+"""Options of the command without a subcommand, as they are when nobody gives them."""
+
+
+def seeds_from(number: int | None, seeds: str | None) -> int | tuple[int, ...] | None:
+    """What ``--seeds`` and ``--seed`` say together."""
+    if seeds is None:
+        return number
+    if number is not None:
+        fail(ValueError("--seeds is a number of seeds, --seed names them; give one of the two"))
+    words = seeds.split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        fail(ValueError(f"--seed takes whole numbers such as 42 or 1,2,3, got '{seeds}'"))
+    return tuple(dict.fromkeys(int(word) for word in words))
 
 
 @app.command("list")
-def list_recipes() -> None:
-    """Lists the recipes: data set, published figure, ours."""
-    from benchmarks.harness.recipe import load, names
-    from benchmarks.report.report import rows
+def list_recipes(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="Only lines with all of these words.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Only this group or protocol.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the list to this file; '-' prints it.")
+    ] = None,
+) -> None:
+    """Lists the recipes: what to type, data set, group and our result."""
+    from benchmarks.report.listing import listing, show_listing
 
-    table = Table()
-    for column in ("recipe", "main metric", "reported", "reproduced", "run"):
-        table.add_column(column)
-    for name in names():
-        recipe = load(name)
-        table.add_row(*(cell.replace("`", "").replace("**", "") for cell in rows([recipe])[0]))
-    console.print(table)
+    try:
+        lines = listing(words or (), group, dataset)
+        if json_file is not None and str(json_file) != "-":
+            check_file("--json", json_file)
+    except ValueError as error:
+        fail(error)
+    text = json.dumps({"recipes": [asdict(line) for line in lines]}, indent=2) + "\n"
+    if str(json_file) == "-":
+        typer.echo(text, nl=False)
+        return
+    show_listing(lines, console)
+    if json_file is not None:
+        write(json_file, text)
     console.print("Which data sets are here: python -m graphkit data")
 
 
 @app.command()
 def run(
     recipes: Annotated[
-        list[str], typer.Argument(help="Recipe or group names, or 'all'; see 'list'.")
+        list[str],
+        typer.Argument(help="Recipes, groups, 'all' (see 'list'), or a YAML file of your own."),
     ],
     seeds: Seeds = None,
+    seed: Seed = None,
     devices: Devices = "1",
     nodes: Nodes = 1,
     jobs: Jobs = "auto",
@@ -97,7 +160,7 @@ def run(
     ] = None,
     json_file: Json = None,
     out: Out = Path("runs"),
-    resume: Annotated[bool, typer.Option(help="Continue a killed run bit for bit.")] = False,
+    resume: Resume = False,
     record: Annotated[bool, typer.Option(help="Keep the figures in benchmarks/results.")] = False,
 ) -> None:
     """Runs recipes and prints a table; writes JSON and a plot, and says where."""
@@ -109,19 +172,28 @@ def run(
         "num_nodes": nodes,
         "precision": precision,
     }
-    command = Command(recipes, seeds, launch, set_ or (), out, resume, record, jobs)
-    execute(command, json_file)
+    numbers = seeds_from(seeds, seed)
+    execute(Command(recipes, numbers, launch, set_ or (), out, resume, record, jobs), json_file)
 
 
 def execute(command: Command, json_file: Path | None = None) -> None:
     """Runs recipes, shows and writes their results; errors end the command with status 1."""
     from concurrent.futures.process import BrokenProcessPool
 
-    from graphkit.datasets import MissingDataError
+    from graphkit.datasets import MissingDataError, UnknownDatasetError
 
     try:
+        check_file("--json", json_file)
         results = command.run(quiet=not leads())
-    except (MissingDataError, ValueError, ImportError, FloatingPointError) as error:
+    except KeyboardInterrupt:
+        stopped(command)
+    except (
+        MissingDataError,
+        UnknownDatasetError,
+        ValueError,
+        ImportError,
+        FloatingPointError,
+    ) as error:
         fail(error)
     except BrokenProcessPool:
         fail(RuntimeError("a process was killed, for want of memory?; add --jobs 1 --resume"))
@@ -135,6 +207,15 @@ def fail(error: Exception) -> NoReturn:
     raise typer.Exit(1) from error
 
 
+def stopped(command: Command) -> NoReturn:
+    """Ends an interrupted command: says what is kept and how to go on."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    again = shlex.join(["python", "-m", "benchmarks", *words, "--resume"])
+    text = f"stopped: {command.finished()}.\nGo on from there with: {again}"
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True, markup=False)
+    raise typer.Exit(130)
+
+
 def leads() -> bool:
     """Whether this process is the first of those that share the work."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
@@ -142,17 +223,24 @@ def leads() -> bool:
 
 def present(results: list[dict[str, Any]], json_file: Path | None, out: Path) -> None:
     """Prints the table, writes the JSON files and the plot, and says where they are."""
-    from benchmarks.harness.runner import write_text
     from benchmarks.report.report import plot, show
 
     show(results, console)
     text = json.dumps({"results": results}, indent=2) + "\n"
     files = [out / "results.json", *([json_file] if json_file else [])]
     for file in files:
-        write_text(file, text)
+        write(file, text)
     picture = plot(results, out / "results.png")
     for what, path in (*(("results", file) for file in files), ("plot", picture)):
         console.print(f"{what}: {path.resolve()}", soft_wrap=True, highlight=False)
+
+
+def write(file: Path, text: str) -> None:
+    """Replaces a file whole or not at all."""
+    from graphkit.files import replacing
+
+    with replacing(file) as target:
+        target.write(text.encode())
 
 
 @app.command()
@@ -188,7 +276,6 @@ def speed(
     out: Out = Path("runs"),
 ) -> None:
     """Times kernels, layers and the training loop against their rivals, side by side."""
-    from benchmarks.harness.runner import write_text
     from benchmarks.speed import OPS
     from benchmarks.speed import run as run_kernels
     from benchmarks.speed.parts import PARTS, run_parts
@@ -197,6 +284,8 @@ def speed(
     wanted = only or [*OPS, *PARTS]
     unknown = set(wanted) - {*OPS, *PARTS}
     try:
+        check_folder("--out", out)
+        check_file("--json", json_file)
         if unknown:
             raise ValueError(f"unknown {sorted(unknown)}; there are {[*OPS, *PARTS]}")
         kernels = [name for name in wanted if name in OPS]
@@ -207,7 +296,7 @@ def speed(
     except (MissingDataError, ValueError) as error:
         fail(error)
     for file in (out / "speed.json", *([json_file] if json_file else [])):
-        write_text(file, json.dumps(measured, indent=1) + "\n")
+        write(file, json.dumps(measured, indent=1) + "\n")
         console.print(f"figures: {file.resolve()}", soft_wrap=True, highlight=False)
 
 
@@ -220,6 +309,11 @@ def scale(
     """Shows how time and memory grow with the graph."""
     from benchmarks.scale import run as run_scale
 
+    try:
+        check_folder("--out", out)
+        check_file("--json", json_file)
+    except ValueError as error:
+        fail(error)
     run_scale(quick=quick, json_file=json_file, plot=out / "scale.png")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import recipe as recipes
+from benchmarks.harness.outputs import check_folder
 from benchmarks.harness.progress import Display
 from benchmarks.harness.recipe import Recipe
 
@@ -23,8 +24,9 @@ class Command:
     """What the command line says about a run of recipes.
 
     Args:
-        names (iterable of str): Recipes, groups, patterns, or ``all``.
-        seeds (int, optional): Number of seeds. (default: the recipes' own)
+        names (iterable of str): Recipes, groups, patterns, files of one's own, or ``all``.
+        seeds (int or tuple of int, optional): Number of seeds, or the seeds themselves.
+            (default: the recipes' own number)
         launch (dict, optional): Arguments of :func:`graphkit.train.make_fabric`.
             (default: one process on the CPU)
         assignments (iterable of str, optional): Changes ``section.key=value``. (default: none)
@@ -35,7 +37,7 @@ class Command:
     """
 
     names: Iterable[str]
-    seeds: int | None = None
+    seeds: int | tuple[int, ...] | None = None
     launch: dict[str, Any] = field(default_factory=dict)
     assignments: Iterable[str] = ()
     out: Path = Path("runs")
@@ -50,27 +52,52 @@ class Command:
             ValueError: If one is unknown or wrong, or changed ones are to be recorded.
         """
         loaded = [recipes.load(name).set(self.assignments) for name in recipes.expand(self.names)]
-        if self.assignments and self.record:
-            raise ValueError("--record keeps figures of the recipe as it is; leave out --set")
+        for place, recipe in enumerate(loaded):
+            if any(recipe.name == other.name for other in loaded[:place]):
+                raise ValueError(f"two recipes are called '{recipe.name}'; rename one file")
+            if self.record and recipe.file is not None:
+                raise ValueError(
+                    f"--record keeps figures of graphkit's own recipes; those of '{recipe.path}' "
+                    f"go into '{self.out / 'results.json'}', and with --json into another file"
+                )
+        if self.record and (self.assignments or isinstance(self.seeds, tuple)):
+            raise ValueError(
+                "--record keeps figures of the recipe as it is; leave out --set and --seed"
+            )
         return loaded
+
+    def finished(self) -> str:
+        """How much of an interrupted command is finished and kept, in words."""
+        done, begun = 0, []
+        for name in recipes.expand(self.names):
+            folder = self.out / "state" / recipes.load(name).name
+            seeds = len(list(folder.glob("seed-*.json")))
+            done += seeds
+            begun += [name] if folder.exists() else []
+        return f"{done} seeds of {len(begun)} recipes are finished and kept in '{self.out}'"
 
     def run(self, quiet: bool = False) -> list[dict[str, Any]]:
         """Runs all recipes; their results in the order of the recipes.
 
         Args:
             quiet (bool, optional): Shows no progress. (default: :obj:`False`)
+
+        Raises:
+            ValueError: If a recipe is wrong or the folder cannot be written, before any runs.
         """
         from benchmarks.harness.runner import Options, record, run_recipe
         from benchmarks.harness.side_by_side import processes, run_side_by_side
         from graphkit.train import make_fabric
 
         loaded = self.recipes()
+        check_folder("--out", self.out)
         plain = self.launch in ({}, PLAIN)
         fabric = None if plain else make_fabric(**self.launch)
         options = Options(self.seeds, self.out, self.resume, fabric)
         at_once = processes(self.jobs, len(loaded), plain)
         results = {}
-        with Display(sum(self.seeds or recipe.seeds for recipe in loaded), quiet=quiet) as display:
+        total = sum(len(options.seeds_of(recipe)) for recipe in loaded)
+        with Display(total, quiet=quiet) as display:
             for recipe, result in (
                 run_side_by_side(loaded, options, display, at_once)
                 if at_once > 1

@@ -4,17 +4,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
 
-from benchmarks.harness import records
+from benchmarks.harness import records, references, sources
 from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.keys import OFFERED, check_keys, parameters
 from graphkit.words import did_you_mean
@@ -30,12 +30,14 @@ class Recipe:
     Args:
         name (str): ``<method>-<dataset>``, the name of the YAML file.
         about (str): One sentence.
-        protocol (str): The module in ``benchmarks/protocols`` that carries it out.
+        protocol (str): The module in ``benchmarks/protocols`` that carries it out, or
+            ``module:Class`` of one's own.
         seeds (int): Number of seeds when none is asked for.
         sections (dict): Keyword arguments of the protocol's ``run``.
         reported (dict): Published figures: ``{metric: {mean, std, source}}``.
         reproduced (dict): Our figures, from ``benchmarks/results``; empty where it was not run.
         group (str): A name under which recipes are run together.
+        file (Path, optional): The file of a recipe that is not of this checkout.
     """
 
     name: str
@@ -46,21 +48,25 @@ class Recipe:
     reported: dict[str, Any] = field(default_factory=dict)
     reproduced: dict[str, Any] = field(default_factory=dict)
     group: str = ""
+    file: Path | None = None
 
     @property
     def path(self) -> Path:
         """The recipe's file."""
-        return FOLDER / f"{self.name}.yaml"
+        return self.file or FOLDER / f"{self.name}.yaml"
 
     @property
-    def module(self) -> ModuleType:
-        """The protocol's module."""
+    def module(self) -> Any:
+        """The protocol: a module, or what ``module:Class`` names."""
+        if references.is_reference(self.protocol):
+            return references.protocol(self.protocol, f"recipe '{self.name}'")
         return importlib.import_module(f"benchmarks.protocols.{self.protocol}")
 
     @property
     def dataset(self) -> str:
         """Name of the data set."""
-        return self.sections.get("dataset", {}).get("name", "")
+        section = self.sections.get("dataset", {})
+        return str(section.get("name", "")) if isinstance(section, dict) else ""
 
     def set(self, assignments: Iterable[str]) -> Recipe:
         """A copy with ``section.key=value`` assignments (values are YAML) applied and checked."""
@@ -76,75 +82,107 @@ class Recipe:
                 if not isinstance(place, dict):
                     raise RecipeError(f"--set {text}: '{parent}' is a value, not a section")
             place[last] = parse(value)
-        changed = Recipe(self.name, self.about, self.protocol, self.seeds, sections, self.reported)
+        changed = dataclasses.replace(self, sections=sections, reproduced={})
         validate(changed)
         return changed
 
 
 def parse(text: str) -> Any:
     """A YAML value; ``1e-4`` is a number as well, which YAML 1.1 takes for a word."""
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set: '{text}' is no YAML value: {error}") from error
     number = isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
     return float(value) if number else value
 
 
 def names() -> list[str]:
-    """All recipes' names, sorted."""
+    """Names of all recipes of this checkout, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def expand(wanted: Iterable[str]) -> list[str]:
-    """Recipe names behind what a user typed: a name, a name with ``*``, a group, or ``all``."""
+    """Recipe names behind what a user typed.
+
+    That is a name, a name with ``*``, a group, a protocol, ``all`` for those of this checkout, or
+    the path of a YAML file.
+    """
     import fnmatch
 
     expanded: list[str] = []
     for word in wanted:
-        pattern = "*" if word == "all" else word
-        matches = fnmatch.filter(names(), pattern) or members(word) or [word]
+        if word == "all":
+            matches = names()
+        elif sources.is_file(word):
+            matches = [word]
+        else:
+            known = [*names(), *sources.installed()]
+            matches = fnmatch.filter(known, word) or members(word) or [word]
         expanded += [name for name in matches if name not in expanded]
     return expanded
 
 
 def members(group: str) -> list[str]:
-    """Names of the recipes with ``group: GROUP``, sorted."""
-    line = f"group: {group}"
-    return [name for name in names() if line in (FOLDER / f"{name}.yaml").read_text().splitlines()]
+    """Names of the recipes with ``group: GROUP`` or else ``protocol: GROUP``, sorted."""
+    files = {**{name: FOLDER / f"{name}.yaml" for name in names()}, **sources.installed()}
+    for key in ("group", "protocol"):
+        line = f"{key}: {group}"
+        matches = [name for name, path in files.items() if line in path.read_text().splitlines()]
+        if matches:
+            return matches
+    return []
 
 
 def load(name: str) -> Recipe:
-    """Reads and checks the recipe :obj:`name`."""
-    path = FOLDER / f"{name}.yaml"
-    if not path.exists():
-        raise RecipeError(f"there is no recipe '{name}'; {did_you_mean(name, names())}")
+    """Reads and checks a recipe: by its name, or by the path of a file of one's own."""
+    path, file = FOLDER / f"{name}.yaml", None
+    if sources.is_file(name):
+        path = file = sources.file_of(name)
+        name = file.stem
+    elif not path.exists():
+        packages = sources.installed()
+        if name not in packages:
+            hint = did_you_mean(name, [*names(), *packages])
+            raise RecipeError(
+                f"there is no recipe '{name}'; {hint} A file of your own ends in .yaml"
+            )
+        path = file = packages[name]
+    content = read(path, name)
+    if "reproduced" in content:
+        place = "no recipe" if file else records.path_of(name)
+        raise RecipeError(f"recipe '{name}': 'reproduced' belongs into {place}")
+    head = {key: content.pop(key) for key in FIELDS if key in content}
+    reproduced = {} if file else records.read(name)
+    recipe = Recipe(name=name, sections=content, reproduced=reproduced, file=file, **head)
+    validate(recipe)
+    return recipe
+
+
+def read(path: Path, name: str) -> dict[str, Any]:
+    """The mapping in a recipe's file, with the keys that none goes without."""
     try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise RecipeError(f"recipe '{name}': {path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"recipe '{name}': {path} holds no mapping")
     for key in ("about", "protocol", "seeds"):
         if key not in content:
             raise RecipeError(f"recipe '{name}': the key '{key}' is missing")
-    if "reproduced" in content:
-        raise RecipeError(f"recipe '{name}': 'reproduced' belongs into {records.path_of(name)}")
-    head = {key: content.pop(key) for key in FIELDS if key in content}
-    recipe = Recipe(name=name, sections=content, reproduced=records.read(name), **head)
-    validate(recipe)
-    return recipe
+    return content
 
 
 def validate(recipe: Recipe) -> None:
     """Checks every key of a recipe against the real signatures."""
-    from benchmarks.harness.fitting import Settings
-    from benchmarks.rivals.nodes import model_class
-
     where = f"recipe '{recipe.name}'"
     known = [path.stem for path in (FOLDER.parent / "protocols").glob("[!_]*.py")]
-    if recipe.protocol not in known:
+    if recipe.protocol not in known and not references.is_reference(recipe.protocol):
         raise RecipeError(
-            f"{where}: unknown protocol '{recipe.protocol}'; {did_you_mean(recipe.protocol, known)}"
+            f"{where}: unknown protocol '{recipe.protocol}'; "
+            f"{did_you_mean(str(recipe.protocol), known)} One of your own is module:Class"
         )
-    if not isinstance(recipe.seeds, int) or recipe.seeds < 1:
+    if not isinstance(recipe.seeds, int) or isinstance(recipe.seeds, bool) or recipe.seeds < 1:
         raise RecipeError(f"{where}: 'seeds' must be a positive integer, got {recipe.seeds!r}")
     module = recipe.module
     sections = dict(recipe.sections)
@@ -155,17 +193,54 @@ def validate(recipe: Recipe) -> None:
     # Sections of other names are values that only the protocol understands, and checks itself.
     for section, value in recipe.sections.items():
         place = f"{where}, section '{section}'"
-        if section not in ("dataset", "model", "train"):
+        if section not in CHECKED:
             continue
         if not isinstance(value, dict):
             raise RecipeError(f"{place}: must be a mapping, got {value!r}")
-        if section == "dataset":
-            check_keys(place, value, module.load)
-        elif section == "train":
-            check_keys(place, value, Settings)
-        else:
-            if "name" not in value:
-                raise RecipeError(f"{place}: the key 'name' is missing")
-            cls = model_class(value["name"], place)
-            rest = {key: item for key, item in value.items() if key != "name"}
-            check_keys(place, rest, cls, provided=("in_channels", "out_channels"))
+        CHECKED[section](place, value, module)
+
+
+def check_dataset(place: str, value: dict[str, Any], module: Any) -> None:
+    """Keys of the section ``dataset``, and whether a data set of one's own is there."""
+    if hasattr(module, "load"):
+        check_keys(place, value, module.load)
+    name = str(value.get("name", ""))
+    if references.is_reference(name):
+        references.imported(name, place)
+    elif name.endswith(".pt") and not Path(name).expanduser().is_file():
+        raise RecipeError(f"{place}: there is no file '{name}' in '{Path.cwd()}'")
+
+
+def check_train(place: str, value: dict[str, Any], module: Any) -> None:
+    """Keys and values of the section ``train``."""
+    from torch import optim
+
+    from benchmarks.harness.fitting import Settings
+
+    check_keys(place, value, Settings)
+    known = [name for name, each in vars(optim).items() if isinstance(each, type)]
+    if value.get("optimizer", "Adam") not in known:
+        hint = did_you_mean(value["optimizer"], known)
+        raise RecipeError(f"{place}: 'optimizer' is no optimizer: '{value['optimizer']}'; {hint}")
+
+
+def check_model(place: str, value: dict[str, Any], module: Any) -> None:
+    """Keys of the section ``model`` against the model that it names."""
+    from benchmarks.rivals.nodes import model_class
+
+    if "name" not in value:
+        raise RecipeError(f"{place}: the key 'name' is missing")
+    cls = model_class(value["name"], place)
+    widths = ("in_channels", "out_channels")
+    if references.is_reference(value["name"]):
+        taken = parameters(cls)
+        anything = any(each.kind is each.VAR_KEYWORD for each in taken.values())
+        for width in widths:
+            if width not in taken and not anything:
+                raise RecipeError(f"{place}: '{value['name']}' must take the keyword '{width}'")
+    rest = {key: item for key, item in value.items() if key != "name"}
+    check_keys(place, rest, cls, provided=widths)
+
+
+CHECKED = {"dataset": check_dataset, "train": check_train, "model": check_model}
+"""Sections whose keys are those of something that is known before the run."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import records
+from benchmarks.harness import records, references
 from benchmarks.harness.environment import environment, peak_memory_mb, reset_peak_memory
 from benchmarks.harness.fingerprint import code_fingerprint
 from benchmarks.harness.fitting import Fitter
@@ -40,16 +40,23 @@ class Options:
     """What the command line says about a run.
 
     Args:
-        seeds (int, optional): Number of seeds; :obj:`None` takes the recipe's own.
+        seeds (int or tuple of int, optional): Number of seeds, or the seeds themselves;
+            :obj:`None` takes the recipe's own number.
         out (Path): Folder of states, results and plots.
         resume (bool): Continue what an earlier, killed command left in ``out``.
         fabric (Fabric, optional): The processes that share the work; else just this one.
     """
 
-    seeds: int | None = None
+    seeds: int | tuple[int, ...] | None = None
     out: Path = Path("runs")
     resume: bool = False
     fabric: Fabric | None = None
+
+    def seeds_of(self, recipe: Recipe) -> list[int]:
+        """The seeds that a recipe runs with."""
+        if isinstance(self.seeds, tuple):
+            return list(self.seeds)
+        return list(range(self.seeds or recipe.seeds))
 
     @property
     def leads(self) -> bool:
@@ -81,7 +88,12 @@ def names_in(value: Any) -> Iterator[str]:
 
 def code_of(recipe: Recipe) -> str:
     """Identifies the code that a recipe runs: protocol, training loop, and all it names."""
-    roots = [(recipe.module.__name__, "run"), (Fitter.__module__, Fitter.__name__)]
+    named = [name for name in names_in(recipe.sections) if references.is_reference(name)]
+    roots = [(Fitter.__module__, Fitter.__name__)]
+    if references.is_reference(recipe.protocol):
+        named.append(recipe.protocol)
+    else:
+        roots.append((recipe.module.__name__, "run"))
     cards = {card.name: card for card in dataset_cards()}
     packages = [importlib.import_module(f"graphkit.{room}") for room in ROOMS]
     for name in names_in(recipe.sections):
@@ -91,7 +103,7 @@ def code_of(recipe: Recipe) -> str:
             module, _, cls = cards[name].loader.partition(":")
             roots.append((module, cls))
         roots += [(room.__name__, name) for room in packages if name in room.__all__]
-    return code_fingerprint(roots)
+    return code_fingerprint(roots) + references.hash_of(named)
 
 
 def state_folder(recipe: Recipe, options: Options) -> Path:
@@ -130,7 +142,7 @@ def run_seed(
     sections = {name: value for name, value in recipe.sections.items() if name != "train"}
     offered = {"seed": seed, "fit": fit, "note_size": fit.note_size}
     taken = {name: offered[name] for name in OFFERED if name in parameters(recipe.module.run)}
-    metrics = recipe.module.run(**sections, **taken)
+    metrics = numbers(recipe.module.run(**sections, **taken), recipe.protocol)
     outcome = {
         "metrics": metrics,
         "seconds": time.perf_counter() - started,
@@ -144,9 +156,24 @@ def run_seed(
     return outcome
 
 
+def numbers(metrics: Any, protocol: str) -> dict[str, float]:
+    """What a protocol's ``run`` gave back, checked; one-element tensors become numbers."""
+    if not isinstance(metrics, dict):
+        raise ValueError(f"'run' of protocol '{protocol}' must return a mapping, got {metrics!r}")
+    values = {}
+    for name, value in metrics.items():
+        try:
+            values[name] = value if type(value) in (int, float) else float(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"metric '{name}' of protocol '{protocol}' must be a number, got {value!r}"
+            ) from error
+    return values
+
+
 def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, Any]:
     """All seeds of a recipe, as one entry of the results."""
-    seeds = list(range(options.seeds or recipe.seeds))
+    seeds = options.seeds_of(recipe)
     folder, code = state_folder(recipe, options), code_of(recipe)
     reset_peak_memory()
     outcomes = []

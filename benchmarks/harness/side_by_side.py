@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -72,6 +73,8 @@ def begin(messages: Any) -> None:
     """What a process does first: it learns where its lines go to, and ends with its parent."""
     RemoteDisplay.messages = messages
     keep_freed_memory()
+    # Ctrl-C goes to all processes of a terminal: the first of them ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -106,17 +109,23 @@ def run_side_by_side(
     ):
         running = {pool.submit(work, recipe, options): recipe for recipe in recipes}
         first: BaseException | None = None
-        for done in as_completed(running):
-            if done.cancelled():
-                continue
-            error = done.exception()
-            if error is None:
-                yield running[done], done.result()
-                continue
-            # Those at work go on to their end, which the caller keeps; the rest does not begin.
-            first = first or error
-            for waiting in running:
-                waiting.cancel()
+        try:
+            for done in as_completed(running):
+                if done.cancelled():
+                    continue
+                error = done.exception()
+                if error is None:
+                    yield running[done], done.result()
+                    continue
+                # Those at work go on to their end, which is kept; the rest does not begin.
+                first = first or error
+                for waiting in running:
+                    waiting.cancel()
+        except KeyboardInterrupt:
+            # Leaving the pool waits for its processes; finished seeds are on disk already.
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
         if first is not None:
             raise first
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, GINConv, SAGEConv, global_add_pool
 from torch_geometric.nn import models as pyg_models
 
+from benchmarks.harness import references
 from benchmarks.harness.errors import RecipeError
 from benchmarks.rivals.graphs import PooledGNN
 from graphkit.nn.head_linear import feature_dropout
@@ -165,15 +166,18 @@ BASELINES: dict[str, type[nn.Module]] = {
 
 
 def model_class(name: str, where: str = "recipe") -> type[nn.Module]:
-    """The model called :obj:`name`, among the baselines and in ``graphkit.nn``."""
+    """The model called :obj:`name`: a baseline, one of ``graphkit.nn``, or ``module:Class``."""
     import graphkit.nn
 
+    if references.is_reference(name):
+        return references.imported(name, where)
     if name in BASELINES:
         return BASELINES[name]
     if name in graphkit.nn.__all__:
         return getattr(graphkit.nn, name)
     known = [*BASELINES, *graphkit.nn.__all__]
-    raise RecipeError(f"{where}: unknown model '{name}'; {did_you_mean(name, known)}")
+    hint = did_you_mean(str(name), known)
+    raise RecipeError(f"{where}: unknown model '{name}'; {hint} One of your own is module:Class")
 
 
 def build(settings: dict[str, Any], in_channels: int, out_channels: int) -> nn.Module:

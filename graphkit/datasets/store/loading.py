@@ -46,7 +46,9 @@ def load(
 
     Args:
         name (str or DatasetCard): A name that ``python -m graphkit data`` lists, regardless of
-            case, or the card of a data set of your own.
+            case; or, of your own, the path of saved graphs (``.pt``: a :class:`Data`, a list, or
+            what :obj:`InMemoryDataset.save` wrote; nothing in it is run), ``module:Class``, or a
+            card.
         root (str or Path, optional): Folder of the data sets.
             (default: ``GRAPHKIT_DATA``, else ``data`` in the cache folder)
         transform (callable, optional): Applied at every access. (default: :obj:`None`)

@@ -8,6 +8,7 @@ Importing this module loads neither torch nor PyG.
 from __future__ import annotations
 
 from graphkit.datasets.store.dataset_card import DatasetCard
+from graphkit.datasets.store.user_data import is_user_data, user_card
 from graphkit.words import did_you_mean
 
 __all__ = ["DatasetCard", "UnknownDatasetError", "dataset_cards", "find_card"]
@@ -359,11 +360,14 @@ def find_card(name: str) -> DatasetCard:
     r"""The card of a data set, regardless of case.
 
     Args:
-        name (str): Name of the data set.
+        name (str): Name of the data set; or, of one's own, the path of saved graphs (``.pt``) or
+            ``module:Class``.
 
     Raises:
         UnknownDatasetError: If there is none; the message lists the nearest names.
     """
+    if is_user_data(name):
+        return user_card(name)
     by_lower = {card.name.lower(): card for card in CARDS}
     card = by_lower.get(name.lower())
     if card is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -103,3 +104,16 @@ def test_the_share_of_cores_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None
         assert os.environ["OMP_NUM_THREADS"] == os.environ["NUMBA_NUM_THREADS"]
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "NUMBA_NUM_THREADS" not in os.environ
+
+
+def test_ctrl_c_says_what_is_there_and_how_to_go_on(tmp_path: Path) -> None:
+    words = ["run", "gat-karate", "gcn-karate", "--seeds", "9", "--set", "train.epochs=40"]
+    words += ["--jobs", "2", "--out", str(tmp_path)]
+    process = started(lambda: any(tmp_path.glob("state/*/seed-0.json")), *words)
+    os.kill(process.pid, signal.SIGINT)
+    done = process.wait()
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    finished = len(list(tmp_path.glob("state/*/seed-*.json")))
+    assert f"stopped: {finished} seeds of" in done.stderr
+    assert f"--jobs 2 --out {tmp_path} --resume" in done.stderr.replace("\n", " ")
