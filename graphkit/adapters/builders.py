@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import coalesce, to_undirected
 
+from graphkit.ops.points.graphs import knn_graph
+
 __all__ = [
     "bipartite_edges",
     "chain_edges",
@@ -23,8 +25,6 @@ __all__ = [
     "lattice_edges",
 ]
 
-CHUNK = 1 << 24
-
 
 def knn_edges(
     x: Tensor,
@@ -35,8 +35,8 @@ def knn_edges(
 ) -> Tensor:
     r"""Edges from the :math:`k` nearest points of its set to every point.
 
-    A set of :math:`n \le k` points becomes complete. Time grows with :math:`N^2`, memory with
-    :math:`N`: distances are taken in blocks of rows.
+    A set of :math:`n \le k` points becomes complete. The search, its cost and its ties are those
+    of :func:`graphkit.nn.knn_graph`.
 
     Args:
         x (torch.Tensor): Points.
@@ -58,23 +58,12 @@ def knn_edges(
         tensor([[0, 1, 1],
                 [1, 0, 2]])
     """
-    x = _points(x, k, metric)
-    count = len(x)
-    batch = x.new_zeros(count, dtype=torch.long) if batch is None else _groups(batch, "batch")
-    if len(batch) != count:
-        raise ValueError(f"'batch' has {len(batch)} entries for {count} points")
-    width, blocks = min(k, count - 1), []
-    for rows in torch.arange(count, device=x.device).split(max(CHUNK // max(count, 1), 1)):
-        if width < 1:
-            break
-        distance = torch.cdist(x[rows], x)
-        distance[batch[rows].unsqueeze(1) != batch] = torch.inf
-        distance[torch.arange(len(rows), device=x.device), rows] = torch.inf
-        near, source = distance.topk(width, largest=False)
-        target = rows.unsqueeze(1).expand_as(source)
-        blocks.append(torch.stack([source, target])[:, near.isfinite()])
-    edges = torch.cat(blocks, 1) if blocks else batch.new_empty(2, 0)
-    return _tidy(edges, count, undirected)
+    if metric not in ("euclidean", "cosine"):
+        raise ValueError(f"'metric' must be 'euclidean' or 'cosine', got {metric!r}")
+    if x.dim() != 2:
+        raise ValueError(f"'x' must have shape [N, C], got {list(x.shape)}")
+    edges = knn_graph(x, k, batch, cosine=metric == "cosine")
+    return _tidy(edges, len(x), undirected)
 
 
 def grid_edges(
@@ -321,19 +310,6 @@ def chain_edges(group: Tensor, order: Tensor | None = None, undirected: bool = F
     start, end = place[:-1], place[1:]
     linked = (group[start] == group[end]) & (group[start] >= 0)
     return _tidy(torch.stack([start[linked], end[linked]]), len(group), undirected)
-
-
-def _points(x: Tensor, k: int, metric: str) -> Tensor:
-    if x.dim() != 2:
-        raise ValueError(f"'x' must have shape [N, C], got {list(x.shape)}")
-    if k < 1:
-        raise ValueError(f"'k' must be at least 1, got {k}")
-    if metric not in ("euclidean", "cosine"):
-        raise ValueError(f"'metric' must be 'euclidean' or 'cosine', got {metric!r}")
-    x = x.detach().float() if x.dtype != torch.float64 else x.detach()
-    if not x.isfinite().all():
-        raise ValueError("'x' holds NaN or infinite values")
-    return torch.nn.functional.normalize(x, dim=1) if metric == "cosine" else x
 
 
 def _groups(group: Tensor, name: str) -> Tensor:

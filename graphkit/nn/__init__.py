@@ -35,6 +35,7 @@ from graphkit.nn.scenes.global_graph_discriminator import GlobalGraphDiscriminat
 from graphkit.nn.scenes.local_triple_discriminator import LocalTripleDiscriminator
 from graphkit.nn.scenes.training import EnrichmentTask, SceneAdversary
 from graphkit.nn.skeletons.st_inception_block import STInceptionBlock
+from graphkit.ops.points.graphs import knn, knn_graph, radius, radius_graph
 
 __all__ = [
     "CTRGCN",
@@ -71,5 +72,9 @@ __all__ = [
     "SkeletonGraph",
     "TripleConv",
     "accelerate",
+    "knn",
+    "knn_graph",
     "nearest_neighbours",
+    "radius",
+    "radius_graph",
 ]

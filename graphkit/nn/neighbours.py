@@ -1,4 +1,4 @@
-"""Nearest neighbours in torch alone: PyG's own search needs a compiled library."""
+"""Nearest neighbours with as many edges at every point, as networks take them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import no_method
+from graphkit.ops.points.graphs import knn_graph
 
 __all__ = ["NearestNeighbours", "nearest_neighbours"]
 
@@ -18,8 +19,8 @@ def nearest_neighbours(
     .. math::
         \mathcal{E} = \{(j, i) : j \in \operatorname{arg\,min}^k_j \lVert x_j - x_i \rVert_2\}
 
-    Edges are sorted by target, each target has :math:`k` of them, nearest first. No gradient
-    flows. Memory and time grow with the square of the largest set's points.
+    :func:`knn_graph` with a promise: each target has exactly :math:`k` edges, nearest first, and
+    sets that are too small for that are refused. No gradient flows.
 
     Args:
         x (torch.Tensor): Points.
@@ -53,12 +54,7 @@ def nearest_neighbours(
         raise ValueError(
             f"a set of {int(sizes.min())} points has no {k} neighbours with loop={loop}; lower 'k'"
         )
-    target = torch.arange(x.size(0), device=x.device)
-    if x.size(0) == 0:
-        return target.new_empty(2, 0)
-    with torch.no_grad():
-        source = grouped_search(x.detach(), sizes, k, loop)
-    return torch.stack([source.flatten(), target.repeat_interleave(k)])
+    return knn_graph(x, k, batch, loop)
 
 
 def set_sizes(x: Tensor, batch: Tensor | None) -> Tensor:
@@ -70,19 +66,6 @@ def set_sizes(x: Tensor, batch: Tensor | None) -> Tensor:
     if (batch.diff() < 0).any():
         raise ValueError("'batch' must be sorted, as PyG's loaders make it")
     return torch.unique_consecutive(batch, return_counts=True)[1]
-
-
-def grouped_search(x: Tensor, sizes: Tensor, k: int, loop: bool) -> Tensor:
-    """The neighbours ``[N, k]``; sets are padded to the largest and searched at once."""
-    width, starts = int(sizes.max()), sizes.cumsum(0) - sizes
-    place = torch.arange(width, device=x.device)
-    row = starts.unsqueeze(1) + place
-    real = place < sizes.unsqueeze(1)
-    dense = x[row.clamp(max=x.size(0) - 1)]
-    distance = torch.cdist(dense, dense).masked_fill_(~real.unsqueeze(1), torch.inf)
-    distance.diagonal(dim1=1, dim2=2).fill_(-1.0 if loop else torch.inf)
-    nearest = distance.topk(k, largest=False).indices + starts.view(-1, 1, 1)
-    return nearest[real]
 
 
 @no_method("the k-NN graph of a point set, no paper of its own")

@@ -2,6 +2,7 @@
 
 from graphkit.transforms.add_shortest_paths import AddShortestPaths, paths_of
 from graphkit.transforms.continuous_drop_edge import ContinuousDropEdge
+from graphkit.transforms.point_graphs import KNNGraph, RadiusGraph
 from graphkit.transforms.skeletons.base import SkeletonTransform
 from graphkit.transforms.skeletons.frames import (
     PadByRepetition,
@@ -19,7 +20,9 @@ __all__ = [
     "STREAMS",
     "AddShortestPaths",
     "ContinuousDropEdge",
+    "KNNGraph",
     "PadByRepetition",
+    "RadiusGraph",
     "RandomSkeletonRotation",
     "SkeletonNormalize",
     "SkeletonStream",

@@ -23,8 +23,7 @@ def pairs(edge_index):
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_knn_is_that_of_sklearn(metric, monkeypatch):
-    monkeypatch.setattr(builders, "CHUNK", 100)
+def test_knn_is_that_of_sklearn(metric):
     x = torch.randn(31, 4)
     rows, cols = kneighbors_graph(x.numpy(), 5, metric=metric).nonzero()
     expected = {(int(col), int(row)) for row, col in zip(rows, cols, strict=True)}
