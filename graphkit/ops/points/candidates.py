@@ -23,7 +23,7 @@ def tree_blocks(query: Query) -> Iterator[Block]:
 
     The sets are moved apart along one more axis, so that one tree serves all of them.
     """
-    blank = ~query.centres.any(1) if query.cosine else query.centres.new_zeros(0, dtype=bool)
+    blank = ~query.centres.any(1) if query.cosine else torch.zeros(0, dtype=torch.bool)
     if blank.any():
         yield from blank_blocks(query, blank.nonzero().view(-1))
     points, centres = moved_apart(query)

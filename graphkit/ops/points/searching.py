@@ -76,6 +76,7 @@ def search(
         raise ValueError(f"'num_workers' must be -1 or at least 1, got {workers!r}")
     if count == 0 or not len(points) or not len(centres):
         return torch.empty(2, 0, dtype=torch.long, device=device)
+    # Every search counts on sets that follow one another; the numbers go back afterwards.
     (points, point_sets, place), (centres, centre_sets, line) = (
         sorted_by_set(points, point_sets),
         sorted_by_set(centres, centre_sets),
