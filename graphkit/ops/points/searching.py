@@ -60,6 +60,7 @@ def search(
     backend: str | None,
 ) -> Tensor:
     """Pairs ``[2, E]`` of a point of ``y`` and one of ``x``, sorted by the first."""
+    # A graph has one set of points, and its caller gave one 'batch'.
     names = ("x", "batch") if itself else ("x", "batch_x")
     device, points = x.device, checked_points(x, names[0], cosine)
     point_sets = checked_sets(sets[0], points, names[1], batch_size)
@@ -98,6 +99,7 @@ def search(
         blocks = BACKENDS[backend_for(query, backend)](query)
         counts, places = join(blocks, len(centres), points.device)
     edges = torch.stack([line.repeat_interleave(counts), place[places]])
+    # Pairs of a centre stay together and in order: a stable sort moves them as a whole.
     if not bool((line.diff() >= 0).all()):
         edges = edges[:, edges[0].argsort(stable=True)]
     return edges.to(device)
