@@ -3,9 +3,9 @@
     python -m benchmarks.studies.k_reciprocal --images 20000
 
 Features are of 20 images of each identity around a centre, and then of no identity at all, where
-neighbourhoods are least alike. Edges are those nearer than ``--reach``, 0.9 as in DensityClusters.
-Memory is the most that the process held, less what it held before; the parts are run in processes
-of their own.
+neighbourhoods are least alike. Edges are those of the default call, of each image its nearest
+ones; then all that are nearer than ``--reach``, 0.9 as in DensityClusters. Memory is the most that
+the process held, less what it held before; the parts are run in processes of their own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import multiprocessing
 import resource
 import time
+from typing import Any
 
 import torch
 
@@ -31,17 +32,17 @@ def features(images: int, channels: int, spread: float | None) -> torch.Tensor:
     return normalize(centres[torch.arange(images) % len(centres)] + spread * noise, dim=1)
 
 
-def measure(images: int, channels: int, spread: float | None, reach: float) -> None:
+def measure(images: int, channels: int, spread: float | None, options: dict[str, Any]) -> None:
     """Prints one line."""
     x = features(images, channels, spread)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
-    edges, _ = jaccard_edges(x, max_distance=reach)
+    edges, _ = jaccard_edges(x, **options)
     seconds = time.perf_counter() - started
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     kind = "of no identity" if spread is None else "of identities"
     print(
-        f"{images} images {kind}: {edges.size(1)} edges, {seconds:.1f} s, "
+        f"{images} images {kind}, {options or 'defaults'}: {edges.size(1)} edges, {seconds:.1f} s, "
         f"{(held - before) / 1024:.0f} MiB above {before / 1024:.0f} MiB"
     )
 
@@ -54,12 +55,14 @@ def main() -> None:
     parser.add_argument("--reach", type=float, default=0.9, help="edges are nearer than this")
     options = parser.parse_args()
     context = multiprocessing.get_context("spawn")
+    reach = {"max_distance": options.reach, "max_neighbors": None}
     for spread in (0.05, None):
-        part = context.Process(
-            target=measure, args=(options.images, options.channels, spread, options.reach)
-        )
-        part.start()
-        part.join()
+        for kinds in ({}, reach):
+            part = context.Process(
+                target=measure, args=(options.images, options.channels, spread, kinds)
+            )
+            part.start()
+            part.join()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ class PseudoLabelGraphAdapter(GraphAdapter):
     Args:
         model (SSKD): The networks, in a round.
         top (int, optional): Soft labels of an image. (default: :obj:`3`)
-        k1, k2, variant, max_distance (optional): As in :func:`~graphkit.vision.jaccard_edges`.
+        k1, k2, variant, max_distance, max_neighbors (optional): As in
+            :func:`~graphkit.vision.jaccard_edges`.
 
     Shapes:
         - **input:** images :math:`(N, \ldots)`, clusters :math:`(N)` with -1 for outliers,
@@ -94,13 +95,15 @@ class PseudoLabelGraphAdapter(GraphAdapter):
         k2: int = 6,
         variant: str = "paper",
         max_distance: float = 1.0,
+        max_neighbors: int | None = 1000,
     ) -> None:
         super().__init__()
         refuse_class("model", model)
         if top < 1:
             raise ValueError(f"'top' must be at least 1, got {top}")
         self.model, self.top = model, top
-        self.k1, self.k2, self.variant, self.max_distance = k1, k2, variant, max_distance
+        self.k1, self.k2, self.variant = k1, k2, variant
+        self.max_distance, self.max_neighbors = max_distance, max_neighbors
 
     @torch.no_grad()
     def forward(
@@ -137,7 +140,12 @@ class PseudoLabelGraphAdapter(GraphAdapter):
         data[SOFT].edge_index = torch.stack([image.flatten(), cluster.flatten()])
         data[SOFT].edge_weight = share.gather(1, order).flatten()
         edges, distance = jaccard_edges(
-            f, self.k1, self.k2, self.variant, max_distance=self.max_distance
+            f,
+            self.k1,
+            self.k2,
+            self.variant,
+            max_distance=self.max_distance,
+            max_neighbors=self.max_neighbors,
         )
         data[NEAR].edge_index, data[NEAR].edge_weight = edges, 1 - distance
         return data

@@ -44,6 +44,7 @@ def jaccard_edges(
     variant: str = "paper",
     rows: int | None = None,
     max_distance: float = 1.0,
+    max_neighbors: int | None = 1000,
 ) -> tuple[Tensor, Tensor]:
     r"""The Jaccard distance of k-reciprocal neighbourhoods, of the `"Re-ranking Person
     Re-identification with k-reciprocal Encoding" <https://arxiv.org/abs/1701.08398>`_ paper, as
@@ -61,8 +62,15 @@ def jaccard_edges(
 
     :math:`N(p, k)` holds :math:`p` and its :math:`k` nearest others; of equally near ones at the
     end of the list it is not said which are in. Features are taken as they are: normalise them
-    first where cosines are meant. Time grows with :math:`N^2 F`, memory with the number of edges,
-    about :math:`N k_1 k_2`; nothing of :math:`N \times N` is held.
+    first where cosines are meant.
+
+    Time grows with :math:`N^2 F`, memory with the number of edges; nothing of
+    :math:`N \times N` is held. Where features tell identities apart there are about
+    :math:`N k_1 k_2` edges. Where they do not, hubs make most pairs share a little: 20,000 random
+    vectors have 147 million pairs just below 1. So **each sample keeps its 1000 nearest**, which
+    is everything up to 1001 samples and bounds the edges by 2000 :math:`N`; a pair that one end
+    keeps has both directions. For all pairs say ``max_neighbors=None``, with a ``max_distance``
+    where memory is scarce: a clustering that looks no farther than a radius loses nothing.
 
     Args:
         x (torch.Tensor): Features, one row for each sample.
@@ -71,9 +79,10 @@ def jaccard_edges(
         variant (str, optional): ``"paper"`` or ``"released"``. (default: ``"paper"``)
         rows (int, optional): Only edges from the first so many samples, such as queries before
             a gallery. (default: from all)
-        max_distance (float, optional): Only edges below it. Where features tell nobody apart,
-            hubs make most pairs share a little: 20,000 random vectors have 147 million edges
-            below 1 and few below 0.9. (default: :obj:`1.0`)
+        max_distance (float, optional): Only edges below it. (default: :obj:`1.0`)
+        max_neighbors (int, optional): Of each sample only so many edges, the nearest, and those
+            that the other end keeps; of equally near ones at the end it is not said which. With
+            ``rows`` only the first holds. :obj:`None` keeps all. (default: :obj:`1000`)
 
     Shapes:
         - **input:** :math:`(N, F)`
@@ -94,9 +103,21 @@ def jaccard_edges(
         True
     """
     check(x, k1, k2, variant)
+    if not 0 < max_distance <= 1:
+        raise ValueError(f"'max_distance' must be in (0, 1], got {max_distance}")
+    if max_neighbors is not None and max_neighbors < 1:
+        raise ValueError(f"'max_neighbors' must be at least 1, got {max_neighbors}")
     features = wide(x.detach())
-    if not len(x):
-        return torch.empty(2, 0, dtype=torch.long, device=x.device), features.new_empty(0)
+    count = len(x) if rows is None else min(rows, len(x))
+    blocks = distances(neighbourhoods(features, k1, k2, variant), count)
+    edges, distance = listed(blocks, (count, len(x)), features.dtype, max_distance, max_neighbors)
+    return edges.to(x.device), distance.to(x.device)
+
+
+def neighbourhoods(features: Tensor, k1: int, k2: int, variant: str) -> sparse.csr_matrix:
+    """The averaged encoding of every point's neighbourhood, ``[N, N]`` with few entries."""
+    if not len(features):
+        return sparse.csr_matrix((0, 0))
     near, largest = nearest(features, max(k1, k2 - 1))
     members = expanded(near, k1, strict=variant == "released")
     values = encoding(features, members, largest if variant == "released" else None)
@@ -104,8 +125,7 @@ def jaccard_edges(
         # A mean over the neighbours' rows; fewer points than asked for make a shorter mean.
         averages = lists(near[:, :k2])
         values = (averages.multiply(1.0 / averages.sum(1)).tocsr() @ values).tocsr()
-    edges, distance = overlaps(values, len(x) if rows is None else min(rows, len(x)), max_distance)
-    return edges.to(x.device), distance.to(x.device, features.dtype)
+    return values
 
 
 def rerank(
@@ -121,8 +141,9 @@ def rerank(
     .. math::
         d^*(p, g) = (1 - \lambda)\, d_J(p, g) + \lambda \lVert x_p - x_g \rVert^2
 
-    In ``variant="released"`` the second distance is divided by the query's largest one. Time grows
-    with :math:`(Q + G)^2 F`, memory with :math:`Q G`.
+    All distances count, whatever :func:`jaccard_edges` leaves out. In ``variant="released"`` the
+    second distance is divided by the query's largest one. Time grows with :math:`(Q + G)^2 F`,
+    memory with :math:`Q G`.
 
     Args:
         query, gallery (torch.Tensor): Features.
@@ -151,17 +172,18 @@ def rerank(
             f"{list(gallery.shape)}"
         )
     every = torch.cat([query, gallery])
-    edges, distance = jaccard_edges(every, k1, k2, variant, rows=len(query))
+    check(every, k1, k2, variant)
     features = wide(every.detach())
     plain = torch.cdist(features[: len(query)], features[len(query) :]).square()
     if variant == "released" and len(query):
         # The largest distance is over queries and gallery alike, the query's own zero included.
         within = torch.cdist(features[: len(query)], features[: len(query)]).square()
         plain /= torch.cat([plain, within], 1).amax(1, keepdim=True).clamp(min=1e-12)  # wide
-    jaccard = torch.ones_like(plain)
-    across = edges[1] >= len(query)
-    jaccard[edges[0, across], edges[1, across] - len(query)] = distance[across]
-    return (1 - weight) * jaccard + weight * plain
+    plain *= weight
+    for first, apart in distances(neighbourhoods(features, k1, k2, variant), len(query)):
+        across = apart[:, len(query) :].to(plain.device, plain.dtype)
+        plain[first : first + len(apart)] += (1 - weight) * across
+    return plain
 
 
 def check(x: Tensor, k1: int, k2: int, variant: str) -> None:
@@ -245,23 +267,22 @@ def blocks(cost: np.ndarray, rows: int, most: int) -> Iterator[tuple[int, int]]:
     total, first = np.cumsum(cost), 0
     while first < rows:
         before = total[first - 1] if first else 0.0
-        end = int(np.searchsorted(total, before + CHUNK // 4, side="right"))
+        end = int(np.searchsorted(total, before + CHUNK // 8, side="right"))
         end = min(max(end, first + 1), first + most, rows)
         yield first, end
         first = end
 
 
-def overlaps(values: sparse.csr_matrix, rows: int, max_distance: float) -> tuple[Tensor, Tensor]:
-    """Pairs of rows that share columns, and 1 - the sum of minima over the sum of maxima."""
+def distances(values: sparse.csr_matrix, rows: int) -> Iterator[tuple[int, Tensor]]:
+    """Blocks of Jaccard distances ``[R, N]``, from the first rows to all, and where each begins.
+
+    One minus the sum of minima over the sum of maxima, 1 where no column is shared.
+    """
     count, columns = values.shape[0], values.tocsc()
     total = torch.from_numpy(np.asarray(values.sum(1)).ravel())
     starts, lengths = columns.indptr[:-1], np.diff(columns.indptr)
-    edges, distances = (
-        [torch.empty(2, 0, dtype=torch.long, device=total.device)],
-        [total.new_empty(0)],
-    )
     pattern = sparse.csr_matrix((np.ones(values.nnz), values.indices, values.indptr), values.shape)
-    for first, end in blocks(pattern @ lengths, rows, max(CHUNK // count // 4, 1)):
+    for first, end in blocks(pattern @ lengths, rows, max(CHUNK // max(count, 1) // 4, 1)):
         block = values[first:end]
         # Every entry of the block meets all entries of its column.
         meets = lengths[block.indices]
@@ -272,11 +293,63 @@ def overlaps(values: sparse.csr_matrix, rows: int, max_distance: float) -> tuple
         row = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
         where = torch.from_numpy(row[entry] * count + columns.indices[place].astype(np.int64))
         shared = total.new_zeros(block.shape[0] * count).index_add_(0, where, least)
-        pairs = shared.nonzero().squeeze(1)
-        source, target = pairs // count + first, pairs % count
-        both = shared[pairs]
-        apart = (1 - both / (total[source] + total[target] - both)).clamp(min=0.0)
-        near = (source != target) & (apart < max_distance)
-        edges.append(torch.stack([source[near], target[near]]))
-        distances.append(apart[near])
-    return torch.cat(edges, 1), torch.cat(distances)
+        shared = shared.view(-1, count)
+        # The larger of two numbers is their sum less the smaller.
+        every = total[first:end].unsqueeze(1) + total - shared
+        yield first, (1 - shared / every).clamp_(min=0.0)
+
+
+def listed(
+    blocks: Iterator[tuple[int, Tensor]],
+    shape: tuple[int, int],
+    dtype: torch.dtype,
+    max_distance: float,
+    max_neighbors: int | None,
+) -> tuple[Tensor, Tensor]:
+    """Pairs below a distance, of each row the nearest ones, as sorted edges and distances."""
+    rows, count = shape
+    degree, targets, apart = np.zeros(rows + 1, np.int64), [], []
+    cut = False
+    for first, block in blocks:
+        number = torch.arange(len(block), device=block.device)
+        block[number, first + number] = torch.inf
+        near = block < max_distance
+        if max_neighbors is not None and max_neighbors < count:
+            crowded = (near.sum(1) > max_neighbors).nonzero().squeeze(1)
+            cut |= bool(len(crowded))
+            nearest = block[crowded].topk(max_neighbors, largest=False).indices
+            near[crowded] = torch.zeros_like(near[crowded]).scatter_(1, nearest, True)
+        degree[first + 1 : first + 1 + len(block)] = near.sum(1).numpy()
+        # Narrow while they wait: in the end an edge takes two int64.
+        targets.append(near.nonzero()[:, 1].int())
+        apart.append(block[near].to(dtype))
+    none = torch.empty(0, device="cpu")
+    target, distance = torch.cat([none.int(), *targets]), torch.cat([none.to(dtype), *apart])
+    del targets, apart
+    ends = degree.cumsum()
+    if cut and rows == count:
+        target, distance, ends = both_ways(target, distance, ends)
+    edges = torch.empty(2, len(target), dtype=torch.long, device="cpu")
+    edges[0] = torch.from_numpy(np.repeat(np.arange(rows), np.diff(ends)))
+    edges[1] = target
+    return edges, distance
+
+
+def both_ways(
+    target: Tensor, distance: Tensor, ends: np.ndarray
+) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Edges of a graph in rows, and those of which only the other end holds one."""
+    count = len(ends) - 1
+    # A sparse maximum takes what is not there for 0, as a distance may be. The bits of distances,
+    # read as whole numbers from 1, keep every value, and need no float64.
+    whole = torch.int32 if distance.dtype == torch.float32 else torch.int64
+    bits = distance.view(whole).add(1).numpy()
+    edges = sparse.csr_matrix((bits, target.numpy(), ends), (count, count))
+    back = edges.T.tocsr()
+    # In parts, for the sum of both kinds is made room for before it is known what they share.
+    step = max(CHUNK // max(count, 1) // 8, 1)
+    parts = [edges[i : i + step].maximum(back[i : i + step]) for i in range(0, count, step)]
+    del edges, back, bits
+    edges = sparse.vstack(parts, format="csr")
+    distance = torch.from_numpy(edges.data).sub_(1).view(distance.dtype)
+    return torch.from_numpy(edges.indices), distance, edges.indptr

@@ -53,7 +53,8 @@ class DensityClusters:
 
     The radius is found at the first call by :func:`density_radius` and stays. Time and memory are
     those of :func:`~graphkit.vision.jaccard_edges`: scikit-learn takes the sparse distances.
-    Pairs at a distance of ``reach`` or more are never neighbours, and need no memory.
+    Pairs at a distance of ``reach`` or more, or, once it is known, beyond the radius, are never
+    neighbours, and need no memory. Nearer ones all count, however many they are.
 
     Args:
         eps (float, optional): The radius. (default: by the rule)
@@ -98,7 +99,11 @@ class DensityClusters:
         from scipy.sparse import csr_matrix
         from sklearn.cluster import DBSCAN
 
-        edges, distance = jaccard_edges(x, self.k1, self.k2, self.variant, max_distance=self.reach)
+        # A pair at the radius itself is inside, also where float32 rounds it up.
+        reach = self.reach if self.eps is None else min(self.reach, 1.00001 * self.eps)
+        edges, distance = jaccard_edges(
+            x, self.k1, self.k2, self.variant, max_distance=reach, max_neighbors=None
+        )
         if self.eps is None:
             # Between nothing and what was kept: a radius of 0 is none, and beyond nobody is known.
             radius = density_radius(distance, len(x), self.share)

@@ -99,6 +99,57 @@ def test_only_near_pairs_on_request():
     assert torch.equal(part, distance[distance < 0.6])
 
 
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_every_sample_keeps_its_nearest_and_those_that_keep_it(variant):
+    # Vectors without groups: hubs make most of the pairs share a little.
+    x = torch.randn(120, 16, generator=torch.Generator().manual_seed(0)).double()
+    expected = dense(x, 12, 6, variant)
+    for count in (1, 7, 60):
+        edges, distance = jaccard_edges(x, 12, 6, variant, max_neighbors=count)
+        result = torch.full((120, 120), 1.0).double()
+        result[edges[0], edges[1]] = distance
+        torch.testing.assert_close(result, result.t())
+        own = expected.clone().fill_diagonal_(torch.inf)
+        last = own.kthvalue(count, dim=1).values
+        # Who is at the limit but for rounding may be in or out.
+        inside = own < torch.maximum(last, last.unsqueeze(1)).clamp(max=1) - 1e-9
+        outside = own > torch.maximum(last, last.unsqueeze(1)) + 1e-9
+        torch.testing.assert_close(result[inside], expected[inside])
+        assert (result[outside] == 1).all()
+        assert edges.size(1) <= 2 * 120 * count
+        assert torch.equal(edges, edges[:, (edges[0] * 120 + edges[1]).argsort()])
+    every, _ = jaccard_edges(x, 12, 6, variant, max_neighbors=None)
+    assert edges.size(1) < every.size(1)
+
+
+def test_of_equals_no_more_are_kept_and_queries_keep_their_own():
+    edges, distance = jaccard_edges(torch.ones(50, 3), 50, 6, max_neighbors=4)
+    assert 50 * 4 <= edges.size(1) <= 2 * 50 * 4
+    assert distance.abs().max() < 1e-6
+    edges, _ = jaccard_edges(torch.ones(50, 3), 20, 6, rows=10, max_neighbors=4)
+    assert edges[0].bincount().tolist() == [4] * 10
+
+
+def test_memory_of_all_pairs_is_never_held(monkeypatch):
+    # What numpy and torch would need for all distances, in numbers: the largest tensor made.
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    sizes = []
+
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            sizes.append(result.numel() if isinstance(result, torch.Tensor) else 0)
+            return result
+
+    monkeypatch.setattr(k_reciprocal, "CHUNK", 10_000)
+    x = torch.randn(400, 32, generator=torch.Generator().manual_seed(0))
+    with Sizes():
+        edges, _ = jaccard_edges(x, max_neighbors=20)
+    assert edges.size(1) <= 2 * 400 * 20
+    assert max(sizes) <= 2 * edges.size(1) < 400 * 400 / 2
+
+
 def test_duplicates_are_at_distance_zero_and_far_groups_have_no_edge():
     same, distance = jaccard_edges(torch.ones(5, 3), 20, 6)
     assert same.size(1) == 20
@@ -137,6 +188,9 @@ def test_reranking_mixes_both_distances(variant):
 
 def test_wrong_arguments_are_named():
     x = torch.rand(5, 2)
+    for name, value in (("max_distance", 0.0), ("max_distance", 1.5), ("max_neighbors", 0)):
+        with pytest.raises(ValueError, match=f"'{name}'"):
+            jaccard_edges(x, **{name: value})
     for error, arguments in (
         ("'x'", (x[0],)),
         ("'x'", (x.long(),)),
@@ -147,6 +201,8 @@ def test_wrong_arguments_are_named():
     ):
         with pytest.raises(ValueError, match=error):
             jaccard_edges(*arguments)
+    with pytest.raises(ValueError, match="'x' holds NaN"):
+        rerank(x, x * torch.nan)
     with pytest.raises(ValueError, match="'gallery'"):
         rerank(x, torch.rand(3, 4))
     with pytest.raises(ValueError, match="'weight'"):

@@ -11,6 +11,7 @@ from graphkit.vision import (
     jaccard_edges,
     match_labels,
 )
+from graphkit.vision.reid import pseudo_labels
 
 
 def blobs(groups=4, size=9, spread=0.01):
@@ -59,6 +60,25 @@ def test_equal_to_dbscan_on_the_dense_distances():
     assert label.tolist() == expected.tolist()
     assert -1 in label
     assert label.max() > 0
+
+
+@pytest.mark.parametrize("eps", [0.5, None])
+def test_neighbours_of_a_crowded_sample_all_count(monkeypatch, eps):
+    x, _ = blobs(spread=0.5)
+    expected = DensityClusters(eps, 0.2, min_samples=6, k1=8)
+    label = expected(x)
+    assert len(label.unique()) > 2
+
+    def few(*args, max_neighbors=3, **options):
+        """The edges, of which a call that says nothing gets few."""
+        return jaccard_edges(*args, max_neighbors=max_neighbors, **options)
+
+    monkeypatch.setattr(pseudo_labels, "jaccard_edges", few)
+    cluster = DensityClusters(eps, 0.2, min_samples=6, k1=8)
+    # The second call knows the radius, and asks for what lies within.
+    for _ in range(2):
+        assert torch.equal(cluster(x), label)
+    assert cluster.eps == expected.eps
 
 
 def test_the_radius_stays_after_the_first_call():
