@@ -61,8 +61,9 @@ def game():
 
 
 def test_stages_run_their_networks_as_often_as_they_say(game):
-    calls = {}
+    calls, weights = {}, {}
     for key, step in one_stage.STEPS.items():
+        torch.manual_seed(0)
         arm = one_stage.Arm(game, "bce", (0.01, 0.01), step)
         counts = [0, 0]
         for place, net in enumerate((arm.generator, arm.judge)):
@@ -75,8 +76,10 @@ def test_stages_run_their_networks_as_often_as_they_say(game):
         arm.step()
         after = [*arm.generator.parameters(), *arm.judge.parameters()]
         assert any((a != b).any() for a, b in zip(before, after, strict=True))
-        calls[key] = counts
-    assert calls == {"one": [1, 2], "two": [2, 3], "shared": [1, 3]}
+        calls[key], weights[key] = counts, after
+    assert calls == {"one": [1, 2], "two": [2, 3], "careful": [2, 3], "shared": [1, 3]}
+    # Care spares gradients that nobody uses: nothing else differs.
+    assert all(map(torch.equal, weights["two"], weights["careful"]))
 
 
 @pytest.mark.parametrize("loss", ["bce", "lsgan", "hinge", "wgan", "saturating"])

@@ -31,7 +31,7 @@ def test_every_channel_is_standardised():
 
 
 def test_the_released_layers():
-    """Linear, normalisation without an activation after it, then two doublings with convolutions."""
+    """Linear, normalisation without an activation after it, two doubling convolutions."""
     kinds = [type(layer).__name__ for layer in ImageGenerator(100, 1, 28, 64).layers]
     block = ["DoublingConv2d", "BatchNorm2d", "LeakyReLU"]
     start = ["Linear", "Unflatten", "BatchNorm2d"]
