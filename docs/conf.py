@@ -6,13 +6,22 @@ import importlib
 import inspect
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from docutils import nodes  # noqa: E402
+from latex2mathml.converter import convert  # noqa: E402
+from sphinx.errors import ExtensionError  # noqa: E402
+
 import graphkit  # noqa: E402
+from benchmarks.harness.recipe import Recipe, load, names  # noqa: E402
+from benchmarks.harness.runner import names_in  # noqa: E402
+from benchmarks.report.markdown import markdown_table  # noqa: E402
+from benchmarks.report.report import rows  # noqa: E402
 from graphkit.catalog import ROOMS, Card, cards  # noqa: E402
 
 project = "graphkit"
@@ -21,7 +30,6 @@ release = version = graphkit.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
 ]
 myst_enable_extensions = ["dollarmath"]
@@ -31,6 +39,10 @@ napoleon_use_rtype = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_math_renderer = "mathml"
 html_title = "graphkit"
 html_copy_source = False
 # Pages in a checkout link to files that are no pages of the site.
@@ -79,12 +91,36 @@ def method_page(card: Card) -> str:
     """What a card says, and the docstring."""
     lines = [f"# {card.name}", "", f"*{card.title}*. {card.authors}. {card.venue}."]
     lines += ["", f"Takes {card.takes}; gives {card.gives}."]
-    if card.deviations:
-        lines += ["", "**Deviations from the paper**", ""]
-        lines += [f"- {deviation}" for deviation in card.deviations]
+    for head, sentences in (
+        ("When not to use it", card.limits),
+        ("Deviations from the paper", card.deviations),
+    ):
+        if sentences:
+            lines += ["", f"**{head}**", "", *(f"- {sentence}" for sentence in sentences)]
     code = f"released code: <{card.code}>, licence: {card.licence}" if card.code else "no code"
-    lines += ["", f"Paper: {card.paper}; {code}.", ""]
+    lines += ["", f"Paper: {card.paper}; {code}.", "", *figures(card)]
     return "\n".join([*lines, described(f"graphkit.{card.room}", card.name)])
+
+
+def figures(card: Card) -> list[str]:
+    """What the recipes that use a method reached, and what they say of it."""
+    used = [r for r in recipes() if r.reproduced and card.name in words_of(r)]
+    if not used:
+        return []
+    head = ["recipe", "metric", "reported", "reproduced", "run"]
+    notes = [f"- `{recipe.name}`: {recipe.about}" for recipe in used]
+    return ["**Figures**", "", markdown_table(head, rows(used)), "", *notes, ""]
+
+
+@cache
+def recipes() -> list[Recipe]:
+    """All recipes of the benchmarks."""
+    return [load(name) for name in names()]
+
+
+def words_of(recipe: Recipe) -> set[str]:
+    """What a recipe names, and what its protocol imports."""
+    return {*names_in(recipe.sections), *vars(recipe.module)}
 
 
 def described(module: str, name: str) -> str:
@@ -121,8 +157,23 @@ def escape_stars(*event: Any) -> None:
             lines[number] = names.replace("*", "\\*") + colon + text
 
 
+def write_formula(display: str) -> Any:
+    """A visitor that writes a formula as MathML, which browsers show without any program."""
+
+    def visit(writer: Any, node: Any) -> None:
+        try:
+            writer.body.append(convert(node.astext(), display=display))
+        except Exception as error:
+            raise ExtensionError(f"{node.astext()!r} cannot be shown: {error}") from error
+        raise nodes.SkipNode
+
+    return visit
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    formulas = ((write_formula(display), None) for display in ("inline", "block"))
+    app.add_html_math_renderer("mathml", *formulas)
     app.connect("builder-inited", write_pages)
     # Before napoleon, which escapes lines of one argument itself.
     app.connect("autodoc-process-docstring", escape_stars, priority=400)

@@ -63,6 +63,7 @@ class Card:
         takes (str): What goes in.
         gives (str): What comes out.
         deviations (tuple of str, optional): Every known difference from the paper.
+        limits (tuple of str, optional): When not to use it, as measured.
         verified_by (str, optional): Test or recipe that shows the method right.
         bibtex (str, optional): A BibTeX entry used in place of the generated one.
     """
@@ -79,6 +80,7 @@ class Card:
     takes: str
     gives: str
     deviations: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
     verified_by: str | None = None
     bibtex: str | None = None
 
@@ -164,6 +166,7 @@ def method(
     takes: str,
     gives: str,
     deviations: Sequence[str] = (),
+    limits: Sequence[str] = (),
     verified_by: str | None = None,
     bibtex: str | None = None,
 ) -> Callable[[T], T]:
@@ -188,8 +191,9 @@ def method(
         >>> MyConv.card.key()
         'kipf2017semisupervised'
     """
-    if isinstance(deviations, str):
-        raise TypeError(f"'deviations' must be a sequence of sentences, got {deviations!r}")
+    for name, sentences in (("deviations", deviations), ("limits", limits)):
+        if isinstance(sentences, str):
+            raise TypeError(f"'{name}' must be a sequence of sentences, got {sentences!r}")
 
     def attach(target: T) -> T:
         card = Card(
@@ -205,6 +209,7 @@ def method(
             takes=takes,
             gives=gives,
             deviations=tuple(deviations),
+            limits=tuple(limits),
             verified_by=verified_by,
             bibtex=bibtex,
         )

@@ -40,6 +40,10 @@ __all__ = ["EvolutionaryPruning"]
         "message-passing layers are not in the paper",
     ],
     verified_by="benchmarks/recipes/evo-digits.yaml",
+    limits=[
+        "after fine-tuning: pruning by L1 norms is level with it",
+        "where an evaluation is dear: a search takes hundreds",
+    ],
 )
 class EvolutionaryPruning:
     r"""Pruning by evolution, from the `"Towards Evolutionary Compression"

@@ -78,6 +78,10 @@ def graft_loss(student: Tensor, teacher: Tensor, normalize: bool = True) -> Tens
         "the last weights count; the released code keeps those that are best on the test set",
         "graph neural networks, with linear adapters, are not in the paper",
     ],
+    limits=[
+        "three samples per class and more: it beats distillation with one sample, with three "
+        "images it does not",
+    ],
 )
 class NetGraft(nn.Module):
     r"""Network grafting of the `"Progressive Network Grafting for Few-Shot Knowledge

@@ -18,6 +18,9 @@ from graphkit.continual.strategy import Strategy
     gives="nothing: the model forgets",
     deviations=["all parameters are trained, as in the paper's fine-tuning baseline"],
     verified_by="tests/continual/test_fine_tune.py",
+    limits=[
+        "where earlier tasks matter: it is the lower bound that forgets",
+    ],
 )
 class FineTune(Strategy):
     r"""Plain training, the fine-tuning baseline of the `"Learning without Forgetting"

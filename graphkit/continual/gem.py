@@ -35,6 +35,9 @@ from graphkit.modes import copied_buffers, evaluating
         "the dual problem is solved as non-negative least squares (scipy)",
     ],
     verified_by="tests/continual/test_gem.py",
+    limits=[
+        "where nothing of an earlier task may be kept: it stores nodes of each",
+    ],
 )
 class GEM(Strategy):
     r"""Gradient episodic memory from the `"Gradient Episodic Memory for Continual Learning"

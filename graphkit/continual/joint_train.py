@@ -23,6 +23,9 @@ from graphkit.continual.strategy import LossFn, OutputFn, Strategy, losses_of
     gives="the losses of all earlier tasks: nothing is forgotten, nothing is saved",
     deviations=["tasks join one after another; their losses are added with equal weight"],
     verified_by="tests/continual/test_joint_train.py",
+    limits=[
+        "where earlier data are gone: it is the upper bound that keeps them all",
+    ],
 )
 class JointTrain(Strategy):
     r"""Training on all tasks seen so far, as in the `"Multitask Learning"

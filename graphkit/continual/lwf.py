@@ -42,6 +42,9 @@ Group = Tensor | int | None
         "multi_label=True compares every column on its own, for labels that exclude none",
     ],
     verified_by="tests/continual/test_lwf.py",
+    limits=[
+        "GAT on raw features: it gains nothing over fine-tuning, and can lose",
+    ],
 )
 class LwF(Strategy):
     r"""Learning without forgetting from the `"Learning without Forgetting"

@@ -19,6 +19,10 @@ from graphkit.catalog import method
     gives="a loss: how unevenly edges are shared among factors",
     deviations=["graphkit's own, in no paper; off by default in FactorGCN"],
     verified_by="benchmarks/recipes/factorgcn-balanced-synthetic4.yaml",
+    limits=[
+        "five factors and more: it costs accuracy there",
+        "two factors: there is one template per graph and nothing to tell apart",
+    ],
 )
 class FactorBalance(nn.Module):
     r"""Keeps factor graphs from collapsing: **graphkit's own**, in no paper.

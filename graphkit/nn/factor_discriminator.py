@@ -28,6 +28,9 @@ from graphkit.ops.checks import as_edge_index
         "the paper leaves the graph encoder open; this is the one of the released code",
     ],
     verified_by="tests/golden_checks/factor_conv.py",
+    limits=[
+        "alone: gates that keep all edges or none satisfy it",
+    ],
 )
 class FactorDiscriminator(nn.Module):
     r"""The discriminator of the `"Factorizable Graph Convolutional Networks"

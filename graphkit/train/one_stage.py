@@ -55,6 +55,10 @@ class OneStageLosses(NamedTuple):
         "a discriminator whose scores mix samples is refused unless the losses are symmetric",
     ],
     verified_by="tests/train/test_one_stage.py",
+    limits=[
+        "discriminators with batch normalisation and a loss that is not symmetric: refused",
+        "programs that share the fake samples of both players: nearly as fast already",
+    ],
 )
 class OneStageStep(Callback):
     r"""One step of both players of an adversarial pair, from one forward and one backward pass,

@@ -37,6 +37,9 @@ CHANNELS = ("mean", "absolute", "all")
         "attribution",
     ],
     verified_by="tests/transfer/test_attribution_graph.py",
+    limits=[
+        "where labels of the target are at hand: LogME and H-score choose better",
+    ],
 )
 class AttributionGraph(Data):
     r"""The deep attribution graph of the `"DEPARA: Deep Attribution Graph for Deep Knowledge

@@ -37,6 +37,9 @@ SIGNALS = ("gradient", "input_x_gradient")
         "smooth=3 averages the signal over 3 x 3 pixels; 1 leaves it as it is",
     ],
     verified_by="tests/transfer/test_learned_attribution.py",
+    limits=[
+        "where one backward pass must do: input times gradient needs no training",
+    ],
 )
 class LearnedAttribution:
     r"""The learned propagation rules of the `"Learning Propagation Rules for Attribution Map

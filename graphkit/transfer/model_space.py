@@ -37,6 +37,10 @@ __all__ = ["ModelSpace"]
         "a similarity of edges may be added, as in DEPARA",
     ],
     verified_by="tests/transfer/test_model_space.py",
+    limits=[
+        "zoos of several architectures: they decide there, and popularity ranks better",
+        "where labels of the target are at hand: LogME and H-score choose better",
+    ],
 )
 class ModelSpace:
     r"""The model space of the `"Deep Model Transferability from Attribution Maps"

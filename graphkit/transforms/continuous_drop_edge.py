@@ -26,6 +26,9 @@ from graphkit.transforms.mask_noise import mask_noise
     gives="the same graph with random edge weights whose mean is what they were",
     deviations=["Masks on edges, not on units, are ours."],
     verified_by="benchmarks/recipes/continuous-dropedge-cora.yaml",
+    limits=[
+        "more accuracy than DropEdge: they are level over 20 paired seeds on Cora",
+    ],
 )
 @functional_transform("continuous_drop_edge")
 class ContinuousDropEdge(BaseTransform):

@@ -41,6 +41,9 @@ __all__ = ["CausalAdv"]
         "the ball of the attack may grow with the first calls (eps_ramp), so that a small network "
         "learns at all where eps is large; the paper has the whole ball from the start",
     ],
+    limits=[
+        "accuracy over Madry's training: level within its spread on digits, MNIST and Cora",
+    ],
 )
 class CausalAdv(nn.Module):
     r"""Adversarial training of the `"CausalAdv: Adversarial Robustness through the Lens of

@@ -35,6 +35,9 @@ __all__ = ["ClassRegularization", "EpisodeTask", "draw_episode", "meta_shift"]
         "variant='residual' mixes descriptor and prototype with a learned share; the default is "
         "the decoder's output alone",
     ],
+    limits=[
+        "large learning rates: at 5e-4 it costs 1.9 points, at 2e-4 0.6",
+    ],
 )
 class ClassRegularization(nn.Module):
     r"""The class encoder and decoder of the `"Class Regularization: Improve Few-shot Image

@@ -32,6 +32,9 @@ Maps = list[Tensor]
         "layer-wise decoding halves its step where the residual would grow",
         "impressions are matched by mean and deviation of each channel",
     ],
+    limits=[
+        "labels at hand: logistic regression on features does better",
+    ],
 )
 class ImpressionSpace(nn.Module):
     r"""Impressions of the `"Impression Space from Deep Template Network"

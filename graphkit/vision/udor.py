@@ -61,6 +61,9 @@ class Disassembly(NamedTuple):
         "Without it (clusters of -1 alone) parts follow places and not categories: experimental",
         "the decoder has no biases, so that no part means no object",
     ],
+    limits=[
+        "with an anchor at hand: an auto-encoder with one does as well",
+    ],
 )
 class UDOR(nn.Module):
     r"""Disassembling of object representations, from the `"Disassembling Object

@@ -69,6 +69,9 @@ class Trust:
         "filters of the source's side begin with length one",
         "features of nodes go through linear layers; graph networks are not in the paper",
     ],
+    limits=[
+        "teachers of which one covers all tasks: average their probabilities, which is as good",
+    ],
 )
 class CustomizedStudent(Distiller):
     r"""Learns each sample from the source that is surest of it, as in the `"Customizing Student

@@ -103,6 +103,10 @@ class Regrouped(nn.Module):
         "regroup() keeps the last filters and copies the last blocks of the teachers",
         "graph networks, on edges that are given, are not in the paper",
     ],
+    limits=[
+        "as it trains its generator: an untrained one does as well on digits; the gain is in "
+        "the stacking",
+    ],
 )
 class GroupStackAmalgamation(nn.Module):
     r"""Data-free amalgamation of the `"Data-Free Knowledge Amalgamation via Group-Stack

@@ -24,6 +24,10 @@ from graphkit.precision import normalize, wide
     gives="a scalar to add to the student's loss",
     deviations=["Above max_samples nodes the loss is taken on a random part of them."],
     verified_by="tests/distill/losses/test_graph_contrastive.py",
+    limits=[
+        "weight 1 without a try: it cost 7.6 points and six times the time on a small graph; "
+        "begin with a smaller weight",
+    ],
 )
 class GraphContrastiveLoss(DistillationLoss):
     r"""Makes a student's node recognisable among all of the teacher's: graph contrastive

@@ -70,6 +70,10 @@ def factor_cosine(a: Tensor, b: Tensor) -> Tensor:
         "the decoder ends without normalisation and activation",
         "features of nodes, with linear layers, are not in the paper",
     ],
+    limits=[
+        "short budgets: on 5,000 images of CIFAR-10 and 10 epochs it loses 3.4 points to "
+        "plain training",
+    ],
 )
 class InheritanceExploration(DistillationLoss):
     r"""IE-KD of the `"Revisiting Knowledge Distillation: An Inheritance and Exploration

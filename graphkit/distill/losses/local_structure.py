@@ -63,6 +63,12 @@ def local_structure(
         "variant='released' takes the code's kernel exp(-L1 / 100) and its reversed direction.",
     ],
     verified_by="tests/distill/losses/test_local_structure.py, golden file lsp_*",
+    limits=[
+        "Cora and CiteSeer: at no weight, kernel or layer that was tried is it above the "
+        "labels alone",
+        "ModelNet10 at convergence: a gain of 0.8 points with an interval around zero, though "
+        "its teacher is far ahead",
+    ],
 )
 class LocalStructureLoss(DistillationLoss):
     r"""Makes a student's neighbourhoods look like the teacher's, for any two widths: the

@@ -24,6 +24,10 @@ from graphkit.distill.loss import DistillationLoss, check_pair, rows_mean
         "The divergence in place of the cross entropy: the same gradient, and 0 at equality.",
     ],
     verified_by="tests/distill/losses/test_soft_target.py",
+    limits=[
+        "a student that has not converged: the gain of 1.5 points on Cora is that of a "
+        "converged shallow one",
+    ],
 )
 class SoftTargetLoss(DistillationLoss):
     r"""Makes a student predict the teacher's softened class probabilities, as in the

@@ -39,6 +39,9 @@ def judge(width: int, hidden: int) -> nn.Sequential:
     gives="a score per triple, high for real ones",
     deviations=["GCE-style, no reproduction: see SceneGraphEnricher"],
     verified_by="tests/nn/scenes/test_local_triple_discriminator.py",
+    limits=[
+        "recall alone: it changes it by 0.2 points at most",
+    ],
 )
 class LocalTripleDiscriminator(nn.Module):
     r"""The discriminator of triples, in the style of the `"Generated Contents Enrichment"

@@ -98,6 +98,9 @@ class Pyramid(nn.Module):
         "the released program runs two Adam optimizers on the same weights in each localising "
         "step, and its synthetic sequences of odd samples end before they begin: faults, left out",
     ],
+    limits=[
+        "weight transfer without context: alone it does not help",
+    ],
 )
 class AherNet(nn.Module):
     r"""Action herald networks from the `"Learning to Localize Actions from Moments"

@@ -79,6 +79,9 @@ class Proposals:
         "boundaries are judged in widths of the action (see GTANLoss): in widths of an anchor that "
         "learns its own, as detectors with fixed anchors do it, kernels grow to the whole video",
     ],
+    limits=[
+        "actions of one length: learned widths gain no reliable mAP over fixed scales",
+    ],
 )
 class GTAN(nn.Module):
     r"""Gaussian temporal awareness network from the `"Gaussian Temporal Awareness Networks for

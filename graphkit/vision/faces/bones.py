@@ -60,6 +60,9 @@ class FaceParameters(NamedTuple):
         "heads are seen from infinitely far away",
     ],
     verified_by="benchmarks/recipes/bdfm-landmarks.yaml, tests/vision/faces/test_bones.py",
+    limits=[
+        "exact geometry: as many principal components reconstruct landmarks better",
+    ],
 )
 class FaceBones(nn.Module):
     r"""The bone-driven face of the `"Unsupervised Learning Facial Parameter Regressor for Action

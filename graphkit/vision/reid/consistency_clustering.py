@@ -36,6 +36,10 @@ __all__ = ["ConsistencyClustering", "embedding_spread"]
         "the clusterings are those of the other methods of re-identification, DBSCAN on the "
         "Jaccard distance or k-means",
     ],
+    limits=[
+        "as a gain over clustering alone: 1 to 2 points of mAP within the spread",
+        "node clustering on Cora: k-means of GAE embeddings has the higher NMI",
+    ],
 )
 class ConsistencyClustering(nn.Module):
     r"""Simultaneous clustering and consistency learning, after the `"Unsupervised Person

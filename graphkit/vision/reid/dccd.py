@@ -36,6 +36,10 @@ __all__ = ["DCCD", "hard_triplet_loss"]
         "samples as they are can be trained on beside, share factual",
         "features may be those of a graph's nodes, domains its environments",
     ],
+    limits=[
+        "embeddings of GNNs over graph environments: it loses to plain training there",
+        "cameras that change little: real drawers alone gain nothing",
+    ],
 )
 class DCCD(nn.Module):
     r"""Domain-class correlation decomposition of the `"Domain-Class Correlation Decomposition for
