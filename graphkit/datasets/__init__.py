@@ -37,7 +37,7 @@ from graphkit.datasets.skeletons.nw_ucla import NWUCLA
 from graphkit.datasets.skeletons.synthetic import SyntheticSkeletons
 from graphkit.datasets.skeletons.utd_mhad import UTDMHAD
 from graphkit.datasets.splits import class_split
-from graphkit.datasets.store.errors import DamagedDataError, MissingDataError
+from graphkit.datasets.store.errors import CacheError, DamagedDataError, MissingDataError
 from graphkit.datasets.store.folders import cache_root, data_root
 from graphkit.datasets.store.loading import load
 from graphkit.datasets.store.registry import (
@@ -55,6 +55,7 @@ __all__ = [
     "NWUCLA",
     "UTDMHAD",
     "ActionVideo",
+    "CacheError",
     "DamagedDataError",
     "DatasetCard",
     "DigitScenes",

@@ -8,6 +8,7 @@ import numpy as np
 
 from graphkit.datasets.store.errors import DamagedDataError, MissingDataError
 from graphkit.datasets.store.folders import search_path
+from graphkit.datasets.store.reading.text import read_table
 from graphkit.datasets.store.registry import DatasetCard, find_card
 
 __all__ = ["gin_folds"]
@@ -70,10 +71,7 @@ def gin_folds(
 
 def read(path: str, card: DatasetCard) -> np.ndarray:
     """The graph numbers in a file, each once and in range."""
-    try:
-        index = np.sort(np.loadtxt(path, dtype=np.int64, ndmin=1))
-    except ValueError as error:
-        raise DamagedDataError(f"cannot read '{path}': {error}") from error
+    index = np.sort(read_table(path, 1, whole=True)[:, 0])
     graphs = card.counts["graphs"]
     if len(index) and (index[0] < 0 or index[-1] >= graphs or (np.diff(index) == 0).any()):
         raise DamagedDataError(

@@ -12,11 +12,11 @@ from torch_geometric.data import Data, InMemoryDataset
 
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.in_place import InPlace
+from graphkit.datasets.store.reading.archives import read_arrays
 
 __all__ = ["ModelNet10Points"]
 
 FILE = "modelnet10.npz"
-READ_ERRORS = (OSError, EOFError, KeyError, ValueError)
 
 
 class ModelNet10Points(InPlace, InMemoryDataset):
@@ -58,6 +58,8 @@ class ModelNet10Points(InPlace, InMemoryDataset):
 
             shapes = load("ModelNet10Points", split="test", num_points=256)
     """
+
+    also_read = ()
 
     def __init__(
         self,
@@ -103,17 +105,17 @@ class ModelNet10Points(InPlace, InMemoryDataset):
 
 def read(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """The voxels :math:`(S, 30, 30, 30)` of one part, as booleans, and their labels."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            voxels, labels = file[f"X_{part}"] > 0, file[f"y_{part}"]
-    except READ_ERRORS as error:
-        raise DamagedDataError(f"cannot read '{path}': {error}") from error
+    arrays = read_arrays(path, (f"X_{part}", f"y_{part}"))
+    voxels, labels = arrays[f"X_{part}"], arrays[f"y_{part}"]
     if voxels.ndim != 4 or labels.shape != voxels.shape[:1]:
         raise DamagedDataError(
             f"'{path}' holds X_{part} of shape {voxels.shape} and y_{part} of shape "
             f"{labels.shape}; expected four dimensions and one label per shape"
         )
-    return voxels, labels
+    whole = labels.dtype.kind in "biuf" and bool((labels == np.rint(labels)).all())
+    if voxels.dtype.kind not in "biuf" or not whole or labels.min(initial=0) < 0:
+        raise DamagedDataError(f"'{path}' holds voxels of {voxels.dtype}, labels of {labels.dtype}")
+    return voxels > 0, labels
 
 
 def draw(cells: np.ndarray, num_points: int, generator: np.random.Generator) -> torch.Tensor:

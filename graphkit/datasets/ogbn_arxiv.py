@@ -15,6 +15,9 @@ from torch_geometric.utils import index_to_mask, to_undirected
 
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.in_place import InPlace
+from graphkit.datasets.store.reading.archives import read_gzip
+from graphkit.datasets.store.reading.guard import reading
+from graphkit.datasets.store.reading.text import decode, table_of
 
 __all__ = ["OGBNArxiv"]
 
@@ -56,6 +59,7 @@ class OGBNArxiv(InPlace, InMemoryDataset):
             data = load("ogbn-arxiv", to_undirected=True)[0]
     """
 
+    also_read = ()
     url = "http://snap.stanford.edu/ogb/data/nodeproppred/arxiv.zip"
 
     def __init__(
@@ -123,10 +127,9 @@ class OGBNArxiv(InPlace, InMemoryDataset):
     def table(self, name: str, dtype: Any, rows: int | None, columns: int | None) -> Tensor:
         """A table of numbers, of the given size where one is given."""
         path = self.path(name)
-        try:
-            values = np.loadtxt(path, dtype=dtype, delimiter=",", ndmin=2)
-        except (ValueError, OSError, EOFError) as error:
-            raise DamagedDataError(f"cannot read '{path}': {error}") from error
+        content = read_gzip(path)
+        with reading(path):
+            values = table_of(decode(content), whole=dtype is np.int64, finite=False).astype(dtype)
         wanted = (values.shape[0] if rows is None else rows, columns or values.shape[1])
         if values.shape != wanted:
             raise DamagedDataError(f"'{path}' holds {values.shape} numbers, expected {wanted}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import math
 import os
 from typing import Any
@@ -12,8 +11,10 @@ import torch
 from torch_geometric.data import Data, InMemoryDataset, download_url
 from torch_geometric.utils import from_smiles
 
-from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.in_place import InPlace
+from graphkit.datasets.store.reading.archives import read_gzip
+from graphkit.datasets.store.reading.guard import reading
+from graphkit.datasets.store.reading.text import decode, number_of
 
 __all__ = ["Tox21"]
 
@@ -54,6 +55,7 @@ class Tox21(InPlace, InMemoryDataset):
             dataset = load("Tox21")
     """
 
+    also_read = ()
     url = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/tox21.csv.gz"
 
     def __init__(self, root: str | os.PathLike[str], **kwargs: Any) -> None:
@@ -74,26 +76,39 @@ class Tox21(InPlace, InMemoryDataset):
     def process(self) -> None:
         graphs = []
         try:
-            for row in self.rows():
-                data = from_smiles(row[-1])
-                data.y = torch.tensor([[float(y) if y else math.nan for y in row[:TASKS]]])
-                graphs.append(data)
+            for line, row in enumerate(read_rows(self.raw_paths[0]), 2):
+                with reading(self.raw_paths[0], f"row {line}"):
+                    data = from_smiles(row[-1])
+                    data.y = torch.tensor([[label(word) for word in row[:TASKS]]])
+                    graphs.append(data)
         except ImportError as error:
             raise ImportError(
                 'Tox21 needs rdkit to read molecules: pip install "graphkit[molecules]"'
             ) from error
-        except ValueError as error:
-            raise DamagedDataError(f"cannot read '{self.raw_paths[0]}': {error}") from error
         self.save([data for data in graphs if keep(data)], self.processed_paths[0])
 
-    def rows(self) -> list[list[str]]:
-        """The rows of the table: twelve labels, a number, a SMILES string."""
-        with gzip.open(self.raw_paths[0], "rt", newline="") as file:
-            header, *rows = list(csv.reader(file))
+
+def read_rows(path: str | os.PathLike[str]) -> list[list[str]]:
+    """The rows of the table: twelve labels, a number, a SMILES string."""
+    content = read_gzip(path)
+    with reading(path):
+        rows = [row for row in csv.reader(decode(content).split("\n"), strict=True) if row]
+        if not rows:
+            raise ValueError("it is empty")
+        header, *rows = rows
         columns = [*header[TASKS:], *{len(row) for row in rows}]
         if columns != ["mol_id", "smiles", TASKS + 2]:
             raise ValueError(f"expected {TASKS} labels, 'mol_id' and 'smiles', got {columns}")
         return rows
+
+
+def label(word: str) -> float:
+    """Whether an assay was positive; NaN where it was not made."""
+    if not word.strip():
+        return math.nan
+    if number_of(word.strip()) not in (0, 1):
+        raise ValueError(f"could not convert {word[:40]!r} to a label, which is 0, 1 or nothing")
+    return float(word)
 
 
 def keep(data: Data) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.loading import locate
+from graphkit.datasets.store.reading.archives import read_arrays
 
 __all__ = ["FaceLandmarks", "face_landmarks"]
 
@@ -66,12 +66,10 @@ def face_landmarks(root: str | os.PathLike[str] | None = None) -> FaceLandmarks:
             faces = face_landmarks()
     """
     path = locate(CARD, root, fetch=False) / "landmarks68.npz"
-    try:
-        # NumPy leaves a file open that is no archive after all.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            points, subject = archive["points"], archive["subject"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DamagedDataError(f"cannot read '{path}': {type(error).__name__}: {error}") from error
+    arrays = read_arrays(path, ("points", "subject"))
+    points, subject = arrays["points"], arrays["subject"]
+    if points.dtype.kind not in "fiu" or subject.dtype.kind not in "iu":
+        raise DamagedDataError(f"'{path}' holds points {points.dtype} of {subject.dtype} subjects")
     if points.shape[1:] != (68, 2) or subject.shape != points.shape[:1] or not len(points):
         raise DamagedDataError(
             f"'{path}' holds points {points.shape} of subjects {subject.shape}, not [N, 68, 2] "

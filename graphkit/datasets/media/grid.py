@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from graphkit.datasets.store.errors import DamagedDataError, MissingDataError
 from graphkit.datasets.store.folders import search_path
+from graphkit.datasets.store.reading.guard import reading, visible
+from graphkit.datasets.store.reading.text import read_text
 
 if TYPE_CHECKING:
     from graphkit.vision import Clip
@@ -62,10 +64,8 @@ class GRIDClip:
         """
         from graphkit.vision import read_clip
 
-        try:
+        with reading(self.path):
             clip = read_clip(self.path)
-        except ValueError as error:
-            raise DamagedDataError(str(error)) from error
         seconds = len(clip.frames) / clip.fps if clip.fps else 0.0
         heard = len(clip.sound) / clip.rate
         if min(seconds, heard) < SHORTEST:
@@ -98,7 +98,7 @@ def grid(root: str | os.PathLike[str] | None = None) -> list[GRIDClip]:
             clip.mouth().shape, clip.mel().shape, clips[0].text
     """
     folders = [folder / "GRID" for folder in search_path(root)]
-    paths = [path for folder in folders for path in sorted(folder.rglob("*.mpg"))]
+    paths = [path for folder in folders for path in visible(folder.rglob("*.mpg"))]
     if not paths:
         raise MissingDataError(
             f"no clip '*.mpg' of GRID in {' or '.join(str(folder) for folder in folders)}; get "
@@ -125,11 +125,12 @@ def grid_alignment(path: str | os.PathLike[str]) -> list[tuple[float, float, str
     Raises:
         DamagedDataError: If it is no list of starts, ends and words in order.
     """
-    try:
-        rows = [line.split() for line in Path(path).read_text().splitlines() if line.strip()]
-        words = [(int(start) / TICKS, int(end) / TICKS, word) for start, end, word in rows]
-    except (ValueError, OSError) as error:
-        raise DamagedDataError(f"cannot read '{path}': {error}") from error
+    words = []
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if line.strip():
+            with reading(path, f"line {number}"):
+                start, end, word = line.split()
+                words.append((int(start) / TICKS, int(end) / TICKS, word))
     times = [time for start, end, _ in words for time in (start, end)]
     if not words or times != sorted(times):
         raise DamagedDataError(f"'{path}' holds no words in order of time")

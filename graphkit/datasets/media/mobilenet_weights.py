@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import pickle
 
-import torch
 from torch import Tensor
 
 from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.loading import locate
+from graphkit.datasets.store.reading.archives import read_tensors
 
 __all__ = ["mobilenet_weights"]
 
@@ -51,10 +50,11 @@ def mobilenet_weights(root: str | os.PathLike[str] | None = None) -> dict[str, T
             features = MobileNetFeatures(mobilenet_weights())
     """
     path = locate(CARD, root, fetch=False) / FILE
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise DamagedDataError(f"cannot read '{path}': {error}") from error
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+    state = read_tensors(path)
+    if (
+        not isinstance(state, dict)
+        or not state
+        or not all(isinstance(t, Tensor) for t in state.values())
+    ):
         raise DamagedDataError(f"'{path}' holds no named tensors")
     return dict(state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +12,11 @@ from torch import Tensor
 from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.loading import locate
+from graphkit.datasets.store.reading.text import read_table
 
 __all__ = ["MOTBoxes", "mot15"]
 
+LARGEST = 1e9
 SEQUENCES = ("TUD-Campus", "TUD-Stadtmitte")
 CARD = DatasetCard(
     name="MOT15",
@@ -94,14 +95,11 @@ def mot15(
     folder = locate(CARD, root, fetch=False)
     file = f"{name}/gt.txt" if part == "groundtruth" else f"train/{name}/det/det.txt"
     path = folder / part / file
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "loadtxt: input contained no data")
-            table = np.loadtxt(path, delimiter=",", ndmin=2)
-    except (OSError, ValueError) as error:
-        raise DamagedDataError(f"cannot read '{path}': {error}") from error
-    if table.shape[1] != 10 or not len(table) or (table[:, 0] < 1).any():
-        raise DamagedDataError(f"'{path}' is no table of ten columns with frames from 1")
+    table = read_table(path, 10)
+    if (table[:, 0] < 1).any() or (table[:, :2] != np.rint(table[:, :2])).any():
+        raise DamagedDataError(f"'{path}' is no table of whole frames from 1 and whole identities")
+    if (np.abs(table) > LARGEST).any():
+        raise DamagedDataError(f"'{path}' holds a number beyond {LARGEST:.0e}")
     rows = torch.from_numpy(table[np.argsort(table[:, 0], kind="stable")])
     frame = rows[:, 0].long() - 1
     return MOTBoxes(

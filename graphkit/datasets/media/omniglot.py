@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,8 @@ from torch import Tensor
 from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.loading import locate
+from graphkit.datasets.store.reading.archives import open_zip
+from graphkit.datasets.store.reading.guard import reading
 
 __all__ = ["OmniglotImages", "omniglot"]
 
@@ -89,18 +90,15 @@ def omniglot(
         raise ValueError(f"'size' must be in 1 … {SIDE}, got {size}")
     path = locate(CARD, root, fetch=False) / f"images_background_{part}.zip"
     names, images, drawers = [], [], []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted(n for n in archive.namelist() if n.endswith(".png")):
+    with open_zip(path) as archive:
+        for (alphabet, character, file), member in drawings(archive.namelist()).items():
+            with reading(path, member), Image.open(io.BytesIO(archive.read(member))) as image:
+                if image.size != (SIDE, SIDE):
+                    raise ValueError(f"its size is {image.size}, not {(SIDE, SIDE)}")
                 # The drawings are black on white; ink is to be 1.
-                ink = ~np.asarray(Image.open(io.BytesIO(archive.read(name))), dtype=bool)
-                if ink.shape != (SIDE, SIDE):
-                    raise ValueError(f"{name} is {ink.shape}")
-                names.append(tuple(name.split("/")[1:3]))
-                drawers.append(int(name.rpartition("_")[2].removesuffix(".png")))
-                images.append(ink)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DamagedDataError(f"cannot read '{path}': {error}") from error
+                images.append(~np.asarray(image, dtype=bool))
+                drawers.append(int(file.rpartition("_")[2].removesuffix(".png")))
+                names.append((alphabet, character))
     if not images:
         raise DamagedDataError(f"'{path}' holds no image")
     # Numbers follow the names in order, whatever the order of the archive.
@@ -115,3 +113,23 @@ def omniglot(
         alphabets=tuple(alphabets),
         drawer=torch.tensor(drawers).unique(return_inverse=True)[1],
     )
+
+
+def drawings(members: list[str]) -> dict[tuple[str, ...], str]:
+    """The members of an archive that are drawings, by alphabet, character and file.
+
+    What stands above the alphabet differs from archive to archive, and does not matter.
+    """
+    places: dict[tuple[str, ...], str] = {}
+    for member in sorted(members):
+        parts = member.split("/")
+        hidden = "__MACOSX" in parts or parts[-1].startswith(".")
+        if hidden or not parts[-1].lower().endswith(".png"):
+            continue
+        if len(parts) < 3:
+            raise ValueError(f"'{member}' is in no folder of a character in one of an alphabet")
+        place = tuple(parts[-3:])
+        if place in places:
+            raise ValueError(f"'{places[place]}' and '{member}' are the same drawing")
+        places[place] = member
+    return places

@@ -17,6 +17,7 @@ from graphkit.datasets.media.omniglot import PARTS, omniglot
 from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.errors import DamagedDataError, MissingDataError
 from graphkit.datasets.store.folders import search_path
+from graphkit.datasets.store.reading.guard import reading, visible
 
 __all__ = ["ReIDImages", "digits_reid", "market1501", "omniglot_reid"]
 
@@ -31,6 +32,8 @@ MARKET = DatasetCard(
     "Project/project_reid.html) and unpack it",
     terms="research only",
 )
+LARGEST = 1 << 24
+"""Pixels of an image; the published ones have 128 x 64."""
 NAME = re.compile(r"(-1|\d{4})_c(\d)s\d_\d{6}_\d{2}\.jpg")
 
 
@@ -275,13 +278,12 @@ def market1501(
     height, width = size
     images, identity, camera = [], [], []
     for path, person, number in market_files(folders[part], root):
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(
-                    image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
-                )
-        except OSError as error:
-            raise DamagedDataError(f"cannot read '{path}': {error}") from error
+        with reading(path), Image.open(path) as image:
+            if image.width * image.height > LARGEST:
+                raise ValueError(f"it has {image.width} x {image.height} pixels")
+            pixels = np.asarray(
+                image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+            )
         images.append(torch.from_numpy(pixels.copy()).permute(2, 0, 1))
         identity.append(person)
         camera.append(number)
@@ -305,7 +307,7 @@ def market_files(
             f"{', '.join(MARKET.files)}; or set GRAPHKIT_DATA to the folder that holds "
             f"'{MARKET.folder}'."
         )
-    paths = sorted(place.glob("*.jpg"))
+    paths = visible(place.glob("*.jpg"))
     if not paths:
         raise DamagedDataError(f"'{place}' holds no .jpg image")
     for path in paths:

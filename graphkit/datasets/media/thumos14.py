@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 
@@ -12,6 +11,9 @@ from torch import Tensor
 from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.loading import locate
+from graphkit.datasets.store.reading.guard import reading
+from graphkit.datasets.store.reading.text import read_json
+from graphkit.datasets.store.reading.values import number
 
 __all__ = ["ActionVideo", "thumos14"]
 
@@ -91,11 +93,14 @@ def thumos14(split: str = "val", root: str | os.PathLike[str] | None = None) -> 
     if split not in ("val", "test"):
         raise ValueError(f"'split' must be 'val' or 'test', got {split!r}")
     path = locate(CARD, root, fetch=False) / "mmtad" / f"thumos14_{split}.json"
-    try:
-        table = json.loads(path.read_text())
-        return [video(name, entry) for name, entry in sorted(table.items())]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise DamagedDataError(f"cannot read '{path}': {type(error).__name__}: {error}") from error
+    table = read_json(path)
+    if not isinstance(table, dict):
+        raise DamagedDataError(f"'{path}' holds no dictionary of videos")
+    videos = []
+    for name, entry in sorted(table.items()):
+        with reading(path, f"video '{name}'"):
+            videos.append(video(name, entry))
+    return videos
 
 
 def video(name: str, entry: dict) -> ActionVideo:
@@ -106,8 +111,11 @@ def video(name: str, entry: dict) -> ActionVideo:
         )
     pairs = zip(entry["segments"], entry["labels"], strict=True)
     sure = [(segment, ACTIONS.index(label)) for segment, label in pairs if label != UNSURE]
-    segments = torch.tensor([segment for segment, _ in sure], dtype=torch.float).reshape(-1, 2)
+    pairs = [[number(time, "a time") for time in segment] for segment, _ in sure]
+    segments = torch.tensor(pairs, dtype=torch.float).reshape(len(sure), 2)
     action = torch.tensor([number for _, number in sure], dtype=torch.long)
     order = segments[:, 0].argsort(stable=True)
     order = order[segments[order, 1] > segments[order, 0]]
-    return ActionVideo(name, segments[order], action[order], float(entry["duration"]))
+    return ActionVideo(
+        name, segments[order], action[order], number(entry["duration"], "the duration")
+    )

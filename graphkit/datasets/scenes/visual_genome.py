@@ -14,6 +14,9 @@ from torch_geometric.data import Data, InMemoryDataset
 from graphkit.datasets.scenes.vocabulary import SceneVocabulary
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.in_place import InPlace
+from graphkit.datasets.store.reading.guard import reading
+from graphkit.datasets.store.reading.text import read_json, read_text
+from graphkit.datasets.store.reading.values import number, shown, whole
 from graphkit.datasets.store.registry import VG_FILES
 from graphkit.files import replacing
 
@@ -73,6 +76,8 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
             scenes = load("VisualGenome", split="val")
     """
 
+    also_read = ()
+
     def __init__(
         self,
         root: str,
@@ -120,55 +125,61 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
         return [*(f"{split}.pt" for split in SPLITS), "vocabulary.json"]
 
     def process(self) -> None:
-        try:
-            splits = self.image_splits()
-            objects, names = self.read_objects(splits)
-            triples, predicates = self.read_triples(splits, objects)
-        except (KeyError, TypeError) as error:
-            raise DamagedDataError(
-                f"the files in '{self.raw_dir}' do not fit together "
-                f"({type(error).__name__}: {error})"
-            ) from error
+        splits = self.image_splits()
+        objects, names = self.read_objects(splits)
+        triples, predicates = self.read_triples(splits, objects)
         for split, processed in zip(SPLITS, self.processed_paths, strict=False):
-            graphs = [
-                graph_of(objects[image], triples.get(image, []), size)
-                for image, size in splits[split].items()
-                if len(objects.get(image, {})) in self.objects_allowed
-                and len(triples.get(image, [])) in self.triples_allowed
-            ]
+            graphs = []
+            for image, size in splits[split].items():
+                there, links = objects.get(image, {}), triples.get(image, [])
+                if len(there) in self.objects_allowed and len(links) in self.triples_allowed:
+                    with reading(self.path("objects.json"), f"photograph {image}"):
+                        graphs.append(graph_of(there, links, size))
             if not graphs:
                 raise DamagedDataError(f"no photograph of '{split}' in '{self.raw_dir}' is left")
             self.save(graphs, processed)
         with replacing(self.processed_paths[-1]) as file:
             file.write(json.dumps({"objects": names, "predicates": predicates}).encode())
 
-    def read(self, name: str) -> Any:
-        """The content of a JSON file."""
-        with (Path(self.raw_dir) / name).open(encoding="utf-8") as file:
-            return json.load(file)
+    def path(self, name: str) -> Path:
+        """Where a file lies."""
+        return Path(self.raw_dir) / name
 
     def image_splits(self) -> dict[str, dict[int, tuple[int, int]]]:
         """Per split the large enough photographs and their width and height."""
-        sizes = {row["image_id"]: (row["width"], row["height"]) for row in self.read(VG_FILES[0])}
-        return {
-            split: {
-                image: sizes[image] for image in images if min(sizes[image]) >= self.min_image_size
+        sizes = {}
+        for row in read_json(self.path("image_data.json")):
+            with reading(self.path("image_data.json")):
+                width, height = (whole(row[side], side) for side in ("width", "height"))
+                sizes[whole(row["image_id"], "image_id")] = width, height
+        with reading(self.path("vg_splits.json")):
+            listed = read_json(self.path("vg_splits.json"))
+            return {
+                split: {
+                    image: sizes[image]
+                    for image in listed[split]
+                    if min(sizes[image]) >= max(self.min_image_size, 1)
+                }
+                for split in SPLITS
             }
-            for split, images in self.read("vg_splits.json").items()
-        }
 
     def read_objects(
         self, splits: dict[str, dict[int, tuple[int, int]]]
     ) -> tuple[dict[int, dict[int, Row]], list[str]]:
         """Per photograph the kept objects by number, and the categories."""
-        rows, aliases = self.read("objects.json"), read_aliases(Path(self.raw_dir) / VG_FILES[3])
+        path = self.path("objects.json")
+        rows, aliases = read_json(path), read_aliases(self.path("object_alias.txt"))
         wanted = set().union(*splits.values())
         counts: Counter[str] = Counter()
-        for row in rows:
-            for item in row["objects"]:
-                item["names"] = [aliases.get(name, name) for name in item["names"]]
-                if row["image_id"] in splits["train"]:
-                    counts.update(list(dict.fromkeys(item["names"])))
+        for position, row in enumerate(rows):
+            with reading(path, f"entry {position}"):
+                for item in row["objects"]:
+                    item["names"] = [aliases.get(text(name), name) for name in item["names"]]
+                    for key in ("x", "y", "w", "h"):
+                        item[key] = number(item[key], key)
+                    whole(item["object_id"], "object_id")
+                    if row["image_id"] in splits["train"]:
+                        counts.update(list(dict.fromkeys(item["names"])))
         names = [name for name, n in counts.most_common() if n >= self.min_object_instances]
         numbers = {name: number for number, name in enumerate(names)}
         objects: dict[int, dict[int, Row]] = {}
@@ -188,22 +199,23 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
         objects: dict[int, dict[int, Row]],
     ) -> tuple[dict[int, list[tuple[int, int, int]]], list[str]]:
         """Per photograph the kept triples of object numbers, and the predicates."""
-        aliases = read_aliases(Path(self.raw_dir) / VG_FILES[4])
+        path, aliases = self.path("relationships.json"), read_aliases(self.path(VG_FILES[4]))
         counts: Counter[str] = Counter()
         triples_of: dict[int, list[tuple[int, str, int]]] = {}
-        for row in self.read("relationships.json"):
-            image = row["image_id"]
-            there, training = objects.get(image, {}), image in splits["train"]
-            for item in row["relationships"]:
-                ends = item["subject"]["object_id"], item["object"]["object_id"]
-                if ends[0] not in there or ends[1] not in there:
-                    continue
-                predicate = item["predicate"]
-                if training or self.variant == "paper":
-                    predicate = predicate.lower().strip()
-                    predicate = aliases.get(predicate, predicate)
-                triples_of.setdefault(image, []).append((ends[0], predicate, ends[1]))
-                counts[predicate] += training
+        for position, row in enumerate(read_json(path)):
+            with reading(path, f"entry {position}"):
+                image = row["image_id"]
+                there, training = objects.get(image, {}), image in splits["train"]
+                for item in row["relationships"]:
+                    ends = item["subject"]["object_id"], item["object"]["object_id"]
+                    if ends[0] not in there or ends[1] not in there:
+                        continue
+                    predicate = text(item["predicate"])
+                    if training or self.variant == "paper":
+                        predicate = predicate.lower().strip()
+                        predicate = aliases.get(predicate, predicate)
+                    triples_of.setdefault(image, []).append((ends[0], predicate, ends[1]))
+                    counts[predicate] += training
         names = [name for name, n in counts.items() if n >= self.min_predicate_instances]
         numbers = {name: number for number, name in enumerate(names)}
         frequent = {
@@ -216,10 +228,17 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
 def read_aliases(path: Path) -> dict[str, str]:
     """Every name of a line stands for the line's first."""
     aliases = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        names = [name.strip() for name in line.split(",")]
-        aliases.update(dict.fromkeys(names, names[0]))
+    for line in read_text(path).split("\n"):
+        names = [name.strip() for name in line.split(",") if name.strip()]
+        aliases.update(dict.fromkeys(names, names[0] if names else ""))
     return aliases
+
+
+def text(value: Any) -> str:
+    """A name, if it is one."""
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} is no name")
+    return value
 
 
 def graph_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,9 @@ from graphkit.datasets.scenes.vocabulary import SceneVocabulary
 from graphkit.datasets.scenes.vrd_names import VRD_VOCABULARY
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.in_place import InPlace
+from graphkit.datasets.store.reading.guard import reading
+from graphkit.datasets.store.reading.text import read_json
+from graphkit.datasets.store.reading.values import whole
 
 __all__ = ["VRDSceneGraphs"]
 
@@ -58,6 +60,8 @@ class VRDSceneGraphs(InPlace, InMemoryDataset):
             print(format_scene(scenes[0], scenes.vocabulary))
     """
 
+    also_read = ()
+
     def __init__(
         self,
         root: str,
@@ -92,19 +96,19 @@ class VRDSceneGraphs(InPlace, InMemoryDataset):
 
     def process(self) -> None:
         for name, processed in zip(FILES, self.processed_paths, strict=True):
-            path = Path(self.raw_dir) / name
-            with path.open(encoding="utf-8") as file:
-                annotations = json.load(file)
-            graphs = []
-            for image, triples in annotations.items():
-                try:
-                    graphs.append(graph_of(triples))
-                except (KeyError, TypeError, ValueError) as error:
-                    raise DamagedDataError(
-                        f"'{path}': the triples of '{image}' cannot be read "
-                        f"({type(error).__name__}: {error})"
-                    ) from error
-            self.save(graphs, processed)
+            self.save(read_vrd(Path(self.raw_dir) / name), processed)
+
+
+def read_vrd(path: Path) -> list[Data]:
+    """The scene graphs in a file."""
+    annotations = read_json(path)
+    if not isinstance(annotations, dict):
+        raise DamagedDataError(f"'{path}' holds no dictionary of photographs")
+    graphs = []
+    for image, triples in annotations.items():
+        with reading(path, f"the triples of '{image}'"):
+            graphs.append(graph_of(triples))
+    return graphs
 
 
 def graph_of(triples: list[dict[str, Any]]) -> Data:
@@ -114,10 +118,11 @@ def graph_of(triples: list[dict[str, Any]]) -> Data:
     for row, triple in zip(table, triples, strict=True):
         ends = []
         for role in ("subject", "object"):
-            top, bottom, left, right = triple[role]["bbox"]
-            mention = (triple[role]["category"], left, top, right, bottom)
+            top, bottom, left, right = (whole(side, "a side") for side in triple[role]["bbox"])
+            mention = (whole(triple[role]["category"], "a category"), left, top, right, bottom)
             ends.append(numbers.setdefault(mention, len(numbers)))
-        row.copy_(torch.tensor([ends[0], triple["predicate"], ends[1]]))
+        predicate = whole(triple["predicate"], "a predicate")
+        row.copy_(torch.tensor([ends[0], predicate, ends[1]]))
     mentions = torch.tensor([*numbers], dtype=torch.long).view(-1, 5)
     for name, values, limit in (
         ("category", mentions[:, 0], VRD_VOCABULARY.num_objects),

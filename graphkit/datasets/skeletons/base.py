@@ -13,10 +13,9 @@ from torch_geometric.data import Data, Dataset
 
 from graphkit.data.skeleton_graph import SkeletonGraph
 from graphkit.datasets.store.errors import DamagedDataError
+from graphkit.datasets.store.reading.archives import read_arrays
 
 __all__ = ["SkeletonDataset"]
-
-READ_ERRORS = (OSError, EOFError, KeyError, ValueError)
 
 
 class SkeletonDataset(Dataset):
@@ -171,13 +170,15 @@ def read_clips(path: Path, facts: Sequence[str], actions: Sequence[int]) -> dict
         DamagedDataError: If the file cannot be read or its arrays do not fit; the message
             names the array.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            joints, offsets = file["joints"], file["offsets"]
-            action, info = file["action"], {fact: file[fact] for fact in facts}
-            name = file["name"] if "name" in file.files else named(action, info)
-    except READ_ERRORS as error:
-        raise DamagedDataError(f"cannot read '{path}': {error}") from error
+    arrays = read_arrays(path, ("joints", "offsets", "action", *facts), ("name",))
+    joints, offsets, action = (arrays[key] for key in ("joints", "offsets", "action"))
+    info = {fact: arrays[fact] for fact in facts}
+    for array in ("offsets", "action", *facts):
+        if arrays[array].ndim != 1 or arrays[array].dtype.kind not in "iu":
+            raise DamagedDataError(f"'{path}' holds '{array}' that is no list of whole numbers")
+    if joints.dtype.kind not in "fiu":
+        raise DamagedDataError(f"'{path}' holds 'joints' of {joints.dtype}")
+    name = arrays["name"] if "name" in arrays else named(action, info)
     clips = len(action)
     problems = {
         "joints": joints.ndim != 3 or joints.shape[-1] != 3 or not np.isfinite(joints).all(),
@@ -185,8 +186,8 @@ def read_clips(path: Path, facts: Sequence[str], actions: Sequence[int]) -> dict
         or offsets[0] != 0
         or offsets[-1] != len(joints)
         or (np.diff(offsets) < 1).any(),
-        "action": not np.isin(action, actions).all(),
-        "name": name.shape != (clips,),
+        "action": not clips or not np.isin(action, actions).all(),
+        "name": name.shape != (clips,) or name.dtype.kind != "U",
         **{fact: value.shape != (clips,) for fact, value in info.items()},
     }
     for array, wrong in problems.items():

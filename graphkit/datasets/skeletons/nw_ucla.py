@@ -59,6 +59,7 @@ class NWUCLA(InPlace, SkeletonDataset):
             train, test = load("NW-UCLA").splits()
     """
 
+    also_read = ()
     layout = "kinect-20"
     benchmarks = ("xview",)
     class_names = tuple(ACTIONS.values())

@@ -75,6 +75,7 @@ class UTDMHAD(InPlace, SkeletonDataset):
             train, test = load("UTD-MHAD").splits()
     """
 
+    also_read = ()
     layout = "utd-mhad-20"
     benchmarks = ("xsub",)
     class_names = NAMES

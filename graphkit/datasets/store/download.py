@@ -15,11 +15,13 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EACCES, EPERM
 from pathlib import Path
 from typing import Any
 
 from graphkit.datasets.store.dataset_card import DatasetCard
-from graphkit.datasets.store.folders import cache_root
+from graphkit.datasets.store.errors import cache_error, disk_error
+from graphkit.datasets.store.folders import cache_root, using_cache
 
 __all__ = ["DownloadError", "download"]
 
@@ -105,6 +107,7 @@ def download(card: DatasetCard) -> Path:
     Raises:
         DownloadError: If downloads are off, the network is out of reach, or what came is not
             the data set.
+        CacheError: If the cache folder cannot be written to.
     """
     if offline():
         raise DownloadError("GRAPHKIT_OFFLINE is set")
@@ -112,7 +115,14 @@ def download(card: DatasetCard) -> Path:
         raise DownloadError("there is no address to fetch it from")
     probe(card.probe)
     target = cache_root() / "data" / card.folder
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with using_cache():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fetch(card, target)
+    return target
+
+
+def fetch(card: DatasetCard, target: Path) -> None:
+    """Downloads aside, and publishes what is complete."""
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as temporary:
         fetched = Path(temporary) / "fetched"
         try:
@@ -124,13 +134,16 @@ def download(card: DatasetCard) -> Path:
                     **card.arguments,
                 )
         except fetch_errors() as error:
+            full = disk_error(error)
+            # A firewall, too, does not permit: only a file's name makes it the cache's fault.
+            if full is not None and (full.filename or full.errno not in (EACCES, EPERM)):
+                raise cache_error(cache_root(), full) from error
             reason = f"{type(error).__name__}: {error}"
             raise DownloadError(f"{card.probe}: {reason}") from error
         lacking = [name for name in card.files if not (fetched / name).is_file()]
         if lacking:
             raise DownloadError(f"{card.probe}: {', '.join(lacking)} did not come with it")
         publish(fetched, target)
-    return target
 
 
 def publish(fetched: Path, target: Path) -> None:

@@ -5,9 +5,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["cache_root", "data_root"]
+from graphkit.datasets.store.errors import CacheError, cache_error
+
+__all__ = ["cache_root", "data_root", "using_cache"]
 
 
 def cache_root() -> Path:
@@ -32,3 +36,17 @@ def search_path(root: str | os.PathLike[str] | None = None) -> list[Path]:
     first = data_root() if root is None else Path(root).expanduser()
     downloads = cache_root() / "data"
     return [first] if first == downloads else [first, downloads]
+
+
+@contextmanager
+def using_cache() -> Iterator[None]:
+    """What the system says of the cache folder becomes an error that names it."""
+    try:
+        yield
+    except CacheError:
+        raise
+    except OSError as error:
+        # Errors of graphkit's own have no number of the system.
+        if error.errno is None:
+            raise
+        raise cache_error(cache_root(), error) from error

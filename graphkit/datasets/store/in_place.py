@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from os import PathLike, fspath
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from torch_geometric import datasets as pyg
+
+from graphkit.datasets.store.published import check_npz, tidy_planetoid, tidy_ppi, tidy_tu
 
 __all__ = [
     "PPI",
@@ -29,6 +35,10 @@ class InPlace:
         **kwargs (optional): Arguments of the PyG class.
     """
 
+    also_read: ClassVar[tuple[str, ...] | None] = None
+    """Patterns of the files that are read from the raw folder beside those that the card needs,
+    with the card's arguments in braces; :obj:`None` if that is not known."""
+
     def __init__(
         self,
         root: str | PathLike[str],
@@ -48,30 +58,90 @@ class InPlace:
     def processed_dir(self) -> str:
         return self.processed_folder
 
+    @contextmanager
+    def tidied(self, tidy: Callable[[Path, Path], None]) -> Iterator[None]:
+        """Raw files that were looked at and written anew, for the length of a block."""
+        raw, parent = self.raw_folder, Path(self.processed_folder).parent
+        with tempfile.TemporaryDirectory(prefix=".tidy-", dir=parent) as aside:
+            tidy(Path(raw), Path(aside))
+            self.raw_folder = aside
+            try:
+                yield
+            finally:
+                self.raw_folder = raw
+
 
 class Planetoid(InPlace, pyg.Planetoid):
-    """:class:`torch_geometric.datasets.Planetoid`, read in place."""
+    """:class:`torch_geometric.datasets.Planetoid`, read in place and without running code."""
+
+    also_read = ()
+
+    def process(self) -> None:
+        with self.tidied(lambda raw, aside: tidy_planetoid(raw, self.name, aside)):
+            super().process()
 
 
 class Amazon(InPlace, pyg.Amazon):
     """:class:`torch_geometric.datasets.Amazon`, read in place."""
 
+    also_read = ()
+
+    def process(self) -> None:
+        check_npz(Path(self.raw_paths[0]))
+        super().process()
+
 
 class Coauthor(InPlace, pyg.Coauthor):
     """:class:`torch_geometric.datasets.Coauthor`, read in place."""
+
+    also_read = ()
+
+    def process(self) -> None:
+        check_npz(Path(self.raw_paths[0]))
+        super().process()
 
 
 class CitationFull(InPlace, pyg.CitationFull):
     """:class:`torch_geometric.datasets.CitationFull`, read in place."""
 
+    also_read = ()
+
+    def process(self) -> None:
+        check_npz(Path(self.raw_paths[0]))
+        super().process()
+
 
 class TUDataset(InPlace, pyg.TUDataset):
     """:class:`torch_geometric.datasets.TUDataset`, read in place."""
+
+    also_read = tuple(
+        f"{{name}}_{part}.txt"
+        for part in (
+            "node_labels",
+            "node_attributes",
+            "edge_labels",
+            "edge_attributes",
+            "graph_labels",
+            "graph_attributes",
+        )
+    )
+
+    def process(self) -> None:
+        with self.tidied(lambda raw, aside: tidy_tu(raw, self.name, aside)):
+            super().process()
 
 
 class PPI(InPlace, pyg.PPI):
     """:class:`torch_geometric.datasets.PPI`, read in place."""
 
+    also_read = ()
+
+    def process(self) -> None:
+        with self.tidied(tidy_ppi):
+            super().process()
+
 
 class Reddit(InPlace, pyg.Reddit):
     """:class:`torch_geometric.datasets.Reddit`, read in place."""
+
+    also_read = ()

@@ -4,36 +4,24 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import pickle
-import warnings
-import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from graphkit.datasets.store.errors import DamagedDataError
+from graphkit.datasets.store.errors import DamagedDataError, disk_error
+from graphkit.datasets.store.reading.archives import read_gzip, read_npy_length, read_zip
+from graphkit.datasets.store.reading.guard import reading
+from graphkit.datasets.store.reading.pickles import read_pickle
+from graphkit.datasets.store.reading.text import (
+    number_of,
+    read_json,
+    read_table,
+    read_text,
+    rows_of,
+)
 
 __all__ = ["check_counts", "check_files", "check_rows"]
 
-READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError)
-PICKLE_ERRORS = (AttributeError, ImportError, IndexError, KeyError, TypeError)
-PICKLE_NAMES = frozenset(
-    {
-        ("__builtin__", "object"),
-        ("_codecs", "encode"),
-        ("collections", "defaultdict"),
-        ("copy_reg", "_reconstructor"),
-        ("__builtin__", "list"),
-        ("numpy", "dtype"),
-        ("numpy", "ndarray"),
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("scipy.sparse.csr", "csr_matrix"),
-    }
-)
+ADVICE = "Get the file anew; `python -m graphkit data` says where from."
 SAME_ROWS = (
     ("x", "y"),
     ("tx", "ty", "test.index"),
@@ -41,74 +29,36 @@ SAME_ROWS = (
     ("graph_indicator", "node_labels", "node_attributes"),
     ("A", "edge_labels", "edge_attributes"),
 )
-CHUNK = 1 << 20
-
-
-class PlainUnpickler(pickle.Unpickler):
-    """Unpickles numbers, arrays and sparse matrices, and refuses to call anything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in PICKLE_NAMES:
-            raise pickle.UnpicklingError(f"it would call '{module}.{name}'")
-        return super().find_class(module, name)
 
 
 def check_pickle(path: Path) -> int:
-    """A pickle of Python 2 that holds arrays and nothing that could do harm."""
-    with path.open("rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            content = PlainUnpickler(file, encoding="latin1").load()
-        except PICKLE_ERRORS as error:
-            raise ValueError(f"{type(error).__name__}: {error}") from error
+    """A pickle that holds arrays and nothing that could do harm."""
+    content = read_pickle(path)
     return content.shape[0] if hasattr(content, "shape") else len(content)
-
-
-def check_zip(path: Path) -> int:
-    """An archive whose members have the checksums it states."""
-    with zipfile.ZipFile(path) as archive:
-        broken = archive.testzip()
-        if broken is not None:
-            raise ValueError(f"'{broken}' in it is damaged")
-        return len(archive.namelist())
-
-
-def check_npy(path: Path) -> int:
-    """An array as long as its header says."""
-    return len(np.load(path, mmap_mode="r"))
 
 
 def check_json(path: Path) -> int:
     """A complete JSON value."""
-    with path.open(encoding="utf-8") as file:
-        return len(json.load(file))
+    content = read_json(path)
+    return len(content) if isinstance(content, list | dict) else 1
 
 
 def check_gzip(path: Path) -> int:
     """A stream with the checksum it states."""
-    lines = 0
-    with gzip.open(path) as file:
-        while chunk := file.read(CHUNK):
-            lines += chunk.count(b"\n")
-    return lines
+    return read_gzip(path).count(b"\n")
 
 
 def check_text(path: Path) -> int:
-    """Rows of as many numbers each, to the last line."""
-    table = np.loadtxt(path, delimiter=",", ndmin=2)
-    if not np.isfinite(table).all():
-        raise ValueError("it holds values that are not finite")
-    return len(table)
-
-
-def check_aliases(path: Path) -> int:
-    """Lines of names, parted by commas."""
-    return len(path.read_text(encoding="utf-8").splitlines())
+    """Rows of as many numbers each, to the last line; or whole lines of words."""
+    rows = rows_of(read_text(path))
+    numbers = rows and all(number_of(word) is not None for word in rows[0][1])
+    return len(read_table(path)) if numbers else len(rows)
 
 
 CHECKS: dict[str, Callable[[Path], int]] = {
-    ".npz": check_zip,
-    ".npy": check_npy,
+    ".npz": read_zip,
+    ".zip": read_zip,
+    ".npy": read_npy_length,
     ".json": check_json,
     ".gz": check_gzip,
     ".txt": check_text,
@@ -132,18 +82,15 @@ def check_files(paths: Iterable[Path]) -> dict[Path, int]:
     for path in paths:
         pickled = check_pickle if path.name.startswith("ind.") else None
         check = CHECKS.get(path.suffix, pickled)
-        check = check_aliases if path.name.endswith("_alias.txt") else check
-        check = None if path.name.endswith("_missing_skeletons.txt") else check
         try:
-            if path.stat().st_size == 0:
-                raise ValueError("it is empty")
-            if check is not None:
-                lengths[path] = check(path)
-        except READ_ERRORS as error:
-            raise DamagedDataError(
-                f"cannot read '{path}': {error or type(error).__name__}. "
-                "Get the file anew; `python -m graphkit data` says where from."
-            ) from error
+            with reading(path):
+                if path.stat().st_size == 0:
+                    raise ValueError("it is empty")
+                if check is not None:
+                    lengths[path] = check(path)
+        except DamagedDataError as error:
+            advice = "" if disk_error(error) else f". {ADVICE}"
+            raise DamagedDataError(f"{error}{advice}") from error
     return lengths
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,27 @@ from torch_geometric.data import Data, InMemoryDataset
 
 import graphkit
 from graphkit.datasets.store.download import DownloadError, download
-from graphkit.datasets.store.errors import DamagedDataError, MissingDataError
-from graphkit.datasets.store.folders import cache_root, search_path
+from graphkit.datasets.store.errors import (
+    CacheError,
+    DamagedDataError,
+    MissingDataError,
+    cache_error,
+    disk_error,
+)
+from graphkit.datasets.store.folders import cache_root, search_path, using_cache
 from graphkit.datasets.store.integrity import check_counts, check_files, check_rows
+from graphkit.datasets.store.ranges import check_ranges
+from graphkit.datasets.store.reading.archives import read_tensors
+from graphkit.datasets.store.reading.guard import OWN, reading, reason, visible
 from graphkit.datasets.store.registry import DatasetCard, find_card
 
 __all__ = ["load"]
 
-BUILD_ERRORS = (AssertionError, EOFError, IndexError, KeyError, OSError, RuntimeError, ValueError)
 CHUNK = 1 << 20
+PROBE = 1 << 12
+SHOWN = 12
+TORCH_WRITES = ("PytorchStreamWriter", "unexpected pos", "cannot write file", "file write failed")
+"""What PyTorch says, without an error of the system, when it could not write."""
 
 
 def load(
@@ -62,7 +73,11 @@ def load(
     Raises:
         MissingDataError: If files are missing and cannot be fetched; the message names the
             folders, the files and where to get them.
-        DamagedDataError: If a raw file cannot be read or is not what was published.
+        DamagedDataError: If a raw file cannot be read or is not what was published; it is a
+            :class:`ValueError`.
+        CacheError: If the cache folder cannot be written to, such as a full disk; it is an
+            :class:`OSError`.
+        ImportError: If the data set needs a package that is not installed.
         UnknownDatasetError: If there is no such data set; the message lists the nearest names.
         TypeError: If the data set has no such option.
 
@@ -78,13 +93,32 @@ def load(
         return card.resolve()(transform=transform, **options)
     folder = locate(card, root, download)
     processed = cache_root() / "processed" / card.name / fingerprint(card, folder, options)
-    if not processed.is_dir():
-        build(card, folder, processed, options)
+    with using_cache():
+        if not processed.is_dir():
+            build(card, folder, processed, options)
+        return reopen(card, folder, processed, options, transform)
+
+
+def reopen(
+    card: DatasetCard,
+    folder: Path,
+    processed: Path,
+    options: dict[str, Any],
+    transform: Callable[[Data], Data] | None,
+) -> InMemoryDataset:
+    """The dataset from its processed files, none of which may run code."""
     try:
+        # PyG falls back to a reader that runs what a file says: it gets none that would.
+        for path in visible(processed.glob("*.pt")):
+            read_tensors(path, mmap=True)
         return construct(card, folder, processed, options, transform)
-    except (*BUILD_ERRORS, pickle.UnpicklingError) as error:
+    except (ImportError, CacheError, MissingDataError):
+        raise
+    except Exception as error:
+        if disk_error(error) is not None:
+            raise
         raise DamagedDataError(
-            f"cannot read the processed files of {card.name!r} in '{processed}': {error}. "
+            f"cannot read the processed files of {card.name!r} in '{processed}': {reason(error)}. "
             "Delete that folder; it is made anew from the raw files."
         ) from error
 
@@ -93,8 +127,9 @@ def locate(card: DatasetCard, root: str | os.PathLike[str] | None, fetch: bool) 
     """The folder with the raw files, after a download if need be."""
     places = search_path(root)
     for base in places:
-        if not card.missing(base):
-            return base / card.folder
+        with reading(base / card.folder):
+            if not card.missing(base):
+                return base / card.folder
     try:
         if not fetch:
             raise DownloadError("download=False")
@@ -119,10 +154,19 @@ def missing_message(card: DatasetCard, places: list[Path], reason: str) -> str:
     return "\n".join(lines)
 
 
-def raw_files(card: DatasetCard, folder: Path) -> list[Path]:
-    """The needed files and whatever else lies in the raw folder."""
+def raw_files(card: DatasetCard, folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files that the loader is known to read, and all whose change it may notice.
+
+    Loaders of other people do not say what they read: for them the second are all files.
+    """
+    raw = folder / card.raw
+    patterns = getattr(card.resolve(), "also_read", None)
     needed = {folder / name for name in card.files}
-    return sorted(needed | {path for path in (folder / card.raw).iterdir() if path.is_file()})
+    if patterns is None:
+        return sorted(needed), sorted(needed.union(visible(raw.iterdir())))
+    known = [pattern.format(**card.arguments) for pattern in patterns]
+    files = sorted(needed.union(*(visible(raw.glob(pattern)) for pattern in known)))
+    return files, files
 
 
 def fingerprint(card: DatasetCard, folder: Path, options: dict[str, Any]) -> str:
@@ -131,14 +175,12 @@ def fingerprint(card: DatasetCard, folder: Path, options: dict[str, Any]) -> str
     versions = (graphkit.__version__, torch_geometric.__version__)
     about = (versions, card.loader, sorted(card.arguments.items()), sorted(build_options.items()))
     digest = hashlib.blake2b(repr(about).encode(), digest_size=12)
-    for path in raw_files(card, folder):
-        try:
+    for path in raw_files(card, folder)[1]:
+        with reading(path):
             digest.update(f"\n{path.relative_to(folder)} {path.stat().st_size}\n".encode())
             with path.open("rb") as file:
                 while chunk := file.read(CHUNK):
                     digest.update(chunk)
-        except OSError as error:
-            raise DamagedDataError(f"cannot read '{path}': {error}") from error
     return digest.hexdigest()
 
 
@@ -152,25 +194,50 @@ def build(card: DatasetCard, folder: Path, processed: Path, options: dict[str, A
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore", DeprecationWarning)
-        check_rows(check_files(raw_files(card, folder)), card.arguments.get("name", ""))
+        check_rows(check_files(raw_files(card, folder)[0]), card.arguments.get("name", ""))
         aside = Path(temporary) / "processed"
         try:
             dataset = construct(card, folder, aside, options)
             if card.checked:
                 check_counts(card.name, folder, count(dataset), card.counts)
-        except DamagedDataError:
+            check_ranges(card.name, folder, dataset, card.counts.get("classes"))
+        except OWN:
             raise
-        except BUILD_ERRORS as error:
-            names = ", ".join(card.files)
+        except Exception as error:
+            written = write_error(error, Path(temporary), folder)
+            if written is not None:
+                raise cache_error(cache_root(), written) from error
             raise DamagedDataError(
                 f"the files of {card.name!r} in '{folder}' do not fit together "
-                f"({type(error).__name__}: {error}); one of them is truncated: {names}"
+                f"({reason(error)}); one of them is damaged: "
+                f"{listed(card.files)}"
             ) from error
         try:
             os.rename(aside, processed)
         except OSError:
             if not processed.is_dir():
                 raise
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names of files, the first few of many."""
+    return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")
+
+
+def write_error(error: Exception, cache: Path, folder: Path) -> BaseException | None:
+    """What kept a build from writing; nothing if it failed for another reason."""
+    refused = disk_error(error)
+    if refused is not None:
+        # A raw file that may not be read has its name in the error.
+        return None if str(refused.filename or "").startswith(str(folder)) else refused
+    if any(words in str(error) for words in TORCH_WRITES):
+        return error
+    try:
+        with tempfile.TemporaryFile(dir=cache) as file:
+            file.write(bytes(PROBE))
+    except OSError as full:
+        return full
+    return None
 
 
 def construct(

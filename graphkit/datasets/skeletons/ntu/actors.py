@@ -15,7 +15,7 @@ MAX_SPREAD = 0.8
 MAX_NOISY = 0.69754
 
 
-@dataclass
+@dataclass(eq=False)
 class Body:
     """A body's frames ``[L]``, joints ``[L, 25, 3]`` and how much it moves."""
 

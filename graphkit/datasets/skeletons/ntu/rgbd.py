@@ -20,12 +20,14 @@ from graphkit.datasets.skeletons.ntu.actors import find_actors
 from graphkit.datasets.skeletons.ntu.raw import read_skeleton
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.in_place import InPlace
+from graphkit.datasets.store.reading.guard import reading, visible
+from graphkit.datasets.store.reading.text import read_text
 
 __all__ = ["NTURGBD"]
 
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 FACTS = ("setup", "camera", "subject", "replication")
-MISSING = "*_with_missing_skeletons.txt"
+CLIPS, MISSING = "*.skeleton", "*_with_missing_skeletons.txt"
 LAYOUTS = {25: "ntu-25", 17: "coco-17", 18: "openpose-18"}
 SUBJECTS_60 = (1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38)
 SUBJECTS_120 = (
@@ -49,6 +51,8 @@ class NTURGBD(InPlace, SkeletonDataset):
     :func:`~graphkit.datasets.skeletons.ntu.actors.find_actors` finds. Clips without any body,
     and those that a file ``…_with_missing_skeletons.txt`` beside the raw ones names, are left
     out, as everybody does. The licence forbids to pass the data on: ask its authors for them.
+
+    The list may name files with their ending, one a line or parted by commas.
 
     Args:
         root (str): Folder of the data set.
@@ -77,6 +81,8 @@ class NTURGBD(InPlace, SkeletonDataset):
 
             train, test = load("NTU60").splits("xview")
     """
+
+    also_read = (CLIPS, MISSING)
 
     def __init__(
         self,
@@ -130,13 +136,15 @@ class NTURGBD(InPlace, SkeletonDataset):
     def raw(self) -> Iterator[tuple[str, np.ndarray]]:
         """The clips of the ``.skeleton`` files ``[T, 2, 25, 3]``, by name."""
         folder = Path(self.raw_dir)
-        left_out = {name for path in folder.glob(MISSING) for name in path.read_text().split()}
-        paths = sorted(folder.glob("*.skeleton"))
+        left_out = {name for path in visible(folder.glob(MISSING)) for name in read_missing(path)}
+        paths = visible(folder.glob(CLIPS))
         for path in track(paths, "NTU RGB+D …", transient=True, disable=len(paths) < 1000):
             if not NAME.fullmatch(path.stem):
                 raise DamagedDataError(f"'{path}' is not called like a clip, S…C…P…R…A….skeleton")
             if path.stem not in left_out:
-                yield path.stem, find_actors(read_skeleton(path))
+                with reading(path):
+                    actors = find_actors(read_skeleton(path))
+                yield path.stem, actors
 
     def annotated(self) -> Iterator[tuple[str, np.ndarray]]:
         """The clips of the pickle ``[T, 2, V, 3]``, by name."""
@@ -161,3 +169,12 @@ class NTURGBD(InPlace, SkeletonDataset):
             return self.info["setup"] % 2 == 0
         subjects = SUBJECTS_60 if self.classes == 60 else SUBJECTS_120
         return torch.isin(self.info["subject"], torch.tensor(subjects))
+
+
+def read_missing(path: Path) -> set[str]:
+    """The clips that a list names, with or without ending, folder, commas and a heading."""
+    text = read_text(path)
+    names = {match[0].upper() for match in re.finditer(NAME.pattern, text, re.IGNORECASE)}
+    if text.strip() and not names:
+        raise DamagedDataError(f"'{path}' names no clip, such as S001C002P005R002A008")
+    return names

@@ -1,0 +1,153 @@
+"""Archives and arrays, whose sizes are looked at before memory is taken."""
+
+# fingerprint: not counted
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from graphkit.datasets.store.errors import DamagedDataError
+from graphkit.datasets.store.reading.guard import bounded, reading
+
+__all__ = ["open_zip", "read_arrays", "read_gzip", "read_tensors", "read_zip"]
+
+CHUNK = 1 << 20
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+@contextmanager
+def open_zip(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
+    """An archive whose members unpack to a sensible size.
+
+    Raises:
+        DamagedDataError: If it is no archive, or one of those that fill the memory.
+    """
+    with reading(path):
+        packed = os.stat(path).st_size
+        with Path(path).open("rb") as file:
+            start = file.read(64).lstrip()
+            if start[:1] == b"<":
+                raise ValueError("it is a web page, not an archive")
+            with zipfile.ZipFile(file) as archive:
+                bounded(packed, sum(member.file_size for member in archive.infolist()))
+                yield archive
+
+
+def read_zip(path: str | os.PathLike[str]) -> int:
+    """The number of members, each of which has the checksum that it states."""
+    with open_zip(path) as archive:
+        broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"'{broken}' in it is damaged")
+        return len(archive.namelist())
+
+
+def read_arrays(
+    path: str | os.PathLike[str], names: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    r"""Arrays from a ``.npz`` file; members that are not asked for are not read.
+
+    Args:
+        path (str or Path): The file.
+        names (sequence of str): The arrays that must be there.
+        optional (sequence of str, optional): Those that may be. (default: none)
+
+    Raises:
+        DamagedDataError: If one is missing, damaged, made of objects, or longer in its header
+            than in the file; the message names file and array.
+    """
+    with open_zip(path) as archive:
+        members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        lacking = [name for name in names if name not in members]
+        if lacking:
+            raise DamagedDataError(f"'{path}' lacks the array {', '.join(lacking)}")
+        wanted = [name for name in (*names, *optional) if name in members]
+        arrays = {}
+        for name in wanted:
+            with reading(path, f"array '{name}'"):
+                size = archive.getinfo(members[name]).file_size
+                with archive.open(members[name]) as file:
+                    arrays[name] = array_in(file, size)
+        return arrays
+
+
+def array_in(file: IO[bytes], size: int) -> np.ndarray:
+    """The array in a ``.npy`` stream of so many bytes."""
+    shape, fortran, dtype = header_of(file, size)
+    content = file.read(size)
+    count = math.prod(shape)
+    values = np.frombuffer(content, dtype, count) if count else np.empty(0, dtype)
+    file.read(1)  # The end of a member is where its checksum is compared.
+    return values.reshape(shape, order="F" if fortran else "C").copy()
+
+
+def header_of(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and type of a ``.npy`` stream, after a look at whether it is that long."""
+    version = np.lib.format.read_magic(file)
+    if version not in HEADERS:
+        raise ValueError(f"arrays of version {version} are not read")
+    shape, fortran, dtype = HEADERS[version](file)
+    if dtype.hasobject or dtype.itemsize == 0:
+        raise ValueError(f"it is an array of {dtype}, which is no number and no text")
+    if any(length < 0 for length in shape):
+        raise ValueError(f"its shape is {shape}")
+    if math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"its header says {shape} of {dtype}, but it has {size:,} bytes in all")
+    return shape, fortran, dtype
+
+
+def read_npy_length(path: str | os.PathLike[str]) -> int:
+    """The length of the array in a ``.npy`` file that is as long as its header says."""
+    with Path(path).open("rb") as file:
+        shape, _, dtype = header_of(file, os.stat(path).st_size)
+        rest = os.stat(path).st_size - file.tell()
+    if rest != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"its header says {shape} of {dtype}, but {rest:,} bytes follow")
+    if not shape:
+        raise ValueError("it holds a single number")
+    return shape[0]
+
+
+def read_gzip(path: str | os.PathLike[str]) -> bytes:
+    """What a compressed file holds.
+
+    Raises:
+        DamagedDataError: If it is cut off or damaged, or would fill the memory.
+    """
+    with reading(path):
+        packed, parts, length = os.stat(path).st_size, [], 0
+        with gzip.open(path) as file:
+            while chunk := file.read(CHUNK):
+                length += len(chunk)
+                bounded(packed, length)
+                parts.append(chunk)
+        return b"".join(parts)
+
+
+def read_tensors(path: str | os.PathLike[str], **options: Any) -> Any:
+    """What :func:`torch.load` reads without running code.
+
+    Raises:
+        DamagedDataError: If it cannot be read, would run code, or would fill the memory.
+    """
+    import torch
+
+    with reading(path):
+        with Path(path).open("rb") as file:
+            packed = zipfile.is_zipfile(file)
+        if packed:
+            with open_zip(path):
+                pass
+        return torch.load(path, map_location="cpu", weights_only=True, **options)

@@ -1,0 +1,45 @@
+"""Single values of JSON, which may be of any kind."""
+
+# fingerprint: not counted
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+__all__ = ["number", "whole"]
+
+LARGEST = 2**62
+
+
+def whole(value: Any, what: str = "a number") -> int:
+    """A whole number.
+
+    Raises:
+        ValueError: If it is something else, such as a fraction, true or text.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
+        raise ValueError(f"{what} is {shown(value)}, expected a whole number")
+    return value
+
+
+def number(value: Any, what: str = "a number") -> float:
+    """A finite number.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    right = isinstance(value, int | float) and not isinstance(value, bool)
+    if not right or (isinstance(value, int) and abs(value) > LARGEST) or not math.isfinite(value):
+        raise ValueError(f"{what} is {shown(value)}, expected a finite number")
+    return float(value)
+
+
+def shown(value: Any) -> str:
+    """A value as far as it can be shown."""
+    if isinstance(value, list | dict):
+        return f"a {type(value).__name__}"
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return "a very long number"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]} …"

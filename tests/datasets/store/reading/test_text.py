@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from graphkit.datasets import DamagedDataError
+from graphkit.datasets.store.reading.text import read_json, read_table, read_text
+
+TABLE = [[1, 2], [3, 4]]
+SPELLINGS = {
+    "plain": b"1, 2\n3, 4\n",
+    "no newline at the end": b"1, 2\n3, 4",
+    "Windows": b"1, 2\r\n3, 4\r\n",
+    "old Macintosh": b"1, 2\r3, 4\r",
+    "byte order mark": b"\xef\xbb\xbf1, 2\n3, 4\n",
+    "UTF-16": "1, 2\n3, 4\n".encode("utf-16"),
+    "tabs": b"1\t2\n3\t4\n",
+    "tabs behind commas": b"1,\t2\t\n3,\t4\n",
+    "blanks": b"  1  2\n3 4  \n",
+    "blank lines": b"\n1, 2\n\n   \n3, 4\n\n\n",
+    "fractions that are whole": b"1.0, 2\n3, 4e0\n",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_the_same_table_however_it_is_spelt(tmp_path, spelling):
+    path = tmp_path / "a.txt"
+    path.write_bytes(SPELLINGS[spelling])
+    table = read_table(path, 2, whole=True)
+    assert table.dtype == np.int64
+    assert table.tolist() == TABLE
+
+
+FAULTS = {
+    b"": "it is empty",
+    b"\n \n": "it is empty",
+    b"1, 2\n3\n": "line 2: 1 numbers, expected 2",
+    b"1, 2\n\n3, 4, 5\n": "line 3: 3 numbers, expected 2",
+    b"1, 2\n3,\n": "line 2: '' is no finite number",
+    b"1, 2\nx, 4\n": "line 2: 'x' is no finite number",
+    b"1, 2\n1_0, 4\n": "line 2: '1_0' is no finite number",
+    b"1, nan\n": "line 1: 'nan' is no finite number",
+    b"1, 2\n3, 1e999\n": "line 2: '1e999' is no finite number",
+    b"1, 2\n3, 4.5\n": "line 2: '4.5' is no whole number",
+    b"1, 2\n3, 99999999999999999999\n": "line 2: '9+' is no whole number in range",
+    b"1, 2\n3, \0\0\0": "line 2: zero bytes",
+    b"1, 2\n\xff, 4\n": "line 2: .* in UTF-8",
+    b"# 1, 2\n": "line 1: '# 1' is no finite number",
+}
+
+
+@pytest.mark.parametrize("content", FAULTS)
+def test_faults_name_file_and_line(tmp_path, content):
+    path = tmp_path / "a.txt"
+    path.write_bytes(content)
+    with pytest.raises(DamagedDataError, match=FAULTS[content]) as caught:
+        read_table(path, 2, whole=True)
+    assert str(path) in str(caught.value)
+
+
+def test_fractions_are_read_to_the_last_digit(tmp_path):
+    values = np.random.default_rng(0).normal(size=(50, 3))
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join(",".join(map(repr, row)) for row in values.tolist()))
+    assert np.array_equal(read_table(path), values)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[NaN]", "[1e999]", "[1,", "", "\0\0"])
+def test_json_that_is_none_is_named(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(DamagedDataError, match=r"a\.json"):
+        read_json(path)
+
+
+def test_json_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(b'\xef\xbb\xbf{"a": [1, 2.5]}\r\n')
+    assert read_json(path) == {"a": [1, 2.5]}
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DamagedDataError, match="No such file"):
+        read_text(tmp_path / "absent.txt")
