@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import shutil
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
 
+import pytest
 import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset, HeteroData
 from torch_geometric.loader import DataLoader
 
+from graphkit.testing.damage import add_strays, cut, full_disk, make_hole, respell, text_files
 from graphkit.testing.stores import edge_stores, named_tensors
 from graphkit.testing.suite import Suite, seed_everything
 
@@ -30,6 +33,10 @@ class DatasetSuite(Suite, ABC):
     A test supplies :meth:`make`, which builds the set with its processed files under a cache
     folder, and :meth:`raw_root` where raw files are read from (:obj:`None` for embedded and
     generated sets). Sets whose splits are not masks override :meth:`splits`.
+
+    Where :meth:`make` asks :meth:`raw_root` for its folder, the checks of damage hand it a copy:
+    with stray files, other spellings of the same text, holes and cuts. Where it does not, or
+    there are no raw files, they are skipped and say so.
 
     Example:
         >>> from torch_geometric.datasets import KarateClub
@@ -46,6 +53,12 @@ class DatasetSuite(Suite, ABC):
 
     looked_at: int = 8
     """How many graphs the checks look at."""
+
+    damaged: int = 12
+    """How many raw files are damaged, one after another."""
+
+    refusals: tuple[type[Exception], ...] = (ValueError, FileNotFoundError)
+    """What the set may raise for damaged raw files, documented in its docstring."""
 
     @abstractmethod
     def make(self, cache: Path) -> Dataset:
@@ -150,6 +163,114 @@ class DatasetSuite(Suite, ABC):
 
         with mock.patch.object(socket.socket, "connect", refuse), self._made() as dataset:
             assert len(dataset) > 0
+
+    def test_stray_files(self) -> None:
+        """Files of archives and systems beside the raw ones change nothing."""
+        with self._copied() as (root, build):
+            wanted = build()
+            add_strays(root)
+            assert build() == wanted, "the set differs with stray files beside its own"
+
+    def test_last_newline(self) -> None:
+        """Text without a newline at its end, or with blank lines there, is the same set."""
+        self._respelt("last_newline")
+        self._respelt("blank_lines")
+
+    def test_line_ends(self) -> None:
+        """Text with Windows' line ends is the same set."""
+        self._respelt("line_ends")
+
+    def test_byte_order_mark(self) -> None:
+        """Text with a byte order mark is the same set."""
+        self._respelt("byte_order_mark")
+
+    def test_holes(self) -> None:
+        """A hole of zeros in a raw file changes nothing, or is an error that names the file."""
+        self._damaged(make_hole)
+
+    def test_cut_files(self) -> None:
+        """A raw file of half its length changes nothing, or is an error that names it.
+
+        Or its folder: text that is cut behind a line looks whole, and only counts tell.
+        """
+        self._damaged(cut, folders=True)
+
+    def test_full_disk(self) -> None:
+        """On a full disk the error names the cache and no raw file, and nothing half is left."""
+        root = self.raw_root()
+        with TemporaryDirectory() as cache:
+            folder = Path(cache) / "cache"
+            folder.mkdir()
+            text = str(folder)
+            try:
+                with full_disk():
+                    self.make(folder)
+            except OSError as error:
+                text = str(error)
+            assert str(folder) in text, f"the error does not name the cache: {text}"
+            names = [] if root is None else [path.name for path in root.rglob("*.*")]
+            blamed = [name for name in names if name in text]
+            assert not blamed, f"raw files are blamed for a full disk: {blamed}"
+            with TemporaryDirectory() as other:
+                wanted = self._fingerprints(self.make(Path(other)))
+            assert self._fingerprints(self.make(folder)) == wanted, "something half was left"
+
+    @contextmanager
+    def _copied(self) -> Iterator[tuple[Path, Callable[[], list[dict[str, str]]]]]:
+        """A copy of the raw files, and what builds the set from it in a new cache."""
+        root = self.raw_root()
+        if root is None:
+            pytest.skip("the set has no raw files")
+        with TemporaryDirectory() as folder:
+            copy, asked = Path(folder) / "raw", []
+            shutil.copytree(root, copy)
+
+            def raw_root(_: DatasetSuite) -> Path:
+                asked.append(True)
+                return copy
+
+            def build() -> list[dict[str, str]]:
+                seed_everything()
+                with (
+                    TemporaryDirectory() as cache,
+                    mock.patch.object(type(self), "raw_root", raw_root),
+                ):
+                    prints = self._fingerprints(self.make(Path(cache)))
+                if not asked:
+                    pytest.skip("make() does not ask raw_root() where to read from")
+                return prints
+
+            yield copy, build
+
+    def _respelt(self, spelling: str) -> None:
+        with self._copied() as (root, build):
+            wanted, files = build(), text_files(root)
+            if not files:
+                pytest.skip("the set has no text files")
+            for path in files:
+                respell(path, spelling)
+            assert build() == wanted, f"the set differs: {spelling} of {[p.name for p in files]}"
+
+    def _damaged(self, damage: Callable[[Path], None], folders: bool = False) -> None:
+        with self._copied() as (root, build):
+            wanted = build()
+            files = sorted(path for path in root.rglob("*") if path.is_file())
+            for path in files[:: max(len(files) // self.damaged, 1)]:
+                content = path.read_bytes()
+                damage(path)
+                found = self._built_or_refused(build)
+                same = found == wanted or isinstance(found, Exception)
+                assert same, f"{path.name} is damaged, and the set differs"
+                places = (path.name, str(root)) if folders else (path.name,)
+                named = found == wanted or any(place in str(found) for place in places)
+                assert named, f"{path.name} is not named: {found}"
+                path.write_bytes(content)
+
+    def _built_or_refused(self, build: Callable[[], list[dict[str, str]]]) -> object:
+        try:
+            return build()
+        except self.refusals as error:
+            return error
 
     @contextmanager
     def _made(self) -> Iterator[Dataset]:

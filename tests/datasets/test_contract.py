@@ -35,7 +35,7 @@ class FromFiles(DatasetSuite):
 
     def load(self, cache, which):
         with mock.patch.dict(os.environ, GRAPHKIT_CACHE=str(cache), GRAPHKIT_OFFLINE="1"):
-            return load(which, root=self.raw)
+            return load(which, root=self.raw_root())
 
 
 class TestOGBNArxiv(FromFiles):

@@ -97,7 +97,7 @@ def omniglot(
                     raise ValueError(f"its size is {image.size}, not {(SIDE, SIDE)}")
                 # The drawings are black on white; ink is to be 1.
                 images.append(~np.asarray(image, dtype=bool))
-                drawers.append(int(file.rpartition("_")[2].removesuffix(".png")))
+                drawers.append(int(file.rpartition("_")[2].rpartition(".")[0]))
                 names.append((alphabet, character))
     if not images:
         raise DamagedDataError(f"'{path}' holds no image")

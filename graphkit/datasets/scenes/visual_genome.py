@@ -148,7 +148,7 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
     def image_splits(self) -> dict[str, dict[int, tuple[int, int]]]:
         """Per split the large enough photographs and their width and height."""
         sizes = {}
-        for row in read_json(self.path("image_data.json")):
+        for row in entries(self.path("image_data.json")):
             with reading(self.path("image_data.json")):
                 width, height = (whole(row[side], side) for side in ("width", "height"))
                 sizes[whole(row["image_id"], "image_id")] = width, height
@@ -168,7 +168,7 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
     ) -> tuple[dict[int, dict[int, Row]], list[str]]:
         """Per photograph the kept objects by number, and the categories."""
         path = self.path("objects.json")
-        rows, aliases = read_json(path), read_aliases(self.path("object_alias.txt"))
+        rows, aliases = entries(path), read_aliases(self.path("object_alias.txt"))
         wanted = set().union(*splits.values())
         counts: Counter[str] = Counter()
         for position, row in enumerate(rows):
@@ -202,7 +202,7 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
         path, aliases = self.path("relationships.json"), read_aliases(self.path(VG_FILES[4]))
         counts: Counter[str] = Counter()
         triples_of: dict[int, list[tuple[int, str, int]]] = {}
-        for position, row in enumerate(read_json(path)):
+        for position, row in enumerate(entries(path)):
             with reading(path, f"entry {position}"):
                 image = row["image_id"]
                 there, training = objects.get(image, {}), image in splits["train"]
@@ -223,6 +223,14 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
             for image, triples in triples_of.items()
         }
         return frequent, names
+
+
+def entries(path: Path) -> list[dict[str, Any]]:
+    """The dictionaries in a file, one for each photograph."""
+    rows = read_json(path)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DamagedDataError(f"'{path}' holds no list of dictionaries")
+    return rows
 
 
 def read_aliases(path: Path) -> dict[str, str]:

@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import os
-import pickle
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from graphkit.datasets.store.errors import DamagedDataError
+from graphkit.datasets.store.reading.guard import reading
+from graphkit.datasets.store.reading.pickles import read_pickle
 
 __all__ = ["read_annotations"]
-
-ALLOWED = {
-    ("multiarray", "_reconstruct"),
-    ("multiarray", "scalar"),
-    ("numeric", "_frombuffer"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("_codecs", "encode"),
-}
-READ_ERRORS = (
-    *(OSError, EOFError, ValueError, TypeError, AttributeError, ImportError),
-    *(IndexError, KeyError, MemoryError, OverflowError, UnicodeError, pickle.UnpicklingError),
-)
-
-
-class ArrayUnpickler(pickle.Unpickler):
-    """Unpickles plain values and NumPy arrays and refuses to look up anything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        root, _, rest = module.partition(".")
-        numpys = root == "numpy" and rest in (
-            *("", "core.multiarray", "_core.multiarray"),
-            *("core.numeric", "_core.numeric"),
-        )
-        if not (numpys or module == "_codecs") or (module.split(".")[-1], name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"it would call '{module}.{name}'")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
 def read_annotations(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -70,12 +42,14 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[str, Any]:
         ...     read_annotations(file.name)["annotations"][0]["label"]
         3
     """
-    try:
-        with Path(path).open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            content = ArrayUnpickler(file).load()
-    except READ_ERRORS as error:
-        raise DamagedDataError(f"cannot read '{path}': {error or type(error).__name__}") from error
+    content = read_pickle(path)
+    with reading(path):
+        check_content(content, path)
+    return content
+
+
+def check_content(content: Any, path: str | os.PathLike[str]) -> None:
+    """Raises unless a pickle holds clips, and splits of them."""
     check(isinstance(content, dict), path, "no dictionary")
     for key, kind in (("split", dict), ("annotations", list)):
         check(isinstance(content.get(key), kind), path, f"no {kind.__name__} {key!r}")
@@ -85,7 +59,6 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[str, Any]:
     for name, members in content["split"].items():
         lost = next((member for member in members if member not in known), None)
         check(lost is None, path, f"{lost!r} of split {name!r} without a clip")
-    return content
 
 
 def check_clip(clip: Any, path: str | os.PathLike[str], position: int) -> tuple[int, int, bool]:

@@ -9,6 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from torch_geometric import datasets as pyg
 
 from graphkit.datasets.store.published import check_npz, tidy_planetoid, tidy_ppi, tidy_tu
@@ -129,6 +130,17 @@ class TUDataset(InPlace, pyg.TUDataset):
     def process(self) -> None:
         with self.tidied(lambda raw, aside: tidy_tu(raw, self.name, aside)):
             super().process()
+        self.mend(Path(self.processed_paths[0]))
+
+    def mend(self, path: Path) -> None:
+        """Counts graphs without edges at the end of the set, which PyG forgets."""
+        content, slices, *rest = torch.load(path, weights_only=True)
+        length = max(len(ends) for ends in slices.values())
+        short = {key: ends for key, ends in slices.items() if len(ends) < length}
+        if short:
+            for key, ends in short.items():
+                slices[key] = torch.cat([ends, ends[-1:].expand(length - len(ends))])
+            torch.save((content, slices, *rest), path)
 
 
 class PPI(InPlace, pyg.PPI):

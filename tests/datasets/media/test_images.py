@@ -1,5 +1,6 @@
 import io
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -61,6 +62,116 @@ def test_damaged_digits_are_named(root):
         mnist()
     with pytest.raises(ValueError, match="part"):
         mnist("val")
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_images_in_0_to_1_are_taken_as_they_are(root, dtype):
+    images = np.linspace(0, 1, 5 * 28 * 28).reshape(5, 28, 28).astype(dtype)
+    write_mnist(root, x_test=images)
+    assert np.array_equal(mnist("test")[0][:, 0].numpy(), images.astype(np.float32))
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint16])
+def test_images_up_to_255_are_scaled_whatever_their_type(root, dtype):
+    arrays = write_mnist(root)
+    wanted = mnist("test")[0]
+    write_mnist(root, x_test=arrays["x_test"].astype(dtype), y_test=arrays["y_test"].astype(float))
+    x, y = mnist("test")
+    assert torch.equal(x, wanted)
+    assert y.tolist() == arrays["y_test"].tolist()
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"x_test": np.full((5, 28, 28), np.nan)},
+        {"x_test": np.full((5, 28, 28), np.inf)},
+        {"x_test": np.full((5, 28, 28), -1)},
+        {"x_test": np.full((5, 28, 28), 256)},
+        {"x_test": np.full((5, 28, 28), "a")},
+        {"x_test": np.full((5, 28, 28), None)},
+        {"y_test": np.full(5, 10)},
+        {"y_test": np.full(5, -1)},
+        {"y_test": np.full(5, 0.5)},
+        {"y_test": np.full(5, np.nan)},
+        {"y_test": np.full((5, 1), 1)},
+    ],
+)
+def test_numbers_that_are_no_images_or_digits_are_named(root, changes):
+    write_mnist(root, **changes)
+    with pytest.raises(DamagedDataError, match=r"mnist\.npz"):
+        mnist("test")
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_page_of_the_web_leads_to_no_unsafe_advice(root):
+    write_mnist(root)
+    (root / "MNIST" / "mnist.npz").write_text("<!DOCTYPE html>\n<html>Not found</html>")
+    with pytest.raises(DamagedDataError, match="a web page") as caught:
+        mnist()
+    assert "pickle" not in str(caught.value)
+
+
+def rewritten(root, rename, *, more=()):
+    """The first archive with its members renamed, and further ones."""
+    path = root / "omniglot" / "images_background_small1.zip"
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(rename(name), content)
+        for name, content in more:
+            archive.writestr(name, content)
+
+
+DEPTHS = {
+    "none": lambda name: name.split("/", 1)[1],
+    "two": lambda name: f"data/{name}",
+    "five": lambda name: f"a/b/c/d/{name}",
+    "capitals": lambda name: name.replace(".png", ".PNG"),
+}
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_folders_above_the_alphabets_do_not_matter(root, depth):
+    write_omniglot(root)
+    wanted = omniglot("small1", size=7)
+    hidden = "__MACOSX/images_background_small1/Latin/character00/._0_0.png"
+    strays = [(hidden, b"\0\5\x16\7"), ("x/Latin/character00/._0_1.png", b""), ("README.txt", b"")]
+    rewritten(root, DEPTHS[depth], more=strays)
+    found = omniglot("small1", size=7)
+    assert found.alphabets == wanted.alphabets
+    for field in ("x", "y", "alphabet", "drawer"):
+        assert torch.equal(getattr(found, field), getattr(wanted, field))
+
+
+@pytest.mark.usefixtures("cache")
+def test_archives_of_another_make_are_named(root):
+    write_omniglot(root)
+    rewritten(root, lambda name: name.split("/", 2)[2])
+    with pytest.raises(DamagedDataError, match="in no folder of a character"):
+        omniglot()
+    write_omniglot(root)
+    twice = [("copy/Latin/character00/0_0.png", png(np.zeros((105, 105), dtype=bool)))]
+    rewritten(root, lambda name: name, more=twice)
+    with pytest.raises(DamagedDataError, match="the same drawing"):
+        omniglot()
+    write_omniglot(root)
+    rewritten(root, lambda name: name, more=[("a/Latin/character00/9_9.png", huge_png())])
+    with pytest.raises(DamagedDataError, match=r"9_9\.png"):
+        omniglot()
+
+
+def huge_png():
+    """A header of ten thousand million pixels."""
+    content = bytearray(png(np.zeros((1, 1), dtype=bool)))
+    content[16:24] = (100_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    return bytes(content)
 
 
 @pytest.mark.usefixtures("cache")

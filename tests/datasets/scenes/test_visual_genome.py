@@ -20,7 +20,7 @@ class TestVisualGenome(FromFiles):
         from unittest import mock
 
         with mock.patch.dict(os.environ, GRAPHKIT_CACHE=str(cache), GRAPHKIT_OFFLINE="1"):
-            return load(which, root=self.raw, **VG_LIMITS)
+            return load(which, root=self.raw_root(), **VG_LIMITS)
 
     def splits(self, dataset):
         return {"first": torch.tensor([0]), "rest": torch.tensor([1, 2])}

@@ -188,6 +188,13 @@ def test_tu_tables_that_do_not_fit_are_named(root, cache, file, text, message):
     assert f"TINY_{file}.txt" in str(caught.value)
 
 
+def test_graphs_without_edges_at_the_end_count(root, cache):
+    (write_tu(root) / "TINY_A.txt").write_text("1, 2\n2, 1\n2, 3\n3, 2\n")
+    dataset = load(replace(TINY, counts={}))
+    assert [(data.num_nodes, data.num_edges) for data in dataset] == [(3, 4), (2, 0), (2, 0)]
+    assert dataset.y.tolist() == [1, 0, 1]
+
+
 STRAYS = {
     "README.txt": b"README for dataset TINY\n\n=== Usage ===\nn = total number of nodes\n",
     ".gitkeep": b"",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import string
 import warnings
@@ -60,7 +61,7 @@ def read_skeleton(path: str | os.PathLike[str], columns: int = 3) -> RawSkeleton
         text = Path(path).read_bytes()
     except OSError as error:
         raise DamagedDataError(f"cannot read '{path}': {error}") from error
-    return parse_skeleton(text, os.fspath(path), columns)
+    return parse_skeleton(text.removeprefix(codecs.BOM_UTF8), os.fspath(path), columns)
 
 
 def parse_skeleton(text: bytes, name: str = "text", columns: int = 3) -> RawSkeleton:

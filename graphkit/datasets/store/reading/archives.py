@@ -7,6 +7,7 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import numpy as np
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.reading.guard import bounded, reading
 
-__all__ = ["open_zip", "read_arrays", "read_gzip", "read_tensors", "read_zip"]
+__all__ = ["check_characters", "open_zip", "read_arrays", "read_gzip", "read_tensors", "read_zip"]
 
 CHUNK = 1 << 20
 HEADERS = {
@@ -90,7 +91,17 @@ def array_in(file: IO[bytes], size: int) -> np.ndarray:
     count = math.prod(shape)
     values = np.frombuffer(content, dtype, count) if count else np.empty(0, dtype)
     file.read(1)  # The end of a member is where its checksum is compared.
+    check_characters(values)
     return values.reshape(shape, order="F" if fortran else "C").copy()
+
+
+def check_characters(values: np.ndarray) -> None:
+    """Raises unless text in an array is made of characters, which NumPy does not look at."""
+    if values.dtype.kind == "U" and values.size:
+        number = np.dtype(np.uint32).newbyteorder(values.dtype.byteorder)
+        letters = np.frombuffer(values.tobytes(), number)
+        if letters.max(initial=0) > sys.maxunicode:
+            raise ValueError("it holds text of characters that there are not")
 
 
 def header_of(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype]:

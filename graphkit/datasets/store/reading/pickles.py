@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from graphkit.datasets.store.reading.archives import check_characters
 from graphkit.datasets.store.reading.guard import GROWTH, ROOM, reading
 
 __all__ = ["SparseRows", "read_pickle"]
@@ -159,6 +160,7 @@ class BudgetArray(np.ndarray):
             raise pickle.UnpicklingError(f"an array of {dtype} from a {type(content).__name__}")
         self.budget.spend(size * (8 if dtype.hasobject else 1))
         super().__setstate__((version, shape, dtype, bool(fortran), content))
+        check_characters(self)
 
 
 class Budget:
@@ -275,12 +277,18 @@ def scalar(kind: Any, content: Any = b"") -> Any:
     content = content.encode("latin1") if isinstance(content, str) else content
     if dtype.itemsize != len(content):
         raise pickle.UnpicklingError("a number of another length than its type")
-    return np.frombuffer(content, dtype)[0] if content else dtype.type()
+    if not content:
+        return dtype.type()
+    values = np.frombuffer(content, dtype)
+    check_characters(values)
+    return values[0]
 
 
 def from_buffer(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     """An array as protocol 5 writes it."""
-    return np.frombuffer(content, type_of(kind)).reshape(shape, order=order)
+    values = np.frombuffer(content, type_of(kind)).reshape(shape, order=order)
+    check_characters(values)
+    return values
 
 
 def check_lengths(content: bytes) -> None:

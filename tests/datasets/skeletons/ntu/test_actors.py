@@ -99,3 +99,79 @@ def test_repairs():
     found = find_actors(parse_skeleton(skeleton_text(present).encode()))
     assert same(found[15:, 1], other[15:])
     assert not found[10:15, 1].any()
+
+
+def published(clip):
+    """The denoising of the released programs, step by step over plain lists.
+
+    Its two stops are left out: bodies have no gaps here, and one of them is long enough.
+    """
+    seen = sorted(set(clip.frame.tolist()))
+    bodies = {}
+    for number in range(len(clip.bodies)):
+        rows = clip.body == number
+        frames = [seen.index(frame) for frame in clip.frame[rows].tolist()]
+        joints = clip.joints[rows].astype(np.float64)
+        spread = sum(joints.reshape(-1, 3).var(axis=0))
+        bodies[number] = {"frames": frames, "joints": joints, "motion": spread}
+    if len(bodies) > 1:
+        bodies = {name: body for name, body in bodies.items() if len(body["frames"]) > 11}
+    for name in list(bodies):
+        if len(bodies) == 1:
+            break
+        joints = bodies[name]["joints"]
+        narrow = [
+            i for i, body in enumerate(joints) if np.ptp(body[:, 0]) <= 0.8 * np.ptp(body[:, 1])
+        ]
+        noisy = len(joints) - len(narrow)
+        if noisy and noisy / len(joints) >= 0.69754:
+            del bodies[name]
+        elif noisy:
+            spread = sum(joints[narrow].reshape(-1, 3).var(axis=0))
+            bodies[name]["motion"] = min(bodies[name]["motion"], spread)
+    order = sorted(bodies.values(), key=lambda body: body["motion"], reverse=True)
+    actors = np.zeros((len(seen), 2, 25, 3), dtype=np.float32)
+    taken = [None, [0, 0]]
+    for body in order:
+        first, last = body["frames"][0], body["frames"][-1]
+        for person in (0, 1):
+            if taken[person] is None:
+                actors[first : last + 1, person] = body["joints"]
+                taken[person] = [first, last]
+                break
+            if min(taken[person][1], last) - max(taken[person][0], first) <= 0:
+                actors[first : last + 1, person] = body["joints"]
+                taken[person] = [min(taken[person][0], first), max(taken[person][1], last)]
+                break
+    return actors[[frame.any() for frame in actors]]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_several_bodies_in_any_order_are_as_published(seed):
+    """Furniture first, second or last, bodies that come later and leave, up to five of them."""
+    generator = np.random.default_rng(seed)
+    bodies, long = {}, generator.integers(1, 5)
+    for number in range(generator.integers(long, 6)):
+        frames = (
+            int(generator.integers(12, 40)) if number < long else int(generator.integers(1, 11))
+        )
+        joints = moving_body(number, frames, generator, generator.uniform(0.05, 0.6))
+        wide = generator.random(frames) < generator.choice([0.0, 0.4, 1.0])
+        joints[wide] *= [8.0, 1.0, 1.0]
+        bodies[f"b{number + 1}"] = (joints, int(generator.integers(0, 40)))
+    names = list(bodies)
+    generator.shuffle(names)
+    last = max(first + len(joints) for joints, first in bodies.values())
+    whole = clip(last, **{name: bodies[name] for name in names})
+    found, wanted = find_actors(whole), published(whole)
+    assert found.shape == wanted.shape
+    assert np.array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_furniture_anywhere_among_the_bodies_goes(place):
+    people = [("b2", (body(0.5), 0)), ("b3", (body(0.3), 0))]
+    people.insert(place, ("b1", (body(2.0, wide=True), 0)))
+    found = find_actors(clip(30, **dict(people)))
+    assert same(found[:, 0], body(0.5))
+    assert same(found[:, 1], body(0.3))

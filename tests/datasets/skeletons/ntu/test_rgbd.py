@@ -7,7 +7,7 @@ import torch
 from graphkit.datasets import NTURGBD, DamagedDataError, MissingDataError, find_card, load
 from graphkit.datasets.skeletons.ntu.rgbd import SUBJECTS_60, SUBJECTS_120
 from graphkit.transforms import UniformSampleFrames
-from tests.datasets.skeletons.ntu_files import skeleton_text, write_ntu
+from tests.datasets.skeletons.ntu_files import moving_body, skeleton_text, write_ntu
 from tests.datasets.skeletons.test_annotations import annotation
 from tests.datasets.test_contract import FromFiles
 
@@ -73,6 +73,49 @@ def test_clips_without_body_or_named_as_missing_are_left_out(root, cache):
     names = load("NTU60").names
     assert len(names) == 22
     assert not {"S002C001P001R001A001", "S002C002P001R001A001"} & set(names)
+
+
+LISTS = {
+    "endings": "S002C002P001R001A001.skeleton\nS001C001P003R001A002.skeleton\n",
+    "byte order mark": "\ufeffS002C002P001R001A001\nS001C001P003R001A002\n",
+    "commas": "S002C002P001R001A001,S001C001P003R001A002",
+    "semicolons and blanks": "S002C002P001R001A001; S001C001P003R001A002;",
+    "Windows": "S002C002P001R001A001\r\nS001C001P003R001A002\r\n",
+    "a heading": "These are incomplete:\n\nS002C002P001R001A001\nS001C001P003R001A002",
+    "folders": "raw/S002C002P001R001A001.skeleton\nraw\\S001C001P003R001A002.skeleton\n",
+    "quotes": '"S002C002P001R001A001"\n"S001C001P003R001A002"\n',
+    "lower case": "s002c002p001r001a001\ns001c001p003r001a002\n",
+}
+
+
+@pytest.mark.parametrize("spelling", LISTS)
+def test_a_list_of_missing_clips_is_read_however_it_is_spelt(root, cache, spelling):
+    folder = write_ntu(root)
+    (folder / "NTU_RGBD_samples_with_missing_skeletons.txt").write_bytes(LISTS[spelling].encode())
+    (folder / "._NTU_RGBD_samples_with_missing_skeletons.txt").write_bytes(b"\0\5\x16\7")
+    (folder / "._S002C001P001R001A001.skeleton").write_bytes(b"\0\5\x16\7")
+    names = load("NTU60").names
+    assert len(names) == 22
+    assert not {"S002C002P001R001A001", "S001C001P003R001A002"} & set(names)
+
+
+def test_a_list_that_names_no_clip_is_refused(root, cache):
+    folder = write_ntu(root)
+    (folder / "NTU_RGBD_samples_with_missing_skeletons.txt").write_text("clip one\nclip two\n")
+    with pytest.raises(DamagedDataError, match=r"missing_skeletons\.txt' names no clip"):
+        load("NTU60")
+
+
+def test_furniture_that_comes_second_is_left_out_of_the_set(root, cache):
+    folder = write_ntu(root)
+    person = moving_body(1, 20, np.random.default_rng(0))
+    frames = [{7: joints, 8: joints * [8.0, 1.0, 1.0]} for joints in person]
+    (folder / "S001C001P001R001A001.skeleton").write_text(skeleton_text(frames))
+    dataset = load("NTU60")
+    clip = dataset[dataset.names.index("S001C001P001R001A001")]
+    assert clip.x.shape == (50, 3, 20)
+    assert torch.allclose(clip.x[:25].permute(2, 0, 1), torch.from_numpy(person).float(), atol=1e-5)
+    assert not clip.x[25:].any()
 
 
 def test_damaged_files_are_named_with_their_line(root, cache):

@@ -1,0 +1,1 @@
+"""Parsers by room; every file here is imported."""

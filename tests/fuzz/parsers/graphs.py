@@ -1,0 +1,147 @@
+"""Sets of graphs: Planetoid, TU, PPI, compressed arrays, ogb, Tox21, folds."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+from graphkit.datasets import DamagedDataError, DatasetCard
+from graphkit.datasets.folds import read as read_fold
+from graphkit.datasets.modelnet_points import read as read_voxels
+from graphkit.datasets.store.published import (
+    check_npz,
+    tidy_planetoid,
+    tidy_ppi,
+    tidy_tu,
+)
+from graphkit.datasets.tox21 import label, read_rows
+from tests.datasets.files import TINY, write_ppi, write_tu
+from tests.fuzz.parsers.reading import arrays, put
+from tests.fuzz.registry import parser
+
+FOLD = DatasetCard(name="X", about="", loader="", counts={"graphs": 9})
+
+
+@cache
+def planetoid() -> dict[str, bytes]:
+    """A ring of ten papers."""
+    x, y = np.eye(10, 3, dtype=np.float32), np.eye(2, dtype=np.int32)[np.arange(10) % 2]
+    parts = {"x": x[:2], "tx": x[6:], "allx": x[:6]}
+    parts = {name: sp.csr_matrix(part) for name, part in parts.items()}
+    parts |= {"y": y[:2], "ty": y[6:], "ally": y[:6]}
+    parts["graph"] = {i: [(i - 1) % 10, (i + 1) % 10] for i in range(10)}
+    files = {f"ind.a.{name}": pickle.dumps(part, 2) for name, part in parts.items()}
+    return {**files, "ind.a.test.index": b"8\n6\n9\n7\n"}
+
+
+def register_planetoid(part: str) -> None:
+    def parse(content: bytes, folder: Path) -> None:
+        for name, original in planetoid().items():
+            put(folder / "raw", name, content if name == f"ind.a.{part}" else original)
+        (folder / "aside").mkdir(exist_ok=True)
+        tidy_planetoid(folder / "raw", "a", folder / "aside")
+
+    parser(lambda: [planetoid()[f"ind.a.{part}"]], DamagedDataError, name=f"planetoid_{part}")(
+        parse
+    )
+
+
+for one in ("allx", "ty", "graph", "test.index"):
+    register_planetoid(one)
+
+
+@cache
+def tu() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        raw = write_tu(Path(folder))
+        (raw / "TINY_node_attributes.txt").write_text("0.1\n0.2\n0.3\n0.4\n0.5\n0.6\n0.7\n")
+        (raw / "TINY_edge_labels.txt").write_text("1\n0\n1\n0\n1\n0\n1\n0\n")
+        return {path.name: path.read_bytes() for path in raw.iterdir()}
+
+
+def register_tu(name: str) -> None:
+    def parse(content: bytes, folder: Path) -> None:
+        for other, original in tu().items():
+            put(folder / "raw", other, content if other == name else original)
+        (folder / "aside").mkdir(exist_ok=True)
+        tidy_tu(folder / "raw", TINY.name, folder / "aside")
+
+    parser(lambda: [tu()[name]], DamagedDataError, name=f"tu_{name[5:-4]}")(parse)
+
+
+for part in ("A", "graph_indicator", "graph_labels", "node_labels", "node_attributes"):
+    register_tu(f"TINY_{part}.txt")
+
+
+@cache
+def ppi() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        write_ppi(Path(folder))
+        return {path.name: path.read_bytes() for path in (Path(folder) / "PPI" / "raw").iterdir()}
+
+
+def ppi_with(name: str, content: bytes, folder: Path) -> None:
+    for other, original in ppi().items():
+        put(folder / "raw", other, content if other == name else original)
+    with tempfile.TemporaryDirectory(dir=folder) as aside:
+        tidy_ppi(folder / "raw", Path(aside))
+
+
+@parser(lambda: [ppi()["train_graph.json"]], DamagedDataError)
+def ppi_graph(content: bytes, folder: Path) -> None:
+    ppi_with("train_graph.json", content, folder)
+
+
+@parser(lambda: [ppi()["valid_graph_id.npy"]], DamagedDataError)
+def ppi_graph_id(content: bytes, folder: Path) -> None:
+    ppi_with("valid_graph_id.npy", content, folder)
+
+
+def compressed() -> list[bytes]:
+    features, ring = sp.csr_matrix(np.eye(4, 3)), sp.csr_matrix(np.roll(np.eye(4), 1, 1))
+    values = {"labels": np.arange(4)}
+    for kind, matrix in (("attr", features), ("adj", ring)):
+        values |= {f"{kind}_{p}": getattr(matrix, p) for p in ("data", "indices", "indptr")}
+        values[f"{kind}_shape"] = np.array(matrix.shape)
+    return [arrays(**values)]
+
+
+@parser(compressed, DamagedDataError, inside="zip")
+def amazon(content: bytes, folder: Path) -> None:
+    check_npz(put(folder, "a.npz", content))
+
+
+HEAD = ",".join([*(f"t{i}" for i in range(12)), "mol_id", "smiles"])
+ROWS = f'{HEAD}\n{"1,,0," + "," * 9}T1,CCO\n{"0," * 12}T2,"C,C"\n'
+
+
+@parser(lambda: [gzip.compress(ROWS.encode())], DamagedDataError, inside="gzip")
+def tox21(content: bytes, folder: Path) -> None:
+    for row in read_rows(put(folder, "tox21.csv.gz", content)):
+        try:
+            [label(word) for word in row[:12]]
+        except ValueError:
+            # The data set adds the file's name to it.
+            return
+
+
+@parser(lambda: [b"0\n3\n8\n1\n"], DamagedDataError)
+def gin_fold(content: bytes, folder: Path) -> None:
+    index = read_fold(str(put(folder, "a.txt", content)), FOLD)
+    assert ((index >= 0) & (index < 9)).all()
+
+
+def voxels() -> list[bytes]:
+    cells = np.random.default_rng(0).random((2, 3, 3, 3)) > 0.5
+    return [arrays(X_train=cells.astype(np.int8), y_train=np.array([0, 3]))]
+
+
+@parser(voxels, DamagedDataError, inside="zip")
+def modelnet(content: bytes, folder: Path) -> None:
+    read_voxels(put(folder, "a.npz", content), "train")

@@ -1,0 +1,89 @@
+"""The readers that all data sets share."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from graphkit.datasets import DamagedDataError
+from graphkit.datasets.store.reading.archives import read_arrays, read_gzip, read_tensors, read_zip
+from graphkit.datasets.store.reading.pickles import read_pickle
+from graphkit.datasets.store.reading.text import read_json, read_table
+from tests.fuzz.registry import parser
+
+VALUE = {"a": [1, 2.5, None, True, "ä"], "b": {"c": [[], {}]}}
+
+
+def put(folder: Path, name: str, content: bytes) -> Path:
+    """A file of these bytes."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def arrays(**values: np.ndarray) -> bytes:
+    """A ``.npz`` of arrays."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **values)
+    return buffer.getvalue()
+
+
+@parser(lambda: [json.dumps(VALUE).encode()], DamagedDataError)
+def json_value(content: bytes, folder: Path) -> None:
+    read_json(put(folder, "a.json", content))
+
+
+@parser(lambda: [b"1, 2\n3, 4\n5, 6\n", b"1.5 2\n-3e2 4\n", b"1\n2\n3\n"], DamagedDataError)
+def table(content: bytes, folder: Path) -> None:
+    values = read_table(put(folder, "a.txt", content))
+    assert np.isfinite(values).all()
+    assert values.ndim == 2
+
+
+def pickles() -> list[bytes]:
+    dense = np.eye(3, dtype=np.float32)
+    values = [VALUE, dense, sp.csr_matrix(dense), {0: [1, 2], 1: [np.int64(3)]}, [dense, "a"]]
+    values += [np.array(["a", None], dtype=object), {1, 2}, bytearray(b"a"), 2**70]
+    return [pickle.dumps(value, protocol) for value in values for protocol in range(6)]
+
+
+@parser(pickles, DamagedDataError)
+def pickled(content: bytes, folder: Path) -> None:
+    value = read_pickle(put(folder, "a.pkl", content))
+    if sp.issparse(value) and value.shape[0] * value.shape[1] < 1 << 20:
+        value.toarray()
+
+
+def archives() -> list[bytes]:
+    return [arrays(a=np.arange(6.0).reshape(2, 3), b=np.array(["x", "yz"]), c=np.array(3))]
+
+
+@parser(archives, DamagedDataError, inside="zip")
+def npz(content: bytes, folder: Path) -> None:
+    path = put(folder, "a.npz", content)
+    read_zip(path)
+    read_arrays(path, ["a"], ["b", "c"])
+
+
+@parser(lambda: [gzip.compress(b"1,2\n3,4\n" * 20)], DamagedDataError, inside="gzip")
+def gzipped(content: bytes, folder: Path) -> None:
+    read_gzip(put(folder, "a.gz", content))
+
+
+def states() -> list[bytes]:
+    buffer = io.BytesIO()
+    torch.save({"0.weight": torch.ones(2, 3), "0.bias": torch.zeros(2)}, buffer)
+    return [buffer.getvalue()]
+
+
+@parser(states, DamagedDataError)
+def tensors(content: bytes, folder: Path) -> None:
+    read_tensors(put(folder, "a.pt", content))
