@@ -19,6 +19,8 @@ from tests.fuzz.registry import Parser
 
 SLOWEST = 5.0
 """Seconds that one input may take."""
+GRACE = 2.0
+"""Seconds more until it is stopped."""
 
 
 class SlowError(BaseException):
@@ -55,7 +57,7 @@ def limited() -> Iterator[None]:
         raise SlowError(f"more than {SLOWEST:.0f} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SLOWEST + 2)
+    signal.setitimer(signal.ITIMER_REAL, SLOWEST + GRACE)
     try:
         yield
     finally:

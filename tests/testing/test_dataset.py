@@ -17,7 +17,8 @@ from tests.testing.faults import FaultList
 FOLDER = TemporaryDirectory()
 atexit.register(FOLDER.cleanup)
 RAW = Path(FOLDER.name)
-(RAW / "numbers.txt").write_text("3 1 4 1 5 9 2 6 5 3 5 8")
+FILE, LENGTH = "numbers.txt", 12
+(RAW / FILE).write_text("3 1 4 1 5 9 2 6 5 3 5 8\n")
 
 
 class Numbers(InMemoryDataset):
@@ -32,16 +33,36 @@ class Numbers(InMemoryDataset):
     def processed_file_names(self):
         return ["numbers.pt"]
 
+    def read(self, content):
+        """The words of the file."""
+        return content.decode("utf-8-sig").split()
+
+    def check(self, words):
+        """Whether all of them are there."""
+        if len(words) != LENGTH:
+            raise ValueError(f"{FILE} is cut off")
+
     def process(self):
-        x = torch.tensor(
-            [float(word) for word in (self.source / "numbers.txt").read_text().split()]
-        )
+        words = self.read((self.source / FILE).read_bytes())
+        self.check(words)
+        try:
+            x = torch.tensor([float(word) for word in words])
+        except ValueError as error:
+            raise ValueError(f"{FILE}: {error}") from error
         step = torch.arange(len(x) - 1)
         data = Data(x=x[:, None], edge_index=torch.stack([step, step + 1]), y=(x > 4).long())
         for start, name in enumerate(("train_mask", "val_mask", "test_mask")):
             data[name] = torch.arange(len(x)) % 3 == start
         self.spoil(data)
-        self.save([data], self.processed_paths[0])
+        try:
+            self.save([data], self.processed_paths[0])
+        except OSError as error:
+            self.complain(error)
+
+    def complain(self, error):
+        """The disk is full."""
+        Path(self.processed_paths[0]).unlink()
+        raise OSError(f"cannot write to '{self.root}': {error.strerror}") from error
 
     def spoil(self, data):
         """Where faults are planted."""
@@ -49,7 +70,7 @@ class Numbers(InMemoryDataset):
 
 class NumbersSuite(DatasetSuite):
     def make(self, cache):
-        return Numbers(cache)
+        return Numbers(cache, self.raw_root())
 
     def raw_root(self):
         return RAW
@@ -76,7 +97,7 @@ class TestKarateClub(DatasetSuite):
 
 def suite_of(kind: type) -> type[DatasetSuite]:
     def make(self, cache):
-        return kind(cache)
+        return kind(cache, self.raw_root())
 
     return type(f"{kind.__name__}Suite", (NumbersSuite,), {"make": make})
 
@@ -151,8 +172,8 @@ class CannotBatch(Numbers):
 
 @FAULTS.caught_by("pickle")
 class HoldsAFunction(Numbers):
-    def __init__(self, cache):
-        super().__init__(cache)
+    def __init__(self, cache, raw):
+        super().__init__(cache, raw)
         self.scale = lambda x: x
 
 
@@ -168,6 +189,86 @@ class Downloads(Numbers):
         with socket.socket() as line:
             line.settimeout(0.1)
             line.connect(("127.0.0.1", 9))
+
+
+@FAULTS.caught_by("stray_files")
+class CountsNeighbours(Numbers):
+    def spoil(self, data):
+        data.x = data.x + len(list(self.source.iterdir()))
+
+
+@FAULTS.caught_by("last_newline")
+class LosesWhatNoNewlineEnds(Numbers):
+    def read(self, content):
+        return super().read(content[:-1] + b"0" * (not content.endswith(b"\n")))
+
+
+@FAULTS.caught_by("line_ends")
+class MindsCarriageReturns(Numbers):
+    def read(self, content):
+        return super().read(content.replace(b"8\r", b"88"))
+
+
+@FAULTS.caught_by("byte_order_mark")
+class TakesTheMarkForANumber(Numbers):
+    def read(self, content):
+        return super().read(content.replace(b"\xef\xbb\xbf", b"1"))
+
+
+@FAULTS.caught_by("byte_order_mark")
+class RefusesTheMark(Numbers):
+    def read(self, content):
+        return content.decode().split()
+
+
+@FAULTS.caught_by("holes")
+class TakesZerosForNumbers(Numbers):
+    def read(self, content):
+        return super().read(content.replace(b"\0\0", b" 0"))
+
+
+@FAULTS.caught_by("holes")
+class NamesNoFile(Numbers):
+    def check(self, words):
+        if any("\0" in word for word in words):
+            raise ValueError("what is this?")
+
+
+@FAULTS.caught_by("cut_files")
+class TakesWhatIsThere(Numbers):
+    def check(self, words):
+        """Any number of words is right."""
+
+
+@FAULTS.caught_by("full_disk")
+class BlamesTheFile(Numbers):
+    def complain(self, error):
+        raise OSError(f"cannot read {FILE} into {self.root}: get the file anew") from error
+
+
+@FAULTS.caught_by("full_disk")
+class NamesNoCache(Numbers):
+    def complain(self, error):
+        raise error
+
+
+@FAULTS.caught_by("full_disk")
+class LeavesHalfAFile(Numbers):
+    def complain(self, error):
+        Path(self.processed_paths[0]).touch()
+        raise OSError(f"cannot write to '{self.root}'") from error
+
+
+def test_sets_that_read_elsewhere_say_so():
+    """A suite whose make() has a folder of its own is skipped, not passed."""
+
+    class Elsewhere(NumbersSuite):
+        def make(self, cache):
+            return Numbers(cache)
+
+    for name in ("stray_files", "last_newline", "holes", "cut_files"):
+        with pytest.raises(pytest.skip.Exception, match="does not ask raw_root"):
+            Elsewhere.check(name)()
 
 
 @FAULTS.parametrize()
