@@ -18,6 +18,7 @@ from graphkit.metrics.evaluator import Evaluator
 from graphkit.metrics.factor_consistency import consistency_score
 from graphkit.metrics.factor_edit_distance import FactorGED, factor_ged
 from graphkit.metrics.frechet import frechet_distance
+from graphkit.metrics.higher_order_tracking import hota, hota_curves
 from graphkit.metrics.neighbours import NeighbourTest, neighbour_test
 from graphkit.metrics.ranking import (
     kendall,
@@ -64,6 +65,8 @@ __all__ = [
     "forward_transfer",
     "frechet_distance",
     "hits_at_k",
+    "hota",
+    "hota_curves",
     "insertion_area",
     "intraclass_correlation",
     "kendall",

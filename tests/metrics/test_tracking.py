@@ -3,7 +3,7 @@ import sys
 import pytest
 import torch
 
-from graphkit.metrics import clear_mot
+from graphkit.metrics import clear_mot, hota, hota_curves
 
 
 def track(name, frames, row):
@@ -46,14 +46,76 @@ def test_order_does_not_matter_and_nothing_found_is_zero():
     assert clear_mot(TRUTH, none, 1.0)["misses"] == 20
 
 
+def test_small_unsigned_positions_do_not_wrap():
+    """250 and 5 are 245 apart, not 11."""
+    frame, person = torch.arange(3), torch.zeros(3, dtype=torch.uint8)
+    far = torch.tensor([[250, 0]] * 3, dtype=torch.uint8)
+    near = torch.tensor([[5, 0]] * 3, dtype=torch.uint8)
+    assert clear_mot((frame, person, far), (frame, person, near), 20.0)["misses"] == 3
+    assert clear_mot((frame, person, far), (frame, person, near), 245.0)["misses"] == 0
+
+
+def test_boxes_match_by_overlap():
+    frame, person = torch.arange(4), torch.zeros(4)
+    box = torch.tensor([[0.0, 0.0, 10.0, 10.0]]).repeat(4, 1)
+    moved = box + torch.tensor([[0.0], [1.0], [2.0], [9.0]]) * torch.tensor([1.0, 0, 0, 0])
+    truth, found = (frame, person, box), (frame, person, moved)
+    # Overlaps: 1, 9/11, 8/12, 1/19.
+    assert clear_mot(truth, found)["misses"] == 1
+    assert clear_mot(truth, found, overlap=0.8)["misses"] == 2
+    flat = box * torch.tensor([1.0, 1, 0, 1])
+    assert clear_mot(truth, (frame, person, flat))["misses"] == 4
+
+
+FRAME, PERSON, PLACE = TRUTH
+
+
+def changed(part, value):
+    """The truth with one entry of a part put wrong."""
+    parts = [each.double().clone() for each in TRUTH]
+    parts[part][3] = value
+    return tuple(parts)
+
+
+@pytest.mark.parametrize("score", [clear_mot, hota, hota_curves])
+@pytest.mark.parametrize("side", ["truth", "found"])
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ((FRAME, torch.full((20,), -1), PLACE), "identities of at least 0, got -1.0; -1 stands"),
+        (changed(1, torch.nan), "whole identities of at least 0, got nan"),
+        (changed(1, 0.5), "whole identities"),
+        (changed(0, torch.nan), "whole frames of at least 0, got nan"),
+        (changed(0, -1), "whole frames"),
+        (changed(0, torch.inf), "whole frames"),
+        (changed(2, torch.nan), "NaN or infinite"),
+        (changed(0, 2), "identity 1 twice in frame 2"),
+        ((FRAME, PERSON[:, None], PLACE), r"identities \[N\]"),
+        ((FRAME[:, None], PERSON, PLACE), r"frames \[N\]"),
+        ((FRAME, PERSON, PLACE[:, :1]), r"positions \[N, 2\]"),
+        ((FRAME, PERSON, PLACE.repeat(1, 2)), "boxes need radius=None"),
+    ],
+)
+def test_wrong_tracks_are_named(score, side, wrong, word):
+    sides = (wrong, TRUTH) if side == "truth" else (TRUTH, wrong)
+    with pytest.raises(ValueError, match=f"'{side}'.*{word}"):
+        score(*sides, radius=1.0)
+
+
 def test_wrong_arguments_are_named():
     none = tuple(part[:0] for part in TRUTH)
-    with pytest.raises(ValueError, match="truth"):
-        clear_mot(none, TRUTH, 1.0)
-    with pytest.raises(ValueError, match="found"):
-        clear_mot(TRUTH, (TRUTH[0], TRUTH[1], TRUTH[2][:, :1]), 1.0)
-    with pytest.raises(ValueError, match=r"'truth' must hold frames \[N\]"):
-        clear_mot((TRUTH[0][:, None], *TRUTH[1:]), TRUTH, 1.0)
+    boxes = (FRAME, PERSON, PLACE.repeat(1, 2))
+    for score in (clear_mot, hota):
+        with pytest.raises(ValueError, match="'truth' holds no object"):
+            score(none, TRUTH, 1.0)
+        for radius in (-1.0, 0.0, torch.nan, torch.inf):
+            with pytest.raises(ValueError, match="'radius'"):
+                score(TRUTH, TRUTH, radius)
+        with pytest.raises(ValueError, match="'found' has boxes.*negative sides"):
+            score(boxes, (FRAME, PERSON, -boxes[2]))
+    for overlap in (0.0, 1.5, torch.nan):
+        with pytest.raises(ValueError, match="'overlap'"):
+            clear_mot(boxes, boxes, overlap=overlap)
 
 
 def test_without_motmetrics_the_extra_is_named(monkeypatch):
