@@ -91,37 +91,51 @@ def run(
         seconds (float, optional): When to stop. (default: never)
         watch (callable, optional): Is told of every input. (default: nobody)
     """
-    outcome, seeds, begin = Outcome(), list(parser.seeds()), time.perf_counter()
+    outcome, seeds, begin = Outcome(), list(parser.seeds()), time.monotonic()
     with tempfile.TemporaryDirectory(dir=room()) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for number in numbers:
             watch(number)
             once(parser, input_of(parser, seeds, seed, number), Path(folder), number, outcome)
-            outcome.seconds = time.perf_counter() - begin
+            outcome.seconds = time.monotonic() - begin
             if outcome.seconds > seconds:
                 break
     return outcome
 
 
+@dataclass
+class Attempt:
+    """One input: what is raised in its block is counted and goes no further."""
+
+    parser: Parser
+    number: int
+    outcome: Outcome
+
+    def __enter__(self) -> None:
+        self.begin = time.monotonic()
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> bool:
+        outcome, took = self.outcome, time.monotonic() - self.begin
+        outcome.inputs += 1
+        outcome.slowest = max(outcome.slowest, took)
+        if took > SLOWEST:
+            outcome.faults.setdefault(f"took over {SLOWEST:.0f} s", []).append(self.number)
+        if error is None:
+            outcome.accepted += 1
+        elif isinstance(error, self.parser.documented):
+            outcome.refused[type(error).__name__] += 1
+        elif isinstance(error, Exception):
+            line = traceback.extract_tb(error.__traceback__)[-1]
+            key = f"{type(error).__name__} at {Path(line.filename).name}:{line.lineno}"
+            outcome.faults.setdefault(key, []).append(self.number)
+            outcome.traces.setdefault(key, "".join(traceback.format_exception(error)))
+        return error is None or isinstance(error, Exception | SlowError)
+
+
 def once(parser: Parser, content: bytes, folder: Path, number: int, outcome: Outcome) -> None:
-    """One input."""
-    outcome.inputs += 1
-    begin = time.perf_counter()
-    try:
-        with limited():
-            parser.parse(content, folder)
-        outcome.accepted += 1
-    except parser.documented as error:
-        outcome.refused[type(error).__name__] += 1
-    except (Exception, SlowError) as error:  # noqa: BLE001 - what comes is what is counted
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        key = f"{type(error).__name__} at {Path(line.filename).name}:{line.lineno}"
-        outcome.faults.setdefault(key, []).append(number)
-        outcome.traces.setdefault(key, traceback.format_exc())
-    took = time.perf_counter() - begin
-    outcome.slowest = max(outcome.slowest, took)
-    if took > SLOWEST:
-        outcome.faults.setdefault(f"took over {SLOWEST:.0f} s", []).append(number)
+    """Feeds one input."""
+    with Attempt(parser, number, outcome), limited():
+        parser.parse(content, folder)
 
 
 def table(outcomes: dict[str, Outcome]) -> str:

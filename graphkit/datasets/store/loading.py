@@ -17,7 +17,6 @@ from torch_geometric.data import Data, InMemoryDataset
 import graphkit
 from graphkit.datasets.store.download import DownloadError, download
 from graphkit.datasets.store.errors import (
-    CacheError,
     DamagedDataError,
     MissingDataError,
     cache_error,
@@ -27,7 +26,7 @@ from graphkit.datasets.store.folders import cache_root, search_path, using_cache
 from graphkit.datasets.store.integrity import check_counts, check_files, check_rows
 from graphkit.datasets.store.ranges import check_ranges
 from graphkit.datasets.store.reading.archives import read_tensors
-from graphkit.datasets.store.reading.guard import OWN, reading, reason, visible
+from graphkit.datasets.store.reading.guard import Translated, reading, reason, visible
 from graphkit.datasets.store.registry import DatasetCard, find_card
 
 __all__ = ["load"]
@@ -107,20 +106,24 @@ def reopen(
     transform: Callable[[Data], Data] | None,
 ) -> InMemoryDataset:
     """The dataset from its processed files, none of which may run code."""
+
+    def unreadable(error: Exception) -> Exception:
+        refused = disk_error(error)
+        if refused is not None:
+            return cache_error(cache_root(), refused)
+        return DamagedDataError(
+            f"cannot read the processed files of {card.name!r} in '{processed}': {reason(error)}. "
+            "Delete that folder; it is made anew from the raw files."
+        )
+
     try:
         # PyG falls back to a reader that runs what a file says: it gets none that would.
         for path in visible(processed.glob("*.pt")):
             read_tensors(path, mmap=True)
+    except DamagedDataError as error:
+        raise unreadable(error) from error
+    with Translated(unreadable):
         return construct(card, folder, processed, options, transform)
-    except (ImportError, CacheError, MissingDataError):
-        raise
-    except Exception as error:
-        if disk_error(error) is not None:
-            raise
-        raise DamagedDataError(
-            f"cannot read the processed files of {card.name!r} in '{processed}': {reason(error)}. "
-            "Delete that folder; it is made anew from the raw files."
-        ) from error
 
 
 def locate(card: DatasetCard, root: str | os.PathLike[str] | None, fetch: bool) -> Path:
@@ -196,27 +199,27 @@ def build(card: DatasetCard, folder: Path, processed: Path, options: dict[str, A
         warnings.simplefilter("ignore", DeprecationWarning)
         check_rows(check_files(raw_files(card, folder)[0]), card.arguments.get("name", ""))
         aside = Path(temporary) / "processed"
-        try:
+        with Translated(lambda error: build_error(error, card, folder, Path(temporary))):
             dataset = construct(card, folder, aside, options)
             if card.checked:
                 check_counts(card.name, folder, count(dataset), card.counts)
             check_ranges(card.name, folder, dataset, card.counts.get("classes"))
-        except OWN:
-            raise
-        except Exception as error:
-            written = write_error(error, Path(temporary), folder)
-            if written is not None:
-                raise cache_error(cache_root(), written) from error
-            raise DamagedDataError(
-                f"the files of {card.name!r} in '{folder}' do not fit together "
-                f"({reason(error)}); one of them is damaged: "
-                f"{listed(card.files)}"
-            ) from error
         try:
             os.rename(aside, processed)
         except OSError:
             if not processed.is_dir():
                 raise
+
+
+def build_error(error: Exception, card: DatasetCard, folder: Path, cache: Path) -> Exception:
+    """What kept a set from being made: a cache that cannot be written to, or a raw file."""
+    written = write_error(error, cache, folder)
+    if written is not None:
+        return cache_error(cache_root(), written)
+    return DamagedDataError(
+        f"the files of {card.name!r} in '{folder}' do not fit together ({reason(error)}); one of "
+        f"them is damaged: {listed(card.files)}"
+    )
 
 
 def listed(names: Sequence[str]) -> str:

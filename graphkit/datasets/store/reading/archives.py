@@ -10,7 +10,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -158,7 +158,5 @@ def read_tensors(path: str | os.PathLike[str], **options: Any) -> Any:
     with reading(path):
         with Path(path).open("rb") as file:
             packed = zipfile.is_zipfile(file)
-        if packed:
-            with open_zip(path):
-                pass
-        return torch.load(path, map_location="cpu", weights_only=True, **options)
+        with open_zip(path) if packed else nullcontext():
+            return torch.load(path, map_location="cpu", weights_only=True, **options)

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from graphkit.datasets.store.errors import CacheError, DamagedDataError, MissingDataError
 
-__all__ = ["bounded", "reading", "visible"]
+__all__ = ["Translated", "bounded", "reading", "visible"]
 
 GROWTH = 300
 """How many times its own size a file may unpack to; ModelNet10's voxels need 264."""
@@ -21,28 +21,43 @@ LONGEST = 300
 OWN = (DamagedDataError, MissingDataError, CacheError, ImportError)
 
 
-@contextmanager
-def reading(path: str | os.PathLike[str], place: str = "", advice: str = "") -> Iterator[None]:
-    """Whatever is raised inside becomes an error about a file, and a place in it.
+class Translated:
+    """A block out of which no exception comes as it was raised.
 
-    Parsers of other people raise what they like on bytes that nobody thought of: a list of
-    types is never complete.  A missing package is no fault of the file and passes.
+    Parsers of other people raise what they like on bytes that nobody thought of: a list of types
+    is never complete.  What already names its fault passes, and so does a missing package.
+
+    Args:
+        translate (callable): Gives the exception to raise instead; nothing lets it pass.
+    """
+
+    def __init__(self, translate: Callable[[Exception], Exception | None]) -> None:
+        self.translate = translate
+
+    def __enter__(self) -> None:
+        """Nothing is to be done before."""
+
+    def __exit__(self, _: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, OWN):
+            instead = self.translate(error)
+            if instead is not None:
+                raise instead from error
+
+
+def reading(path: str | os.PathLike[str], place: str = "") -> Translated:
+    """A block in which whatever is raised becomes an error about a file, and a place in it.
 
     Args:
         path (str or Path): The file.
         place (str, optional): Where in it. (default: nowhere in particular)
-        advice (str, optional): What the error says besides. (default: nothing)
 
     Raises:
         DamagedDataError: For every exception but those that name their file already.
     """
-    try:
-        yield
-    except OWN:
-        raise
-    except Exception as error:
-        where = f", {place}" if place else ""
-        raise DamagedDataError(f"cannot read '{path}'{where}: {reason(error)}{advice}") from error
+    where = f", {place}" if place else ""
+    return Translated(
+        lambda error: DamagedDataError(f"cannot read '{path}'{where}: {reason(error)}")
+    )
 
 
 def reason(error: Exception) -> str:
