@@ -37,7 +37,8 @@ def show(results: list[dict[str, Any]], console: Console) -> None:
     """Prints the table of a command's results."""
     table = Table(title="mean ± standard deviation over seeds")
     for column in ("recipe", "result", "seeds", "seconds", "peak MB", "parameters"):
-        table.add_column(column, justify="left" if column in ("recipe", "result") else "right")
+        side = "left" if column in ("recipe", "result") else "right"
+        table.add_column(column, justify=side, overflow="fold")  # type: ignore[arg-type]
     for result in results:
         metrics = result["metrics"]
         first = [result["main"]] if result["main"] in metrics else []
