@@ -50,6 +50,47 @@ def test_damaged_files_are_named(tmp_path: Path, damage: str) -> None:
         load_checkpoint(path)
 
 
+def test_every_cut_and_every_flipped_bit_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    save_checkpoint({"graphkit_checkpoint": 1, "value": torch.arange(50)}, path)
+    whole = path.read_bytes()
+    assert torch.load(path, weights_only=True)["value"].sum() == 1225
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"run\.pt"):
+            load_checkpoint(path)
+    draw = random.Random(0)
+    for place in (*draw.sample(range(len(whole)), 300), *range(len(whole) - 100, len(whole))):
+        spoiled = bytearray(whole)
+        spoiled[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(spoiled)
+        with pytest.raises(ValueError, match=r"run\.pt"):
+            load_checkpoint(path)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(tmp_path: Path) -> None:
+    def fit(resume: bool) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = LinearGCN(dropout=0.5)
+        optimizer = torch.optim.Adam(model.parameters())
+        options = {"checkpoint": path, "checkpoint_seconds": 0, "resume": resume}
+        Trainer(4, seed=1, progress=False, **options).fit(model, optimizer, NodeTask(ring()))
+        return model.state_dict()
+
+    path = tmp_path / "run.pt"
+    whole = fit(resume=False)
+    for file in (path, tmp_path / "run.pt.previous"):
+        assert load_checkpoint(file)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match=r"run\.pt' is a damaged.*going on from .*previous"):
+        resumed = fit(resume=True)
+    assert all(torch.equal(value, whole[name]) for name, value in resumed.items())
+    for file in (path, tmp_path / "run.pt.previous"):
+        file.write_bytes(b"")
+    with pytest.raises(ValueError, match="delete it to start afresh"):
+        load_checkpoint(path)
+
+
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
 
