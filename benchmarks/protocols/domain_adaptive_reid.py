@@ -13,8 +13,10 @@ over ``cluster``. ``map``, the main metric, is ``map_sskd``.
 Label repair is the downstream result, on the graph of ``sskd``'s last round. ``hard``: the share of
 images whose cluster's most frequent identity is theirs, outliers being wrong; ``outlier_…`` of
 outliers alone. ``repaired``: the same after PyG's CorrectAndSmooth on the k-reciprocal edges, whose
-residuals are taken on images of which hard and soft label agree; ``soft``: by the largest soft
-label, ``propagated``: by label propagation. ``homophily_…``: of the relations, by identity, and of
+residuals are taken on images of which hard and soft label agree; ``relational``: after an R-GCN
+over hard, soft and k-reciprocal relations, each label predicted without itself; ``soft``: by the
+largest soft label, ``propagated``: by label propagation. ``repair`` and ``repair_relational`` are
+the gains over ``hard``. ``homophily_…``: of the relations, by identity, and of
 ``k_reciprocal`` also among images of one camera and of two.
 """
 
@@ -26,10 +28,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
-from torch_geometric.nn import CorrectAndSmooth, LabelPropagation
-from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.label_repair import relational_labels, smoothed_labels
 from benchmarks.problems.reid import (
     CHANNELS,
     Domains,
@@ -127,22 +128,11 @@ def repaired(model: SSKD, data: Domains, label: Tensor, k1: int, k2: int) -> dic
     )
     hard = torch.where(label >= 0, label, -1)
     soft = model.soft_labels(target.x)
-    guess = soft.argmax(1)
-    # Where both kinds of labels agree they are taken for right; no true label is looked at.
-    trusted = (hard == guess).nonzero().squeeze(1)
-    near = graph["image", "k_reciprocal", "image"]
-    edges, weight = gcn_norm(near.edge_index, near.edge_weight, len(label), add_self_loops=False)
-    smooth = CorrectAndSmooth(20, 0.8, 20, 0.8)
-    corrected = smooth.correct(soft, hard[trusted], trusted, edges, weight)
-    smoothed = smooth.smooth(corrected, hard[trusted], trusted, edges, weight)
-    start = torch.zeros_like(soft)
-    start[trusted, hard[trusted]] = 1
-    spread = LabelPropagation(20, 0.9)(start, edges, edge_weight=weight)
     named = {
         "hard": hard,
-        "soft": guess,
-        "repaired": smoothed.argmax(1),
-        "propagated": torch.where(spread.any(1), spread.argmax(1), -1),
+        "soft": soft.argmax(1),
+        **smoothed_labels(graph, hard, soft),
+        "relational": relational_labels(graph, hard),
     }
     # A cluster stands for the identity that it holds most of, before any repair.
     meaning = majority(hard, target.identity, soft.size(1))
@@ -153,6 +143,7 @@ def repaired(model: SSKD, data: Domains, label: Tensor, k1: int, k2: int) -> dic
         if bool(outlier.any()):
             metrics[f"outlier_{name}"] = float(right[outlier].float().mean())
     metrics["repair"] = metrics["labels_repaired"] - metrics["labels_hard"]
+    metrics["repair_relational"] = metrics["labels_relational"] - metrics["labels_hard"]
     metrics["outliers"] = float(outlier.float().mean())
     return metrics | homophilies(graph)
 

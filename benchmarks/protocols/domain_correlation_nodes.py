@@ -4,7 +4,8 @@ Like ``domain_correlation``, with the embeddings of a GNN. ``reidentify``: an id
 an environment a source that records the graph: it misses some edges and words, and adds words of
 its own to most texts. A node is trained on as one environment shows it; ``swapped_…`` is the same
 node in another, ``unseen_…`` are other nodes in an environment that was not trained on. Every view
-is drawn anew, over the whole graph.
+is drawn anew, over the whole graph. With ``population`` an environment's moments are those of all
+nodes that it shows, most of which have no identity here; else of the identities seen in it.
 
 ``classify``: an identity is a class, in the spirit of GOOD's concept shift. Environments are
 quarters of the nodes by degree, three of them trained on, and each class is seen in one of these
@@ -44,12 +45,15 @@ ENVIRONMENTS = ((0.3, 0.1), (0.1, 0.3), (0.2, 0.2), (0.2, 0.2))
 BOILERPLATE, HABIT = 16, 0.7
 """Words that an environment adds to texts, and how often each of them."""
 
-Views = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+Views = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 @dataclass
 class Recorded:
-    """What a protocol trains on and judges by: ``(x, edge_index, rows, identity, environment)``.
+    """What a protocol trains on and judges by.
+
+    Views are ``(x, edge_index, rows, identity, environment, population)``, the last of all nodes
+    and -1 where an environment is not trained on, the others of ``rows``.
 
     Args:
         data (Data): The graph.
@@ -112,7 +116,7 @@ def node_identities(data: Data, identities: int, seed: int) -> Recorded:
     def views(rows: Tensor, names: Tensor, place: Tensor, times: int) -> Any:
         def draw(generator: torch.Generator) -> Views:
             """One union of graphs: every environment so many times, and the rows that count."""
-            words, edges, columns = [], [], []
+            words, edges, columns, shown = [], [], [], []
             # One graph behind the other: each is seen as a whole, some of its nodes count.
             first = 0
             for environment in place.unique().tolist() * times:
@@ -121,10 +125,11 @@ def node_identities(data: Data, identities: int, seed: int) -> Recorded:
                 words.append(pairs + torch.tensor([[first], [0]]))
                 edges.append(edge_index + first)
                 columns.append((rows[here] + first, names[here], place[here]))
+                shown.append(torch.full((data.num_nodes,), environment if environment < 3 else -1))
                 first += data.num_nodes
             x = bags(torch.cat(words, 1), first, data.num_features)
             counted, identity, seen_by = (torch.cat(part) for part in zip(*columns, strict=True))
-            return x, torch.cat(edges, 1), counted, identity, seen_by
+            return x, torch.cat(edges, 1), counted, identity, seen_by, torch.cat(shown)
 
         return draw
 
@@ -152,9 +157,10 @@ def degree_classes(data: Data, seed: int) -> Recorded:
 
     def views(mask: Tensor) -> Any:
         rows = mask.nonzero().squeeze(1)
-        return lambda _: (x, data.edge_index, rows, data.y[rows], place[rows])
+        return lambda _: (x, data.edge_index, rows, data.y[rows], place[rows], shown)
 
     known = place < 3
+    shown = torch.where(known, place, -1)
     parts = (known & (place == own), known & (place != own), ~known)
     train, swapped, unseen = (views(part) for part in parts)
     return Recorded(data, train, swapped, unseen, classes)
@@ -166,10 +172,11 @@ class ViewsTask(Task):
     Args:
         draw (callable): ``generator -> views``.
         steps (int): Batches of an epoch.
+        population (bool): Whether moments are those of all nodes.
     """
 
-    def __init__(self, draw: Any, steps: int) -> None:
-        self.draw, self.steps = draw, steps
+    def __init__(self, draw: Any, steps: int, population: bool) -> None:
+        self.draw, self.steps, self.population = draw, steps, population
 
     def batches(self, seed: int) -> Iterator[Views]:
         generator = torch.Generator().manual_seed(seed)
@@ -177,8 +184,9 @@ class ViewsTask(Task):
             yield self.draw(generator)
 
     def loss(self, model: Any, batch: Views) -> Tensor:
-        x, edge_index, rows, y, environment = batch
-        return model.loss(x, edge_index, y=y, domain=environment, rows=rows)
+        x, edge_index, rows, y, environment, shown = batch
+        everyone = shown if self.population else None
+        return model.loss(x, edge_index, y=y, domain=environment, rows=rows, population=everyone)
 
     def size(self, batch: Views) -> int:
         return len(batch[2])
@@ -222,6 +230,7 @@ def run(
     shrink: float = 0.1,
     factual: float = 0.0,
     triplet: float = 1.0,
+    population: bool = True,
     arms: tuple[str, ...] = tuple(ARMS),
 ) -> dict[str, float]:
     """One seed; ``steps`` of an epoch."""
@@ -241,7 +250,7 @@ def run(
     for arm in arms:
         model = DCCD(copy.deepcopy(gnn), channels, problem.classes, 3, **{**options, **ARMS[arm]})
         model.load_state_dict(start)
-        fit(model, ViewsTask(problem.train, steps), tag=arm)
+        fit(model, ViewsTask(problem.train, steps, population), tag=arm)
         found = judged(model, problem, dataset.get("task") == "classify")
         metrics |= {f"{name}_{arm}": value for name, value in found.items()}
     return metrics | summary(metrics, arms)
@@ -254,7 +263,7 @@ def judged(model: DCCD, problem: Recorded, classify: bool) -> dict[str, float]:
     embedded = {}
     with evaluating(model):
         for name in ("train", "swapped", "unseen"):
-            x, edge_index, rows, y, _ = getattr(problem, name)(generator)
+            x, edge_index, rows, y, *_ = getattr(problem, name)(generator)
             embedded[name] = model(x, edge_index)[rows], y
     units = {name: F.normalize(z) for name, (z, _) in embedded.items()}
     gallery = embedded["train"][1]

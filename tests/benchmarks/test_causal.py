@@ -151,33 +151,40 @@ def words(monkeypatch):
 def test_environments_show_the_same_nodes_otherwise(words):
     problem = domain_correlation_nodes.load("made-up", identities=5)
     generator = torch.Generator().manual_seed(0)
-    x, edge_index, rows, y, d = problem.train(generator)
+    x, edge_index, rows, y, d, shown = problem.train(generator)
     assert x.shape == (6 * words.num_nodes, 120)
     assert torch.allclose(x.to_dense().sum(1), torch.ones(len(x)))
     assert int(edge_index.max()) < len(x)
     assert torch.equal(rows // words.num_nodes % 3, d)
+    assert torch.equal(shown[rows], d)
+    assert shown.bincount().tolist() == [2 * words.num_nodes] * 3
     assert y.bincount().tolist() == [2] * 15
     home = dict(
         zip(
             y.tolist(), zip((rows % words.num_nodes).tolist(), d.tolist(), strict=True), strict=True
         )
     )
-    _, _, rows, y, d = problem.swapped(generator)
+    _, _, rows, y, d, _ = problem.swapped(generator)
     for row, identity, environment in zip(rows % words.num_nodes, y, d, strict=True):
         assert home[int(identity)][0] == row
         assert home[int(identity)][1] != environment
-    _, _, rows, _, d = problem.unseen(generator)
+    _, _, rows, _, d, shown = problem.unseen(generator)
     assert set(d.tolist()) == {3}
+    assert (shown == -1).all()
     assert not set((rows % words.num_nodes).tolist()) & {row for row, _ in home.values()}
 
 
 def test_classes_are_seen_in_one_quarter_of_degrees(words):
     problem = domain_correlation_nodes.load("made-up", task="classify")
-    x, _, _, y, d = problem.train(None)
+    x, _, rows, y, d, shown = problem.train(None)
+    assert torch.equal(shown[rows], d)
+    assert shown.unique().tolist() == [-1, 0, 1, 2]
     assert x.shape == words.x.shape
     pairs = set(zip(y.tolist(), d.tolist(), strict=True))
     assert len(pairs) == len(y.unique())
-    assert not pairs & set(zip(*(part.tolist() for part in problem.swapped(None)[3:]), strict=True))
+    assert not pairs & set(
+        zip(*(part.tolist() for part in problem.swapped(None)[3:5]), strict=True)
+    )
     assert set(problem.unseen(None)[4].tolist()) == {3}
     with pytest.raises(ValueError, match="'task'"):
         domain_correlation_nodes.load("made-up", task="cluster")

@@ -75,6 +75,8 @@ def test_arms_of_adaptation_and_their_differences(small):
         gain = metrics[f"{key}_sskd"] - metrics[f"{key}_cluster"]
         assert metrics[f"gain_{key}"] == pytest.approx(gain)
     assert metrics["repair"] == pytest.approx(metrics["labels_repaired"] - metrics["labels_hard"])
+    gain = metrics["labels_relational"] - metrics["labels_hard"]
+    assert metrics["repair_relational"] == pytest.approx(gain)
     assert metrics.get("outlier_hard", 0.0) == 0.0
     assert 0 <= metrics["homophily_k_reciprocal"] <= 1
 

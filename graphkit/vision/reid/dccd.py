@@ -34,7 +34,8 @@ __all__ = ["DCCD", "hard_triplet_loss"]
         "weights, the domain classifier and warm-up are ours",
         "the intervention is drawn among the domains that were seen, the own one included",
         "samples as they are can be trained on beside, share factual",
-        "features may be those of a graph's nodes, domains its environments",
+        "features may be those of a graph's nodes, domains its environments, whose moments may be "
+        "those of all nodes",
     ],
     limits=[
         "embeddings of GNNs over graph environments: it loses to plain training there",
@@ -66,8 +67,9 @@ class DCCD(nn.Module):
 
     Moments must be those of the domain and not of the identities in it: with a few classes in each
     domain, or fewer identities than channels and no other variety, matching them moves identities
-    onto each other. On digits and characters it is the swapped domain that gains; a domain that
-    was never seen does not, see the recipes ``dccd-…``.
+    onto each other. Samples of the domain without an identity help, such as all nodes of a graph:
+    see ``population`` of :meth:`loss`. On digits and characters it is the swapped domain that
+    gains; a domain that was never seen does not, see the recipes ``dccd-…``.
 
     Called, it gives the representations, to be compared by cosines. :meth:`loss` is the objective
     of a batch, for any loop. A step costs one pass of ``features`` and :math:`M` symmetric
@@ -161,6 +163,11 @@ class DCCD(nn.Module):
         self.intervention = Intervention(moments, order, shrink, floor, every)
         self.register_buffer("calls", torch.zeros((), dtype=torch.long))
 
+    @property
+    def bank(self) -> GroupMoments:
+        """The moments of the domains."""
+        return self.intervention.moments
+
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Representations."""
         return self.features(*args, **kwargs)
@@ -175,6 +182,7 @@ class DCCD(nn.Module):
         y: Tensor,
         domain: Tensor,
         rows: Tensor | None = None,
+        population: Tensor | None = None,
         generator: torch.Generator | None = None,
         **kwargs: Any,
     ) -> Tensor:
@@ -186,16 +194,18 @@ class DCCD(nn.Module):
             domain (torch.Tensor): Their domains.
             rows (torch.Tensor, optional): Those samples, such as some nodes of a graph.
                 (default: all)
+            population (torch.Tensor, optional): The domain of every sample that ``features``
+                gives, -1 for none: whose moments the bank holds. Nodes of a graph tell of their
+                environment also where they have no identity. (default: those that count)
             generator (torch.Generator, optional): What draws the interventions.
         """
-        z = self.features(*args, **kwargs)
-        z = z if rows is None else z[rows]
+        whole = self.features(*args, **kwargs)
+        z = whole if rows is None else whole[rows]
         if not len(z):
             raise ValueError("there is no sample: 'y' is empty")
         check_numbers("y", y, len(z), self.head.out_features)
-        check_numbers("domain", domain, len(z), len(self.intervention.moments.count))
-        bank = self.intervention.moments
-        bank.update(z, domain)
+        check_numbers("domain", domain, len(z), len(self.bank.count))
+        self.observe(*((z, domain) if population is None else (whole, population)))
         self.calls += 1
         count = self.interventions if int(self.calls) > self.warm else 0
         total = z.new_zeros(())
@@ -206,6 +216,17 @@ class DCCD(nn.Module):
         if not count:
             return self.part(z, y, domain)
         return total if not self.factual else total + self.factual * self.part(z, y, domain)
+
+    def observe(self, z: Tensor, domain: Tensor) -> None:
+        """Takes samples into the moments of their domains; -1 is in none."""
+        if domain.shape != z.shape[:1] or domain.dtype != torch.long:
+            raise ValueError(
+                f"'population' must be int64 of shape [{len(z)}], got {domain.dtype} "
+                f"{list(domain.shape)}"
+            )
+        inside = domain >= 0
+        check_numbers("population", domain[inside], int(inside.sum()), len(self.bank.count))
+        self.bank.update(z[inside], domain[inside])
 
     def part(self, z: Tensor, y: Tensor, domain: Tensor) -> Tensor:
         """All losses of some representations."""

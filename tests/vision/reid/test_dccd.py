@@ -184,6 +184,23 @@ def test_nodes_of_a_graph():
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
+def test_moments_of_all_nodes_that_an_environment_shows():
+    torch.manual_seed(0)
+    model = DCCD(nn.Linear(5, 3), 3, num_classes=4, num_domains=2)
+    x, rows, y = torch.rand(40, 5), torch.arange(0, 40, 5), torch.arange(8) % 4
+    shown = torch.arange(40) % 3 - 1
+    model.loss(x, y=y, domain=y % 2, rows=rows, population=shown)
+    z = model(x).detach()
+    for domain in (0, 1):
+        part = z[shown == domain]
+        torch.testing.assert_close(model.bank.mean[domain], part.mean(0))
+        torch.testing.assert_close(model.bank.cov[domain], part.T.cov(correction=0))
+    assert model.bank.count.tolist() == [13, 13]
+    for wrong in (shown[:39], shown.float(), shown + 1):
+        with pytest.raises(ValueError, match="'population'"):
+            model.loss(x, y=y, domain=y % 2, rows=rows, population=wrong)
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [
