@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import coalesce, to_dense_batch, to_undirected
 
 from graphkit.data.skeleton_layouts import LAYOUTS
+from graphkit.words import did_you_mean
 
 __all__ = ["SkeletonGraph"]
 
@@ -41,20 +42,24 @@ class SkeletonGraph:
     Args:
         layout (str or sequence): :obj:`"ntu-25"`, :obj:`"kinect-20"` (Kinect SDK 1 and
             NW-UCLA), :obj:`"utd-mhad-20"` (the same joints in UTD-MHAD's order),
-            :obj:`"coco-17"`, :obj:`"openpose-18"`, :obj:`"face-17"` (the bones of
+            :obj:`"coco-17"`, :obj:`"openpose-18"`, :obj:`"mediapipe-33"` (the tree in MediaPipe's
+            connections, the face hung on the nose), :obj:`"face-17"` (the bones of
             :class:`~graphkit.vision.FaceBones`), or pairs of joints ``(child, parent)``,
-            counted from 0.
+            counted from 0 or by name.
         strategy (str, optional): See above. (default: :obj:`"spatial"`)
         max_hop (int, optional): How far neighbours are, for :obj:`"uniform"`,
             :obj:`"distance"` and :obj:`"stgcn_spatial"`. (default: :obj:`1`)
         center (int, optional): The middle of the body. (default: the joint without parent)
-        joints (sequence of str, optional): Names for your own pairs; ``left_…`` and
-            ``right_…`` make two joints each other's mirror image. (default: :obj:`None`)
+        joints (sequence of str, optional): Names for your own pairs, in the order of the data;
+            ``left_…`` and ``right_…`` make two joints each other's mirror image.
+            (default: :obj:`None`)
 
     Shapes:
         - **edge_index:** :math:`(2, 2 (V - 1))` for a tree, both directions
         - **adjacency:** :math:`(K, V, V)`, float32
         - **parents, mirror:** :math:`(V)`
+        - **towards:** :math:`(V)`, what the stream of bones takes each joint relative to: its
+          parent, or what PYSKL published for COCO's hips and OpenPose's root
 
     Raises:
         ValueError: If a layout, a strategy or a pair of joints is wrong.
@@ -71,7 +76,7 @@ class SkeletonGraph:
 
     def __init__(
         self,
-        layout: str | Sequence[tuple[int, int]],
+        layout: str | Sequence[tuple[int, int]] | Sequence[tuple[str, str]],
         strategy: Strategy = "spatial",
         max_hop: int = 1,
         center: int | None = None,
@@ -81,13 +86,14 @@ class SkeletonGraph:
             raise ValueError(f"'strategy' must be one of {STRATEGIES}, got {strategy!r}")
         if max_hop < 1:
             raise ValueError(f"'max_hop' must be at least 1, got {max_hop}")
+        towards: tuple[int, ...] | None = None
         if isinstance(layout, str):
             if layout not in LAYOUTS:
                 raise ValueError(f"'layout' must be one of {sorted(LAYOUTS)}, got {layout!r}")
-            joints, parents = LAYOUTS[layout]
+            joints, parents, towards = LAYOUTS[layout]
             layout_name, pairs = layout, [(v, p) for v, p in enumerate(parents) if v != p]
         else:
-            layout_name, pairs = "own", [(int(child), int(parent)) for child, parent in layout]
+            layout_name, pairs = "own", numbered(layout, joints)
         self.layout, self.strategy, self.max_hop = layout_name, strategy, max_hop
         self.bones = checked(pairs)
         self.num_joints = max(max(pair) for pair in pairs) + 1
@@ -98,6 +104,7 @@ class SkeletonGraph:
         if not 0 <= self.center < self.num_joints:
             raise ValueError(f"'center' must be a joint of {self.num_joints}, got {center}")
         self.parents = self.find_parents()
+        self.towards = self.parents if towards is None else torch.tensor(towards)
         self.mirror = torch.tensor(
             [self.joints.index(mirrored(n, self.joints)) for n in self.joints]
         )
@@ -190,6 +197,27 @@ class SkeletonGraph:
             f"{type(self).__name__}({self.layout!r}, strategy={self.strategy!r}, "
             f"num_joints={self.num_joints})"
         )
+
+
+def numbered(
+    pairs: Sequence[tuple[int, int]] | Sequence[tuple[str, str]], joints: Sequence[str] | None
+) -> list[tuple[int, int]]:
+    """Pairs of numbers, also from pairs of names."""
+    names = {name: number for number, name in enumerate(joints or ())}
+    if joints and len(names) != len(joints):
+        raise ValueError(f"'joints' must hold different names, got {list(joints)}")
+    numbers = []
+    for child, parent in pairs:
+        for end in (child, parent):
+            if isinstance(end, str) and end not in names:
+                raise ValueError(
+                    f"'layout' names a joint {end!r}; {did_you_mean(end, names)}"
+                    if names
+                    else "'layout' holds names: give 'joints', all names in the order of the data"
+                )
+        ends = [names[end] if isinstance(end, str) else int(end) for end in (child, parent)]
+        numbers.append((ends[0], ends[1]))
+    return numbers
 
 
 def checked(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:

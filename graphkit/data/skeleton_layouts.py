@@ -8,15 +8,28 @@ __all__ = ["LAYOUTS", "Layout"]
 
 
 class Layout(NamedTuple):
-    """The joints of a format; the root of the body is its own parent."""
+    """The joints of a format.
+
+    Args:
+        joints (tuple of str): Their names.
+        parents (tuple of int): The other end of the bone of each; the root is its own.
+        towards (tuple of int, optional): What a joint's place is taken relative to in the stream
+            of bones, where what was published for it is not the graph. (default: the parents)
+    """
 
     joints: tuple[str, ...]
     parents: tuple[int, ...]
+    towards: tuple[int, ...] | None = None
 
 
 def limbs(*parts: str) -> tuple[str, ...]:
     """The parts of the left side, then those of the right side."""
     return tuple(f"{side}_{part}" for side in ("left", "right") for part in parts)
+
+
+def pairs(*parts: str) -> tuple[str, ...]:
+    """The left and the right of each part in turn."""
+    return tuple(f"{side}_{part}" for part in parts for side in ("left", "right"))
 
 
 ARM = ("shoulder", "elbow", "wrist", "hand")
@@ -53,6 +66,8 @@ LAYOUTS = {
             *("left_knee", "right_knee", "left_ankle", "right_ankle"),
         ),
         (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14),
+        # PYSKL links hips to shoulders, and measures them from the nose.
+        (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 0, 0, 11, 12, 13, 14),
     ),
     "openpose-18": Layout(
         (
@@ -64,6 +79,20 @@ LAYOUTS = {
             *("right_eye", "left_eye", "right_ear", "left_ear"),
         ),
         (1, 1, 1, 2, 3, 1, 5, 6, 2, 8, 9, 5, 11, 12, 0, 0, 14, 15),
+        # The graph's root is the neck, that of the stream of bones the nose.
+        (0, 0, 1, 2, 3, 1, 5, 6, 2, 8, 9, 5, 11, 12, 0, 0, 14, 15),
+    ),
+    "mediapipe-33": Layout(
+        (
+            "nose",
+            *limbs("eye_inner", "eye", "eye_outer"),
+            *pairs("ear", "mouth", "shoulder", "elbow", "wrist", "pinky", "index", "thumb"),
+            *pairs("hip", "knee", "ankle", "heel", "foot_index"),
+        ),
+        (
+            *(0, 0, 1, 2, 0, 4, 5, 3, 6, 0, 0, 0, 0, 11, 12, 13, 14, 15, 16, 15, 16, 15, 16),
+            *(11, 12, 23, 24, 25, 26, 27, 28, 29, 30),
+        ),
     ),
     "face-17": Layout(
         ("head", "nose", "jaw", "upper_lip", "lower_lip", *limbs(*FACE)),

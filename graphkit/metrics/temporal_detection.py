@@ -33,12 +33,12 @@ def temporal_map(
         found (sequence of tuple): For each video segments :math:`(N, 2)`, actions :math:`(N)`
             and scores :math:`(N)`.
         truth (sequence of tuple): For each video segments :math:`(K, 2)` and actions :math:`(K)`.
-        thresholds (sequence of float): Least overlaps.
+        thresholds (sequence of float): Least overlaps, above 0 and at most 1.
 
     Raises:
         ValueError: If the numbers of videos differ, there is no action at all, the tensors of a
-            video do not fit each other, a number is not finite, or a segment ends before it
-            starts.
+            video do not fit each other, a number is not finite, a segment ends before it
+            starts, or a threshold is out of range.
 
     Example:
         >>> import torch
@@ -52,6 +52,10 @@ def temporal_map(
     for name, videos in (("found", found), ("truth", truth)):
         for place, video in enumerate(videos):
             check_video(f"{name}[{place}]", *video)
+    for threshold in thresholds:
+        # At an overlap of 0 any two segments of a video would match.
+        if not 0 < threshold <= 1:
+            raise ValueError(f"'thresholds' must be above 0 and at most 1, got {threshold}")
     actions = torch.cat([classes for _, classes in truth]).unique().tolist() if truth else []
     if not actions:
         raise ValueError("'truth' holds no action")

@@ -12,6 +12,7 @@ from graphkit.transforms.skeletons.frames import (
 )
 from graphkit.transforms.skeletons.fusion import fuse_scores
 from graphkit.transforms.skeletons.normalize import SkeletonNormalize
+from graphkit.transforms.skeletons.pixels import PixelNormalize
 from graphkit.transforms.skeletons.rotation import RandomSkeletonRotation
 from graphkit.transforms.skeletons.streams import STREAMS, SkeletonStream
 from graphkit.transforms.subgraph_mixing import graph_snapmix
@@ -22,6 +23,7 @@ __all__ = [
     "ContinuousDropEdge",
     "KNNGraph",
     "PadByRepetition",
+    "PixelNormalize",
     "RadiusGraph",
     "RandomSkeletonRotation",
     "SkeletonNormalize",

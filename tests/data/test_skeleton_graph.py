@@ -146,3 +146,67 @@ def test_clips_of_another_skeleton_are_refused():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         SkeletonGraph(**arguments)
+
+
+PYSKL = {
+    "coco-17": (
+        "15-13 13-11 16-14 14-12 11-5 12-6 9-7 7-5 10-8 8-6 5-0 6-0 1-0 3-1 2-0 4-2",
+        "0-0 1-0 2-0 3-1 4-2 5-0 6-0 7-5 8-6 9-7 10-8 11-0 12-0 13-11 14-12 15-13 16-14",
+        0,
+    ),
+    "openpose-18": (
+        "4-3 3-2 7-6 6-5 13-12 12-11 10-9 9-8 11-5 8-2 5-1 2-1 0-1 15-0 14-0 17-15 16-14",
+        "0-0 1-0 2-1 3-2 4-3 5-1 6-5 7-6 8-2 9-8 10-9 11-5 12-11 13-12 14-0 15-0 16-14 17-15",
+        1,
+    ),
+}
+
+
+def published(text):
+    return {tuple(map(int, pair.split("-"))) for pair in text.split()}
+
+
+@pytest.mark.parametrize("layout", PYSKL)
+def test_graphs_and_streams_of_bones_are_the_published_ones(layout):
+    """The two differ: hips of COCO are measured from the nose, OpenPose's neck is, too."""
+    bones, streams, center = PYSKL[layout]
+    graph = SkeletonGraph(layout)
+    assert set(graph.bones) == published(bones)
+    assert set(enumerate(graph.towards.tolist())) == published(streams)
+    assert graph.center == center
+
+
+def test_other_streams_go_towards_the_parents():
+    for layout in set(LAYOUTS) - set(PYSKL):
+        graph = SkeletonGraph(layout)
+        assert torch.equal(graph.towards, graph.parents)
+
+
+def test_mediapipe_is_a_tree_in_its_connections():
+    """All published connections but those that close a circle; mouth and shoulders on the nose."""
+    connections = (
+        "0-1 1-2 2-3 3-7 0-4 4-5 5-6 6-8 9-10 11-12 11-13 13-15 15-17 15-19 15-21 17-19 12-14 "
+        "14-16 16-18 16-20 16-22 18-20 11-23 12-24 23-24 23-25 24-26 25-27 26-28 27-29 28-30 "
+        "29-31 30-32 27-31 28-32"
+    )
+    graph = SkeletonGraph("mediapipe-33")
+    bones = {(parent, child) for child, parent in graph.bones}
+    assert bones - published(connections) == {(0, 9), (0, 10), (0, 11), (0, 12)}
+    names = {0: "nose", 7: "left_ear", 15: "left_wrist", 24: "right_hip", 31: "left_foot_index"}
+    assert {number: graph.joints[number] for number in names} == names
+
+
+def test_a_layout_from_names():
+    joints = ("hand", "left_tip", "right_tip")
+    graph = SkeletonGraph([("left_tip", "hand"), ("right_tip", "hand")], joints=joints)
+    assert graph.bones == [(1, 0), (2, 0)]
+    assert graph.mirror.tolist() == [0, 2, 1]
+    mixed = SkeletonGraph([("left_tip", 0), (2, "hand")], joints=joints)
+    assert mixed.bones == graph.bones
+    for pairs, names, word in (
+        ([("tip", "hand")], joints, "names a joint 'tip'"),
+        ([("left_tip", "hand")], None, "give 'joints'"),
+        ([(1, 0)], ("a", "a"), "'joints' must hold different names"),
+    ):
+        with pytest.raises(ValueError, match=word):
+            SkeletonGraph(pairs, joints=names)

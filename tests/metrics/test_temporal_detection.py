@@ -64,3 +64,10 @@ def test_numbers_that_are_none_are_refused():
         temporal_map([(segments.flip(1), actions, scores), PERFECT[1]], REAL, [0.5])
     with pytest.raises(ValueError, match=r"'truth\[0\]' holds NaN"):
         temporal_map(PERFECT, [(REAL[0][0] * float("inf"), REAL[0][1]), REAL[1]], [0.5])
+
+
+@pytest.mark.parametrize("threshold", [0.0, -0.5, 1.5, float("nan")])
+def test_thresholds_that_mean_nothing_are_refused(threshold):
+    """At 0 a detection would take an action of its video that it does not touch."""
+    with pytest.raises(ValueError, match=f"'thresholds'.*{threshold}"):
+        temporal_map(PERFECT, REAL, [0.5, threshold])

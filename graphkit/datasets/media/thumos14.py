@@ -68,20 +68,28 @@ class ActionVideo:
     duration: float
 
 
-def thumos14(split: str = "val", root: str | os.PathLike[str] | None = None) -> list[ActionVideo]:
+def thumos14(
+    split: str = "val", root: str | os.PathLike[str] | None = None, beyond: str = "keep"
+) -> list[ActionVideo]:
     r"""The annotated actions of `"The THUMOS Challenge on Action Recognition for Videos 'in the
     Wild'" <https://arxiv.org/abs/1604.06182>`_.
+
+    30 of the published segments, 4 of ``"val"`` and 26 of ``"test"``, lie behind the end of their
+    video, by up to nine minutes. They are kept as published, since results are compared with them,
+    or cut off at its end: none of the 30 is left then.
 
     Args:
         split (str, optional): ``"val"``, what methods are trained on, or ``"test"``.
             (default: ``"val"``)
         root (str or Path, optional): Folder of the data sets.
             (default: ``GRAPHKIT_DATA``, else ``data`` in the cache folder)
+        beyond (str, optional): ``"keep"`` or ``"clip"`` what ends after its video.
+            (default: ``"keep"``)
 
     Raises:
         MissingDataError: If files are missing; the message names them and where to get them.
         DamagedDataError: If the file is not what was published.
-        ValueError: If there is no such split.
+        ValueError: If there is no such split or option.
 
     Example:
         .. code-block:: python
@@ -92,6 +100,8 @@ def thumos14(split: str = "val", root: str | os.PathLike[str] | None = None) -> 
     """
     if split not in ("val", "test"):
         raise ValueError(f"'split' must be 'val' or 'test', got {split!r}")
+    if beyond not in ("keep", "clip"):
+        raise ValueError(f"'beyond' must be 'keep' or 'clip', got {beyond!r}")
     path = locate(CARD, root, fetch=False) / "mmtad" / f"thumos14_{split}.json"
     table = read_json(path)
     if not isinstance(table, dict):
@@ -99,12 +109,13 @@ def thumos14(split: str = "val", root: str | os.PathLike[str] | None = None) -> 
     videos = []
     for name, entry in sorted(table.items()):
         with reading(path, f"video '{name}'"):
-            videos.append(video(name, entry))
+            videos.append(video(name, entry, beyond == "clip"))
     return videos
 
 
-def video(name: str, entry: dict) -> ActionVideo:
+def video(name: str, entry: dict, clip: bool = False) -> ActionVideo:
     """One video; ambiguous segments and those of no length are left out."""
+    duration = number(entry["duration"], "the duration")
     if len(entry["segments"]) != len(entry["labels"]):
         raise ValueError(
             f"{name} has {len(entry['segments'])} segments and {len(entry['labels'])} labels"
@@ -113,9 +124,8 @@ def video(name: str, entry: dict) -> ActionVideo:
     sure = [(segment, ACTIONS.index(label)) for segment, label in pairs if label != UNSURE]
     pairs = [[number(time, "a time") for time in segment] for segment, _ in sure]
     segments = torch.tensor(pairs, dtype=torch.float).reshape(len(sure), 2)
+    segments = segments.clamp(max=duration) if clip else segments
     action = torch.tensor([number for _, number in sure], dtype=torch.long)
     order = segments[:, 0].argsort(stable=True)
     order = order[segments[order, 1] > segments[order, 0]]
-    return ActionVideo(
-        name, segments[order], action[order], number(entry["duration"], "the duration")
-    )
+    return ActionVideo(name, segments[order], action[order], duration)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
+from graphkit.datasets.scenes.records import from_mapping, from_triples, split_mark
 from graphkit.datasets.scenes.vocabulary import SceneVocabulary
 from graphkit.words import did_you_mean
 
@@ -37,7 +38,10 @@ def parse_scene(
 
     JSON is either ``{"objects": ["sheep", "grass"], "relationships": [[0, "on", 1]]}``, the
     format of the `"Image Generation from Scene Graphs" <https://arxiv.org/abs/1804.01622>`_
-    paper's released code, or a list of triples of names.
+    paper's released code, or a list of triples of names, or an image of `"Visual Genome"
+    <https://arxiv.org/abs/1602.07332>`_: objects with ``name`` or ``names`` and ``object_id``,
+    relationships with ``predicate``, and ``subject_id`` and ``object_id``, or ``subject`` and
+    ``object`` with theirs.
 
     Args:
         scene (str, dict or list): Text, JSON text, or JSON already read.
@@ -49,8 +53,9 @@ def parse_scene(
           all for an empty scene
 
     Raises:
-        ValueError: If a name is unknown, a triple lacks its object or names one that is not
-            there, or the JSON is malformed; the message shows the place.
+        ValueError: If a name is unknown, or is none at all, such as null or a number, a triple
+            lacks its object or names one that is not there, the JSON is malformed, or names of
+            the vocabulary differ by upper case alone; the message shows the place.
 
     Example:
         >>> from graphkit.datasets import SceneVocabulary, format_scene, parse_scene
@@ -64,14 +69,14 @@ def parse_scene(
     if isinstance(scene, str) and scene.lstrip()[:1] in ("{", "["):
         try:
             scene = json.loads(scene)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"'scene' is not valid JSON: {error}") from error
     if isinstance(scene, str):
         return from_text(scene, vocabulary)
     if isinstance(scene, Mapping):
-        return from_mapping(scene, vocabulary)
-    if isinstance(scene, Sequence):
-        return from_triples(scene, vocabulary)
+        return scene_data(*from_mapping(scene, vocabulary))
+    if isinstance(scene, Sequence) and not isinstance(scene, bytes | bytearray):
+        return scene_data(*from_triples(scene, vocabulary))
     raise ValueError(f"'scene' must be text, a mapping or a list, got {type(scene).__name__}")
 
 
@@ -118,7 +123,7 @@ def scene_data(x: list[int], triples: list[tuple[int, int, int]]) -> Data:
 
 def from_text(text: str, vocabulary: SceneVocabulary) -> Data:
     """Reads chains of objects and predicates."""
-    known: Known = {"object": vocabulary.object_ids, "predicate": vocabulary.predicate_ids}
+    known: Known = {"object": vocabulary.spoken_objects, "predicate": vocabulary.spoken_predicates}
     numbers: dict[tuple[int, str], int] = {}
     triples: list[tuple[int, int, int]] = []
     for clause in re.split(r"[;,\n]", text.lower()):
@@ -200,9 +205,9 @@ def longest_name(names: dict[str, int]) -> int:
 
 def look_up(words: list[str], kind: str, known: Known) -> tuple[int, str] | None:
     """The number of a name, and what stands behind ``#`` if it is an object."""
-    name, _, mark = " ".join(words).partition("#")
+    name, mark = split_mark(" ".join(words))
     number = None if mark and kind == "predicate" else known[kind].get(name)
-    return None if number is None else (number, "" if mark == "1" else mark)
+    return None if number is None or mark is None else (number, mark)
 
 
 def complaint(words: list[str], known: Known) -> str:
@@ -225,39 +230,3 @@ def complaint(words: list[str], known: Known) -> str:
     place, kind = furthest
     word = words[place]
     return f"{whole!r}: no {kind} is called {word!r}; {did_you_mean(word, known[kind], cutoff=0.5)}"
-
-
-def from_mapping(scene: Mapping[str, Any], vocabulary: SceneVocabulary) -> Data:
-    """Reads ``{"objects": names, "relationships": [[number, name, number]]}``."""
-    unknown = set(scene) - {"objects", "relationships"}
-    if unknown or "objects" not in scene:
-        raise ValueError(f"a scene has 'objects' and 'relationships', got {sorted(scene)}")
-    x = [vocabulary.object_id(name) for name in scene["objects"]]
-    triples = []
-    for triple in scene.get("relationships", []):
-        if not isinstance(triple, Sequence) or len(triple) != 3:
-            raise ValueError(f"a relationship must be [subject, predicate, object], got {triple!r}")
-        subject, predicate, object_ = triple
-        for end in (subject, object_):
-            if not isinstance(end, int) or not 0 <= end < len(x):
-                raise ValueError(
-                    f"relationship {triple!r} names object {end!r}, but the scene has {len(x)} "
-                    "objects, counted from 0"
-                )
-        triples.append((subject, vocabulary.predicate_id(predicate), object_))
-    return scene_data(x, triples)
-
-
-def from_triples(scene: Sequence[Any], vocabulary: SceneVocabulary) -> Data:
-    """Reads triples of names; the same name is the same object."""
-    numbers: dict[str, int] = {}
-    triples = []
-    for triple in scene:
-        if not isinstance(triple, Sequence) or isinstance(triple, str) or len(triple) != 3:
-            raise ValueError(f"a triple must be [subject, predicate, object], got {triple!r}")
-        subject, predicate, object_ = triple
-        for name in (subject, object_):
-            vocabulary.object_id(name.partition("#")[0])
-            numbers.setdefault(name, len(numbers))
-        triples.append((numbers[subject], vocabulary.predicate_id(predicate), numbers[object_]))
-    return scene_data([vocabulary.object_id(name.partition("#")[0]) for name in numbers], triples)

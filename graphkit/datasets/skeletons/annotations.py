@@ -20,9 +20,11 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[str, Any]:
     Recognition" <https://arxiv.org/abs/2205.09443>`_.
 
     It holds ``split``, lists of names, and ``annotations``, dictionaries with ``frame_dir``
-    (the name), ``label``, ``keypoint`` ``[M, T, V, C]`` and, for 2-D skeletons,
-    ``keypoint_score`` ``[M, T, V]``. Nothing but NumPy arrays and plain values is unpickled;
-    whatever else a pickle would call is refused before it is called.
+    (the name, once), ``label``, ``keypoint`` ``[M, T, V, C]`` and, for 2-D skeletons,
+    ``keypoint_score`` ``[M, T, V]`` and ``img_shape``, height and width of the video in pixels.
+    Names and labels come back as Python's own, also where NumPy's were saved. Nothing but NumPy
+    arrays and plain values is unpickled; whatever else a pickle would call is refused before it
+    is called.
 
     Args:
         path (str or Path): The pickle.
@@ -45,6 +47,10 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[str, Any]:
     content = read_pickle(path)
     with reading(path):
         check_content(content, path)
+        for clip in content["annotations"]:
+            clip["frame_dir"], clip["label"] = str(clip["frame_dir"]), int(clip["label"])
+        splits = content["split"].items()
+        content["split"] = {str(name): [str(one) for one in members] for name, members in splits}
     return content
 
 
@@ -55,8 +61,13 @@ def check_content(content: Any, path: str | os.PathLike[str]) -> None:
         check(isinstance(content.get(key), kind), path, f"no {kind.__name__} {key!r}")
     shapes = [check_clip(clip, path, i) for i, clip in enumerate(content["annotations"])]
     check(len(set(shapes)) == 1, path, f"clips of several skeletons: {sorted(set(shapes))}")
-    known = {clip["frame_dir"] for clip in content["annotations"]}
+    known: set[str] = set()
+    for clip in content["annotations"]:
+        check(clip["frame_dir"] not in known, path, f"clip {clip['frame_dir']!r} twice")
+        known.add(clip["frame_dir"])
     for name, members in content["split"].items():
+        listed = isinstance(members, list | tuple | np.ndarray)
+        check(listed, path, f"split {name!r} that is no list of names")
         lost = next((member for member in members if member not in known), None)
         check(lost is None, path, f"{lost!r} of split {name!r} without a clip")
 
@@ -67,15 +78,29 @@ def check_clip(clip: Any, path: str | os.PathLike[str], position: int) -> tuple[
     check(isinstance(clip, dict), path, f"{where} that is no dictionary")
     tests: dict[str, Callable[[Any], bool]] = {
         "frame_dir": lambda value: isinstance(value, str),
-        "label": lambda value: isinstance(value, int | np.integer) and int(value) >= 0,
+        "label": is_label,
         "keypoint": lambda value: is_array(value, 4) and value.shape[-1] in (2, 3),
     }
     for key, test in tests.items():
         check(key in clip and test(clip[key]), path, f"{where} with a wrong {key!r}")
+    if "img_shape" in clip:
+        check(is_image(clip["img_shape"]), path, f"{where} with a wrong 'img_shape'")
     keypoint, score = clip["keypoint"], clip.get("keypoint_score")
     fits = score is None or (is_array(score, 3) and score.shape == keypoint.shape[:3])
     check(fits, path, f"{where} with a wrong 'keypoint_score'")
     return keypoint.shape[2], keypoint.shape[3], score is not None
+
+
+def is_label(value: Any) -> bool:
+    """Whether this is a whole number that a class may have."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and 0 <= int(value) < 2**31
+
+
+def is_image(value: Any) -> bool:
+    """Whether this is a height and a width."""
+    sides = isinstance(value, list | tuple | np.ndarray) and len(value) == 2
+    return sides and all(is_label(side) and side > 0 for side in value)
 
 
 def is_array(value: Any, dimensions: int) -> bool:

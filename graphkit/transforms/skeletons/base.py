@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
@@ -30,8 +31,12 @@ class SkeletonTransform(BaseTransform):
           :class:`~torch_geometric.data.Data`; the number of frames may change
 
     Raises:
-        ValueError: If :obj:`x` does not have :obj:`num_joints` nodes per person.
+        ValueError: If :obj:`x` does not have :obj:`num_joints` nodes per person, or its last
+            channel is a score and the transform was not told so.
     """
+
+    score: bool | None = None
+    """Whether the last channel is a score; nothing where it does not matter."""
 
     def __init__(self, num_joints: int) -> None:
         self.num_joints = num_joints
@@ -49,6 +54,11 @@ class SkeletonTransform(BaseTransform):
             shape = None if x is None else list(x.shape)
             raise ValueError(
                 f"'data.x' must be [persons * {self.num_joints}, channels, frames], got {shape}"
+            )
+        if self.score is False and bool(torch.as_tensor(data.get("scored", False)).any()):
+            raise ValueError(
+                f"the last channel of 'data.x' is a score, no coordinate: use "
+                f"{type(self).__name__}(…, score=True)"
             )
         clip = x.unflatten(0, (-1, self.num_joints)).permute(2, 3, 1, 0)
         out = self.dense(clip.unsqueeze(0)).squeeze(0)

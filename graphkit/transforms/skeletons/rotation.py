@@ -45,12 +45,18 @@ class RandomSkeletonRotation(SkeletonTransform):
             for each. (default: :obj:`0.3`)
         num_joints (int, optional): Joints of a person. (default: :obj:`25`)
         generator (torch.Generator, optional): Source of chance. (default: torch's)
+        score (bool, optional): Whether the last channel is a detector's score, which stays.
+            Clips that say ``scored`` need it. (default: :obj:`False`)
+
+    Two coordinates turn in their plane, by an angle below the last of :obj:`theta`; the released
+    code draws that angle from a range that is not symmetric.
 
     Shapes:
-        - **input, output:** :obj:`x` :math:`(M V, 3, T)`; dense :math:`(B, 3, T, V, M)`
+        - **input, output:** :obj:`x` :math:`(M V, C, T)`; dense :math:`(B, C, T, V, M)`, with two
+          or three coordinates
 
     Raises:
-        ValueError: If :obj:`theta` is negative, or coordinates are not three.
+        ValueError: If :obj:`theta` is negative, or coordinates are not two or three.
 
     Example:
         >>> from graphkit.datasets import SyntheticSkeletons
@@ -66,19 +72,27 @@ class RandomSkeletonRotation(SkeletonTransform):
         theta: float | Sequence[float] = 0.3,
         num_joints: int = 25,
         generator: torch.Generator | None = None,
+        score: bool = False,
     ) -> None:
         super().__init__(num_joints)
         angles = [theta] * 3 if isinstance(theta, int | float) else list(theta)
         if len(angles) != 3 or min(angles) < 0:
             raise ValueError(f"'theta' must be one or three angles from 0, got {theta}")
-        self.theta, self.generator = torch.tensor(angles), generator
+        self.theta, self.generator, self.score = torch.tensor(angles), generator, score
 
     def dense(self, x: Tensor) -> Tensor:
-        if x.size(1) != 3:
-            raise ValueError(f"'x' must have 3 coordinates, got {x.size(1)}")
+        coordinates = x.size(1) - bool(self.score)
+        if coordinates not in (2, 3):
+            raise ValueError(
+                f"'x' must have 2 or 3 coordinates, got {coordinates} with score={self.score}"
+            )
         drawn = torch.rand(x.size(0), 3, generator=self.generator)
-        rotation = rotations((2 * drawn - 1) * self.theta).to(x)
-        return torch.einsum("bdc,bctvm->bdtvm", rotation, x)
+        angles = (2 * drawn - 1) * self.theta
+        if coordinates == 2:
+            angles[:, :2] = 0
+        rotation = rotations(angles)[:, :coordinates, :coordinates].to(x)
+        turned = torch.einsum("bdc,bctvm->bdtvm", rotation, x[:, :coordinates])
+        return torch.cat([turned, x[:, coordinates:]], 1) if self.score else turned
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.theta.tolist()})"

@@ -64,14 +64,15 @@ class SkeletonStream(SkeletonTransform):
         \mathbf{b}_v = \mathbf{x}_v - \mathbf{x}_{p(v)}, \qquad
         \dot{\mathbf{x}}_v(t) = \mathbf{x}_v(t + 1) - \mathbf{x}_v(t)
 
-    ``"j"`` is the joints as they are, ``"b"`` the bones, ``"jm"`` and ``"bm"`` their motions.
+    ``"j"`` is the joints as they are, ``"b"`` the bones, each towards the joint that the layout
+    names (``SkeletonGraph.towards``), ``"jm"`` and ``"bm"`` their motions.
     All are linear, so that rotations may come before or after.
 
     Args:
         stream (str): :obj:`"j"`, :obj:`"b"`, :obj:`"jm"` or :obj:`"bm"`.
         layout (str or SkeletonGraph): The skeleton. (default: :obj:`"ntu-25"`)
         score (bool, optional): Whether the last channel is a detector's score, which is
-            averaged instead. (default: :obj:`False`)
+            averaged instead. Clips that say ``scored`` need it. (default: :obj:`False`)
 
     Shapes:
         - **input, output:** :obj:`x` :math:`(M V, C, T)`; dense :math:`(B, C, T, V, M)`
@@ -94,12 +95,12 @@ class SkeletonStream(SkeletonTransform):
             raise ValueError(f"'stream' must be one of {STREAMS}, got {stream!r}")
         graph = layout if isinstance(layout, SkeletonGraph) else SkeletonGraph(layout)
         super().__init__(graph.num_joints)
-        self.stream, self.score, self.parents = stream, score, graph.parents
+        self.stream, self.score, self.towards = stream, score, graph.towards
 
     def dense(self, x: Tensor) -> Tensor:
         check_clips(x, self.num_joints)
         if self.stream in ("b", "bm"):
-            x = bone(x, self.parents.to(x.device), self.score)
+            x = bone(x, self.towards.to(x.device), self.score)
         return motion(x, self.score) if self.stream in ("jm", "bm") else x
 
     def __repr__(self) -> str:

@@ -50,3 +50,26 @@ def test_published_counts():
     val, test = thumos14("val"), thumos14("test")
     assert (len(val), len(test)) == (200, 212)
     assert all(video.action.max() < 20 for video in (*val, *test) if len(video.action))
+
+
+def test_segments_behind_the_end_are_kept_or_clipped(tmp_path):
+    segments = [[1, 3], [4, 7.5], [6, 9]]
+    write(tmp_path, {"segments": segments, "labels": ["Diving"] * 3, "duration": 6})
+    (video,) = thumos14("test", root=tmp_path)
+    assert video.segments.tolist() == segments
+    (video,) = thumos14("test", root=tmp_path, beyond="clip")
+    assert video.segments.tolist() == [[1, 3], [4, 6]]
+    assert len(video.action) == 2
+    with pytest.raises(ValueError, match="'beyond'"):
+        thumos14("test", root=tmp_path, beyond="drop")
+
+
+@pytest.mark.data
+@pytest.mark.usefixtures("data_root")
+@pytest.mark.parametrize(("split", "count", "behind"), [("val", 3007, 4), ("test", 3358, 26)])
+def test_published_segments_behind_the_end(split, count, behind):
+    videos = thumos14(split)
+    late = sum(int((video.segments[:, 1] > video.duration).sum()) for video in videos)
+    assert (sum(len(video.action) for video in videos), late) == (count, behind)
+    clipped = thumos14(split, beyond="clip")
+    assert sum(len(video.action) for video in clipped) == count - behind

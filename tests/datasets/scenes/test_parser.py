@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 import torch
@@ -135,3 +136,106 @@ def test_a_vocabulary_may_lack_predicates():
     assert parse_scene("sheep; the sky", names).x.tolist() == [0, 1]
     with pytest.raises(ValueError, match="no predicate is called 'by'; there are none"):
         parse_scene("sheep by sky", names)
+
+
+VG_OBJECTS = [
+    {"object_id": 50, "names": ["Sheep"], "x": 1, "y": 2, "w": 3, "h": 4, "synsets": []},
+    {"object_id": 7, "name": "sky "},
+    {"object_id": 51, "names": ["sheep"]},
+]
+
+
+def test_visual_genomes_own_dictionaries():
+    by_number = [
+        {"predicate": "ABOVE", "subject_id": 7, "object_id": 50, "relationship_id": 1},
+        {"predicate": "by", "subject_id": 50, "object_id": 51},
+    ]
+    scene = {"image_id": 3, "objects": VG_OBJECTS, "relationships": by_number}
+    data = parse_scene(scene, NAMES)
+    assert data.x.tolist() == [0, 3, 0]
+    assert triples(data) == [(1, 3, 0), (0, 0, 2)]
+    whole = {each["object_id"]: each for each in VG_OBJECTS}
+    nested = [
+        {
+            "predicate": each["predicate"],
+            "subject": whole[each["subject_id"]],
+            "object": whole[each["object_id"]],
+        }
+        for each in by_number
+    ]
+    again = parse_scene({"relationships": nested, "objects": VG_OBJECTS}, NAMES)
+    assert (again.x.tolist(), triples(again)) == (data.x.tolist(), triples(data))
+    alone = parse_scene({"image_id": 3, "relationships": nested}, NAMES)
+    assert alone.x.tolist() == [3, 0, 0]
+    assert triples(alone) == [(0, 3, 1), (1, 0, 2)]
+
+
+def test_capitals_in_the_vocabulary():
+    names = SceneVocabulary(("Sheep", "Traffic  Light"), ("In Front of",))
+    text = "sheep in front of the TRAFFIC light"
+    data = parse_scene(text, names)
+    assert (data.x.tolist(), triples(data)) == ([0, 1], [(0, 0, 1)])
+    again = parse_scene(format_scene(data, names), names)
+    assert (again.x.tolist(), triples(again)) == (data.x.tolist(), triples(data))
+    assert parse_scene([["sheep", "in front of", "Sheep#2"]], names).x.tolist() == [0, 0]
+    twins = SceneVocabulary(("Sheep", "sheep"), ("on",))
+    assert twins.object_id("Sheep") == 0
+    with pytest.raises(ValueError, match="'Sheep' and 'sheep', which differ by upper case"):
+        parse_scene("sheep", twins)
+
+
+def test_the_same_mark_is_the_same_object_in_text_and_triples():
+    for scene in ("sheep#1 by sheep", [["sheep#1", "by", "sheep"]]):
+        assert parse_scene(scene, NAMES).num_nodes == 1
+
+
+@pytest.mark.parametrize(
+    ("scene", "word"),
+    [
+        ({"objects": [None]}, "object 0 must be a name, got None"),
+        ({"objects": [3]}, "object 0 must be a name, got 3"),
+        ({"objects": [["sheep"]]}, "object 0 must be a name, got a list"),
+        ({"objects": [" "]}, "object 0 must be a name, got ' '"),
+        ({"objects": [{"names": []}]}, "first of the names of object 0 must be a name"),
+        ({"objects": [{"object_id": 3}]}, "the name of object 0"),
+        ({"objects": [{"name": "sheep", "object_id": None}]}, "object_id of object 0"),
+        ({"objects": 2 * [{"name": "sheep", "object_id": 4}]}, "object 1 has the object_id 4"),
+        ({"objects": None}, "'objects' must be a list, got None"),
+        ({"objects": "sheep"}, "'objects' must be a list, got 'sheep'"),
+        ({"objects": [], "relationships": None}, "'relationships' must be a list"),
+        ({"objects": [], "relationships": {}}, "'relationships' must be a list, got a dict"),
+        (
+            {"objects": ["sheep"], "relationships": [[0, None, 0]]},
+            "the predicate of relationship 0",
+        ),
+        ({"objects": ["sheep"], "relationships": [[True, "by", 0]]}, "names object True"),
+        ({"objects": ["sheep"], "relationships": [[0.0, "by", 0]]}, "names object 0.0"),
+        ({"objects": ["sheep"], "relationships": ["0by"]}, "relationship 0 must be"),
+        ({"objects": ["sheep"], "relationships": [{}]}, "subject of relationship 0"),
+        (
+            {
+                "objects": [{"name": "sky", "object_id": 1}],
+                "relationships": [{"predicate": "by", "subject_id": 1, "object_id": 2}],
+            },
+            "no object has its object's object_id, 2",
+        ),
+        ({"relationships": [[0, "by", 0]]}, "brings no subject"),
+        ({}, "got nothing"),
+        ({"image_id": 3}, "a scene has 'objects'"),
+        ([[None, "by", "sheep"]], "the subject of triple 0 must be a name, got None"),
+        ([["sheep", 2, "sheep"]], "the predicate of triple 0"),
+        ([["sheep", "by", ["sheep"]]], "the object of triple 0 must be a name, got a list"),
+        ([["sheep", "by", ""]], "the object of triple 0"),
+        ([["sheep#", "by", "sheep"]], "nothing behind '#'"),
+        ([None], "triple 0 must be"),
+        (["sheep"], "triple 0 must be"),
+        ("sheep# by sky", "no object is called 'sheep#'"),
+        ("#2 by sky", "no object is called '#2'"),
+        (b"sheep", "must be text"),
+        (7, "must be text"),
+        ("[" * 100_000, "not valid JSON"),
+    ],
+)
+def test_what_is_no_name_is_refused(scene, word):
+    with pytest.raises(ValueError, match=re.escape(word)):
+        parse_scene(scene, NAMES)

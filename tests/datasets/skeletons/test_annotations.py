@@ -119,3 +119,29 @@ def test_wrong_content_is_named(case, tmp_path):
     path.write_bytes(pickle.dumps(content))
     with pytest.raises(DamagedDataError, match=message):
         read_annotations(path)
+
+
+def test_numpys_names_and_labels_become_plain(tmp_path):
+    clip = annotation(np.str_("a"), label=np.uint8(3))
+    found = read_annotations(write(tmp_path / "a.pkl", [clip], {"train": [np.str_("a")]}))
+    assert type(found["annotations"][0]["frame_dir"]) is str
+    assert type(found["annotations"][0]["label"]) is int
+    assert type(found["split"]["train"][0]) is str
+
+
+@pytest.mark.parametrize(
+    ("clips", "split", "word"),
+    [
+        ([annotation("a"), annotation("b"), annotation("a")], {}, "clip 'a' twice"),
+        ([annotation(label=True)], {}, "wrong 'label'"),
+        ([annotation(label=1.0)], {}, "wrong 'label'"),
+        ([annotation(img_shape=(480,))], {}, "wrong 'img_shape'"),
+        ([annotation(img_shape=(0, 640))], {}, "wrong 'img_shape'"),
+        ([annotation(img_shape="480x640")], {}, "wrong 'img_shape'"),
+        ([annotation("a")], {"train": "a"}, "split 'train' that is no list"),
+        ([annotation("a")], {"train": None}, "split 'train' that is no list"),
+    ],
+)
+def test_clips_that_contradict_themselves_are_refused(tmp_path, clips, split, word):
+    with pytest.raises(DamagedDataError, match=word):
+        read_annotations(write(tmp_path / "a.pkl", clips, split))

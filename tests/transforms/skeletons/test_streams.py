@@ -15,7 +15,7 @@ def clips(layout="ntu-25", channels=3, persons=2):
 def test_streams_joint_by_joint(layout):
     x, graph = clips(layout), SkeletonGraph(layout)
     found = {name: SkeletonStream(name, layout).dense(x) for name in STREAMS}
-    parents = graph.parents.tolist()
+    parents = graph.towards.tolist()
     assert torch.equal(found["j"], x)
     for joint, parent in enumerate(parents):
         wanted = x[..., joint, :] - x[..., parent, :]
@@ -36,8 +36,8 @@ def test_scores_are_averaged():
     x = clips("coco-17").abs()
     graph = SkeletonGraph("coco-17")
     b, jm = (SkeletonStream(s, graph, score=True).dense(x) for s in ("b", "jm"))
-    assert torch.allclose(b[:, 2], (x[:, 2] + x[:, 2][:, :, graph.parents]) / 2)
-    assert torch.allclose(b[:, :2], x[:, :2] - x[:, :2][..., graph.parents, :])
+    assert torch.allclose(b[:, 2], (x[:, 2] + x[:, 2][:, :, graph.towards]) / 2)
+    assert torch.allclose(b[:, :2], x[:, :2] - x[:, :2][..., graph.towards, :])
     assert torch.allclose(jm[:, 2, :-1], (x[:, 2, 1:] + x[:, 2, :-1]) / 2)
     assert jm[:, :, -1].abs().max() == 0
 

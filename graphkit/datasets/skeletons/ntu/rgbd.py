@@ -62,7 +62,10 @@ class NTURGBD(InPlace, SkeletonDataset):
             (default: :obj:`60`)
         annotations (str, optional): Name of a pickle of ``{split, annotations}`` to read
             instead, as :func:`~graphkit.datasets.skeletons.annotations.read_annotations` does;
-            its 2-D skeletons have their score as third channel. (default: :obj:`None`)
+            its 2-D skeletons have their score as third channel, which ``scored`` says, and
+            the size of their video as ``img_shape``, which
+            :class:`~graphkit.transforms.PixelNormalize` uses. Classes are the pickle's labels.
+            (default: :obj:`None`)
         transform (callable, optional): Applied at every access. (default: :obj:`None`)
 
     Shapes:
@@ -115,11 +118,12 @@ class NTURGBD(InPlace, SkeletonDataset):
 
     def process(self) -> None:
         clips = self.annotated() if self.annotations else self.raw()
-        frames, names = [], []
-        for name, clip in clips:
-            if len(clip) and int(NAME.fullmatch(name)[5]) <= self.classes:  # type: ignore[index]
+        frames, names, more = [], [], []
+        for name, clip, facts in clips:
+            if len(clip) and facts["y"] < self.classes:
                 frames.append(clip)
                 names.append(name)
+                more.append(facts)
         if not frames:
             raise DamagedDataError(f"'{self.raw_dir}' holds no clip with a body in it")
         numbers = np.array([NAME.fullmatch(name).groups() for name in names], dtype=np.int64)  # type: ignore[union-attr]
@@ -127,40 +131,46 @@ class NTURGBD(InPlace, SkeletonDataset):
         store = {
             "frames": torch.from_numpy(np.concatenate(frames)),
             "offsets": torch.from_numpy(offsets),
-            "y": torch.from_numpy(numbers[:, 4] - 1),
             "name": names,
+            **{key: torch.tensor([facts[key] for facts in more]) for key in more[0]},
             **{fact: torch.from_numpy(numbers[:, i]) for i, fact in enumerate(FACTS)},
         }
         torch.save(store, self.processed_paths[0])
 
-    def raw(self) -> Iterator[tuple[str, np.ndarray]]:
+    def raw(self) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
         """The clips of the ``.skeleton`` files ``[T, 2, 25, 3]``, by name."""
         folder = Path(self.raw_dir)
         left_out = {name for path in visible(folder.glob(MISSING)) for name in read_missing(path)}
         paths = visible(folder.glob(CLIPS))
         for path in track(paths, "NTU RGB+D …", transient=True, disable=len(paths) < 1000):
-            if not NAME.fullmatch(path.stem):
+            if action_of(path.stem) is None:
                 raise DamagedDataError(f"'{path}' is not called like a clip, S…C…P…R…A….skeleton")
             if path.stem not in left_out:
                 with reading(path):
                     actors = find_actors(read_skeleton(path))
-                yield path.stem, actors
+                yield path.stem, actors, {"y": action_of(path.stem)}
 
-    def annotated(self) -> Iterator[tuple[str, np.ndarray]]:
-        """The clips of the pickle ``[T, 2, V, 3]``, by name."""
+    def annotated(self) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
+        """The clips of the pickle ``[T, 2, V, 3]``, by name, and what else it says of them."""
         path = Path(self.raw_dir) / str(self.annotations)
-        for clip in read_annotations(path)["annotations"]:
+        clips = read_annotations(path)["annotations"]
+        sized = all("img_shape" in clip for clip in clips)
+        for clip in clips:
             name, points = clip["frame_dir"], clip["keypoint"].astype(np.float32)
-            if not NAME.fullmatch(name):
+            facts: dict[str, Any] = {"y": clip["label"]}
+            if sized:
+                facts["img_shape"] = [int(side) for side in clip["img_shape"]]
+            if action_of(name) is None:
                 raise DamagedDataError(f"'{path}' holds {name!r}, which is no clip of NTU RGB+D")
             if points.shape[2] not in LAYOUTS:
                 raise DamagedDataError(f"'{path}' holds skeletons of {points.shape[2]} joints")
             if "keypoint_score" in clip:
                 score = clip["keypoint_score"].astype(np.float32)
                 points = np.concatenate([points, score[..., None]], axis=-1)
+                facts["scored"] = True
             persons = np.zeros((2, *points.shape[1:]), dtype=np.float32)
             persons[: len(points)] = points[:2]
-            yield name, persons.swapaxes(0, 1)
+            yield name, persons.swapaxes(0, 1), facts
 
     def train_mask(self, benchmark: str) -> Tensor:
         if benchmark == "xview":
@@ -169,6 +179,12 @@ class NTURGBD(InPlace, SkeletonDataset):
             return self.info["setup"] % 2 == 0
         subjects = SUBJECTS_60 if self.classes == 60 else SUBJECTS_120
         return torch.isin(self.info["subject"], torch.tensor(subjects))
+
+
+def action_of(name: str) -> int | None:
+    """The class that a clip's name says, from 0; nothing if it is no name of a clip."""
+    parts = NAME.fullmatch(name)
+    return int(parts[5]) - 1 if parts and int(parts[5]) else None
 
 
 def read_missing(path: Path) -> set[str]:

@@ -6,7 +6,7 @@ import torch
 
 from graphkit.datasets import NTURGBD, DamagedDataError, MissingDataError, find_card, load
 from graphkit.datasets.skeletons.ntu.rgbd import SUBJECTS_60, SUBJECTS_120
-from graphkit.transforms import UniformSampleFrames
+from graphkit.transforms import PixelNormalize, RandomSkeletonRotation, UniformSampleFrames
 from tests.datasets.skeletons.ntu_files import moving_body, skeleton_text, write_ntu
 from tests.datasets.skeletons.test_annotations import annotation
 from tests.datasets.test_contract import FromFiles
@@ -178,3 +178,58 @@ def test_the_pickle_of_flat_skeletons_has_scores(root, cache):
     write_pickle(root, "ntu60_hrnet.pkl", [annotation("clip-1", joints=17, channels=2)])
     with pytest.raises(DamagedDataError, match="'clip-1'"):
         load("NTU60-hrnet")
+
+
+def test_names_of_numpy_are_saved_and_loaded(root, cache):
+    write_pickle(root, "ntu60_3danno.pkl", [annotation(np.str_("S001C001P001R001A002"), label=1)])
+    for _ in range(2):  # The second time from the cache.
+        assert load("NTU60-3danno").names == ["S001C001P001R001A002"]
+
+
+def test_classes_are_the_pickles_labels(root, cache):
+    clips = [annotation("S001C001P001R001A050", label=np.int64(2))]
+    clips.append(annotation("S001C001P002R001A003", label=60))
+    write_pickle(root, "ntu60_3danno.pkl", clips)
+    dataset = load("NTU60-3danno")
+    assert dataset.y.tolist() == [2]
+    assert "scored" not in dataset[0]
+
+
+@pytest.mark.parametrize("kind", ["pickle", "text"])
+def test_action_0_does_not_exist(root, cache, tmp_path, kind):
+    name = "S001C001P001R001A000"
+    if kind == "pickle":
+        write_pickle(root, "ntu60_3danno.pkl", [annotation(name)])
+        with pytest.raises(DamagedDataError, match=name):
+            load("NTU60-3danno")
+    else:
+        (tmp_path / f"{name}.skeleton").write_text("0\n")
+        with pytest.raises(DamagedDataError, match=rf"{name}.*not called like a clip"):
+            NTURGBD(str(tmp_path), raw_folder=tmp_path, processed_folder=tmp_path / "p")
+
+
+def test_flat_clips_say_how_large_their_video_is_and_that_they_have_scores(root, cache):
+    score = np.full((1, 7, 17), 0.5)
+    sizes = ((480, 640), [np.int64(1080), 1920])
+    clips = [
+        annotation(
+            f"S001C001P001R001A00{i + 1}",
+            joints=17,
+            channels=2,
+            keypoint_score=score,
+            img_shape=size,
+            label=i,
+        )
+        for i, size in enumerate(sizes)
+    ]
+    write_pickle(root, "ntu60_hrnet.pkl", clips)
+    dataset = load("NTU60-hrnet")
+    assert dataset[0].img_shape.tolist() == [[480, 640]]
+    assert dataset[1].img_shape.tolist() == [[1080, 1920]]
+    assert dataset[0].scored.tolist() == [True]
+    with pytest.raises(ValueError, match="score=True"):
+        RandomSkeletonRotation(num_joints=17)(dataset[0])
+    turned = RandomSkeletonRotation(num_joints=17, score=True)(dataset[0]).x
+    assert torch.equal(turned[:, 2], dataset[0].x[:, 2])
+    points = PixelNormalize()(dataset[0]).x[:17, 1]
+    assert torch.allclose(points, (dataset[0].x[:17, 1] - 240) / 240)
