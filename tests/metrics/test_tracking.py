@@ -111,7 +111,7 @@ def test_wrong_arguments_are_named():
         for radius in (-1.0, 0.0, torch.nan, torch.inf):
             with pytest.raises(ValueError, match="'radius'"):
                 score(TRUTH, TRUTH, radius)
-        with pytest.raises(ValueError, match="'found' has boxes.*negative sides"):
+        with pytest.raises(ValueError, match=r"'found' has boxes.*negative sides"):
             score(boxes, (FRAME, PERSON, -boxes[2]))
     for overlap in (0.0, 1.5, torch.nan):
         with pytest.raises(ValueError, match="'overlap'"):

@@ -86,7 +86,7 @@ def from_triples(scene: Sequence[Any], vocabulary: SceneVocabulary) -> Scene:
 
 
 def split_mark(name: str) -> tuple[str, str | None]:
-    """A name and what stands behind ``#``: 1 is as good as no ``#``, nothing or blanks are wrong."""
+    """A name and what stands behind ``#``, nothing for 1; no text and blanks there are wrong."""
     name, sign, mark = name.partition("#")
     if sign and mark.split() != [mark]:
         return name, None

@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match=r"'theta'"):
         RandomSkeletonRotation((0.1, 0.2))
     with pytest.raises(ValueError, match="3 coordinates, got 4"):
-        RandomSkeletonRotation().dense(torch.zeros(1, 2, 4, 25, 1))
+        RandomSkeletonRotation().dense(torch.zeros(1, 4, 4, 25, 1))
 
 
 def test_rotations_are_scipys():
