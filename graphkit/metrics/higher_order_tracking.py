@@ -127,6 +127,7 @@ def compare(truth: Tracks, found: Tracks, radius: float | None) -> list[Frame]:
 
 def curves_of(truth: Tracks, found: Tracks, frames: list[Frame]) -> dict[str, np.ndarray]:
     """HOTA and its parts, an array over alpha each."""
+    # How well any two tracks agree over all frames decides who is matched in each of them.
     lengths = np.bincount(truth.identity, minlength=truth.identities)[:, None]
     others = np.bincount(found.identity, minlength=found.identities)[None]
     agreement = np.zeros((truth.identities, found.identities))
@@ -147,6 +148,7 @@ def curves_of(truth: Tracks, found: Tracks, frames: list[Frame]) -> dict[str, np
         np.concatenate(first) * max(found.identities, 1) + np.concatenate(second),
         return_inverse=True,
     )
+    # Of all pairs of tracks those that were ever matched; the others add nothing.
     length = lengths[pairs // max(found.identities, 1), 0]
     other = others[0, pairs % max(found.identities, 1)]
     rows: dict[str, list[float]] = {}

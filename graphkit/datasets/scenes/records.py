@@ -30,6 +30,7 @@ def from_mapping(scene: Mapping[str, Any], vocabulary: SceneVocabulary) -> Scene
     if "objects" not in scene and not links:
         raise ValueError("'objects' is missing, and no relationship brings any")
     things = listed(scene["objects"], "objects") if "objects" in scene else ends_of(links)
+    # Two ways to name an end: the place in the list of objects, or Visual Genome's object_id.
     x, numbers = [], {}
     for place, thing in enumerate(things):
         where = f"object {place}"
@@ -58,6 +59,7 @@ def from_mapping(scene: Mapping[str, Any], vocabulary: SceneVocabulary) -> Scene
                     f"{where} must be [subject, predicate, object], got {shown_as(link)}"
                 )
             first, second = (number_in(end, len(x), where) for end in (link[0], link[2]))
+            # A predicate is a name in either, never a number.
             predicate = named(link[1], f"the predicate of {where}")
         triples.append((first, vocabulary.predicate_id(predicate), second))
     return x, triples

@@ -112,17 +112,33 @@ class Block:
     places: Tensor
 
 
-def join(blocks: Iterable[Block], centres: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def join(blocks: Iterable[Block], query: Query) -> tuple[Tensor, Tensor]:
     """Neighbours per centre ``[M]``, and all of them ``[E]``, in the order of the centres."""
-    parts = list(blocks)
+    device, centres = query.points.device, len(query.centres)
     counts = torch.zeros(centres, dtype=torch.long, device=device)
+    if query.count is not None:
+        # Thousands of small results kept between large scratch would leave holes in the memory.
+        width = min(query.count, len(query.points))
+        table = torch.empty(centres, width, dtype=torch.long, device=device)
+        for block in blocks:
+            counts[block.rows] = block.counts
+            line, rank = within(block)
+            table[block.rows[line], rank] = block.places
+        return counts, table[torch.arange(width, device=device) < counts.unsqueeze(1)]
+    parts = list(blocks)
     for block in parts:
         counts[block.rows] = block.counts
     starts = counts.cumsum(0) - counts
     places = torch.empty(int(counts.sum()), dtype=torch.long, device=device)
     for block in parts:
-        first = (starts[block.rows] - block.counts.cumsum(0) + block.counts).repeat_interleave(
-            block.counts
-        )
-        places[first + torch.arange(len(first), device=device)] = block.places
+        line, rank = within(block)
+        places[starts[block.rows[line]] + rank] = block.places
     return counts, places
+
+
+def within(block: Block) -> tuple[Tensor, Tensor]:
+    """The line of each neighbour in its block, and its place in the line."""
+    counts = block.counts
+    line = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+    rank = torch.arange(len(line), device=counts.device) - (counts.cumsum(0) - counts)[line]
+    return line, rank

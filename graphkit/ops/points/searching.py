@@ -97,7 +97,7 @@ def search(
     ).without_spare_copies()
     with torch.no_grad():
         blocks = BACKENDS[backend_for(query, backend)](query)
-        counts, places = join(blocks, len(centres), points.device)
+        counts, places = join(blocks, query)
     edges = torch.stack([line.repeat_interleave(counts), place[places]])
     # Pairs of a centre stay together and in order: a stable sort moves them as a whole.
     if not bool((line.diff() >= 0).all()):

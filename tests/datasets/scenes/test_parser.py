@@ -239,3 +239,9 @@ def test_the_same_mark_is_the_same_object_in_text_and_triples():
 def test_what_is_no_name_is_refused(scene, word):
     with pytest.raises(ValueError, match=re.escape(word)):
         parse_scene(scene, NAMES)
+
+
+def test_a_mark_ends_with_its_word():
+    """The number of a second sheep is no name of two words."""
+    with pytest.raises(ValueError, match="no predicate is called 'sheep'"):
+        parse_scene("sheep#2 sheep", NAMES)
