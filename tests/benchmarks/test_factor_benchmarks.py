@@ -6,7 +6,7 @@ import torch
 from benchmarks.harness import recipe
 from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import factor_benchmarks
-from graphkit.datasets import MissingDataError
+from graphkit.datasets import DamagedDataError, MissingDataError
 
 TRAIN = {"epochs": 2, "lr": 0.01}
 
@@ -67,6 +67,33 @@ def test_pattern_in_the_published_format(data_folder):
         {"name": "PATTERN"}, model, seed=0, fit=Fitter(TRAIN, 0), batch_size=2
     )
     assert 0 <= metrics["test_score"] <= 1
+
+
+def test_an_index_without_a_newline_names_the_same_molecules(data_folder):
+    write_zinc(data_folder)
+    for path in (data_folder / "ZINC" / "raw").glob("*.index"):
+        path.write_bytes(b"\xef\xbb\xbf0,1,3")
+    parts = factor_benchmarks.load("ZINC")
+    assert [[graph.num_nodes for graph in part] for part in parts] == [[3, 4, 6]] * 3
+
+
+@pytest.mark.parametrize(
+    "dump", [lambda harm, path: path.write_bytes(pickle.dumps(harm)), torch.save]
+)
+@pytest.mark.parametrize(
+    ("name", "file", "write"),
+    [("ZINC", "val.pickle", write_zinc), ("PATTERN", "PATTERN_v2.pt", write_pattern)],
+)
+def test_nothing_in_the_files_is_run(data_folder, tmp_path, name, file, write, dump):
+    class Harm:
+        def __reduce__(self):
+            return (exec, (f"open({str(tmp_path / 'harm')!r}, 'w')",))
+
+    write(data_folder)
+    dump([Harm()], data_folder / name / "raw" / file)
+    with pytest.raises(DamagedDataError, match=file):
+        factor_benchmarks.load(name)
+    assert not (tmp_path / "harm").exists()
 
 
 @pytest.mark.parametrize("name", ["ZINC", "PATTERN"])

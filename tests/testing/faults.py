@@ -14,6 +14,7 @@ FAILURE = (
     AssertionError,
     ArithmeticError,
     AttributeError,
+    EOFError,
     LookupError,
     OSError,
     RuntimeError,

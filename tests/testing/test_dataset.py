@@ -224,7 +224,7 @@ class RefusesTheMark(Numbers):
 @FAULTS.caught_by("holes")
 class TakesZerosForNumbers(Numbers):
     def read(self, content):
-        return super().read(content.replace(b"\0\0", b" 0"))
+        return super().read(content.replace(b"\0\0", b"0 "))
 
 
 @FAULTS.caught_by("holes")
@@ -255,6 +255,8 @@ class NamesNoCache(Numbers):
 @FAULTS.caught_by("full_disk")
 class LeavesHalfAFile(Numbers):
     def complain(self, error):
+        # The first one may yet be written to when Python lets go of it.
+        Path(self.processed_paths[0]).unlink()
         Path(self.processed_paths[0]).touch()
         raise OSError(f"cannot write to '{self.root}'") from error
 

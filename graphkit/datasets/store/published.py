@@ -16,7 +16,7 @@ from graphkit.datasets.store.reading.guard import reading
 from graphkit.datasets.store.reading.pickles import check_compressed, read_pickle
 from graphkit.datasets.store.reading.text import read_json, read_table, read_text, rows_of
 
-__all__ = ["check_npz", "check_ppi", "tidy_planetoid", "tidy_ppi", "tidy_tu"]
+__all__ = ["check_npz", "tidy_planetoid", "tidy_ppi", "tidy_tu", "tidy_zinc"]
 
 DENSE = 1 << 30
 """Numbers that a dense table may hold: PyG makes one of the features and one of the labels."""
@@ -139,6 +139,20 @@ def check_tu(paths: dict[str, Path], tables: dict[str, np.ndarray]) -> None:
             # PyG makes a column of every number between the least and the largest.
             width = int(np.ptp(tables[part], axis=0).max()) + 1
             require(width * rows <= DENSE, paths[part], f"has labels {width:,} apart")
+
+
+def tidy_zinc(raw: Path, aside: Path) -> None:
+    """Writes ZINC's molecules and the numbers of those that count anew: as plain pickles."""
+    for split in ("train", "val", "test"):
+        path = raw / f"{split}.pickle"
+        molecules = read_pickle(path)
+        require(isinstance(molecules, list) and bool(molecules), path, "holds no molecules")
+        (aside / path.name).write_bytes(pickle.dumps(molecules, protocol=4))
+        path = raw / f"{split}.index"
+        index = read_table(path, whole=True).flatten()
+        right = index.min() >= 0 and index.max() < len(molecules)
+        require(bool(right), path, f"names molecules that are not among {len(molecules)}")
+        (aside / path.name).write_text(",".join(map(str, index)) + "\n")
 
 
 def check_npz(path: Path) -> None:

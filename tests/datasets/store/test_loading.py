@@ -1,13 +1,17 @@
 import csv
 import errno
+import gzip
 import hashlib
+import io
 import os
 import pickle
+import re
 import shutil
 import zlib
 from pathlib import Path
 from pickle import dump
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.datasets import TUDataset
@@ -296,6 +300,36 @@ def test_nothing_in_the_cache_is_run(root, cache):
             assert not harm.exists()
         path.write_bytes(content)
     assert len(load(TINY)) == 3
+
+
+def payloads(harm):
+    """Files of several formats that run code in the hands of a trusting reader."""
+
+    class Harm:
+        def __reduce__(self):
+            return (exec, (f"open({str(harm)!r}, 'w')",))
+
+    forms = [io.BytesIO() for _ in range(4)]
+    dump([Harm()], forms[0], 2)
+    torch.save([Harm()], forms[1])
+    np.savez(forms[2], **dict.fromkeys(ARRAYS, np.array([Harm()], dtype=object)))
+    np.save(forms[3], np.array([Harm()], dtype=object))
+    return [form.getvalue() for form in forms]
+
+
+ARRAYS = ("x_train", "labels", "attr_data", "joints", "X_train", "feature", "data")
+
+
+@pytest.mark.parametrize("card", [c for c in dataset_cards() if c.files], ids=lambda c: c.name)
+def test_nothing_in_the_raw_files_of_any_set_is_run(root, cache, tmp_path, card):
+    for content in payloads(tmp_path / "harm"):
+        for name in card.files:
+            path = root / card.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        with pytest.raises(DamagedDataError, match=re.escape(str(root))):
+            load(card, download=False)
+        assert not (tmp_path / "harm").exists()
 
 
 def test_transform_is_applied_at_access_and_not_stored(root, cache):

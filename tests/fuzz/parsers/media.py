@@ -66,7 +66,11 @@ def mot15_file(content: bytes, folder: Path) -> None:
     assert boxes.score.isfinite().all()
 
 
-@parser(lambda: [json.dumps(VIDEOS).encode()], DamagedDataError, name="thumos14")
+def videos() -> bytes:
+    return json.dumps(VIDEOS).encode()
+
+
+@parser(lambda: [videos()], DamagedDataError, name="thumos14")
 def thumos14_file(content: bytes, folder: Path) -> None:
     for split in ("val", "test"):
         put(folder, f"THUMOS14/mmtad/thumos14_{split}.json", content)

@@ -15,6 +15,7 @@ import os
 import pickle
 import re
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,7 @@ class Budget:
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """Unpickles numbers, arrays, sparse matrices and containers; calls nothing else."""
+    """Unpickles numbers, arrays, tensors, sparse matrices and containers; calls nothing else."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content), encoding="latin1")
@@ -215,6 +216,8 @@ class PlainUnpickler(pickle.Unpickler):
             ("_codecs", "encode"): self.encoded(bytes),
             ("collections", "defaultdict"): lambda *_: {},
             ("collections", "OrderedDict"): self.container(dict),
+            ("torch._utils", "_rebuild_tensor_v2"): tensor,
+            ("torch.storage", "_load_from_bytes"): self.storage,
             ("numpy", "ndarray"): ArrayName,
             ("numpy", "dtype"): TypeName,
             ("numpy.core.multiarray", "_reconstruct"): self.reconstruct,
@@ -250,6 +253,13 @@ class PlainUnpickler(pickle.Unpickler):
 
         return build
 
+    def storage(self, content: Any) -> Any:
+        """The numbers of a tensor, which PyTorch packs once more."""
+        import torch
+
+        self.budget.spend(len(content))
+        return torch.load(io.BytesIO(content), weights_only=True)
+
     def reconstruct(self, kind: Any, shape: Any, code: Any) -> np.ndarray:
         """The empty array that NumPy fills afterwards."""
         if kind is not ArrayName or shape != (0,):
@@ -262,6 +272,17 @@ def reconstructor(kind: Any, base: Any, state: Any) -> Any:
     if not (isinstance(kind, type) and issubclass(kind, SparseRows) and state is None):
         raise pickle.UnpicklingError("an object that is no sparse matrix")
     return kind()
+
+
+def tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Any:
+    """A tensor over numbers that were read."""
+    import torch
+
+    with warnings.catch_warnings():
+        # Pickles know storages with a type alone, which PyTorch would be rid of.
+        warnings.simplefilter("ignore", UserWarning)
+        numbers = torch.empty(0, dtype=storage.dtype)
+        return numbers.set_(storage.untyped(), offset, size, stride)
 
 
 def type_of(kind: Any, objects: bool = False) -> np.dtype:
@@ -324,7 +345,7 @@ def check_lengths(content: bytes) -> None:
 
 
 def read_pickle(path: str | os.PathLike[str]) -> Any:
-    """What a pickle of plain values, arrays and sparse matrices holds, of any protocol.
+    """What a pickle of plain values, arrays, tensors and sparse matrices holds, of any protocol.
 
     Both spellings of NumPy's and SciPy's modules are known.  Dictionaries with a default become
     plain ones.

@@ -5,6 +5,7 @@ from collections import OrderedDict, defaultdict
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
 from graphkit.datasets import DamagedDataError
 from graphkit.datasets.store.reading.pickles import read_pickle
@@ -67,6 +68,15 @@ def test_sparse_matrices(tmp_path, protocol, old, make):
     found = read_pickle(written(tmp_path / "a", make(DENSE), protocol, old))
     assert isinstance(found, make)
     assert np.array_equal(found.toarray(), DENSE)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_tensors(tmp_path, protocol):
+    tensors = [torch.arange(6).view(2, 3).t(), torch.ones(2, dtype=torch.float16), torch.empty(0)]
+    found = read_pickle(written(tmp_path / "a", {"a": tensors}, protocol))["a"]
+    for one, two in zip(found, tensors, strict=True):
+        assert one.dtype == two.dtype
+        assert torch.equal(one, two)
 
 
 def harmful(tmp_path):
