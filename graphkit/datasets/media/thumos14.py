@@ -122,8 +122,8 @@ def video(name: str, entry: dict, clip: bool = False) -> ActionVideo:
         )
     pairs = zip(entry["segments"], entry["labels"], strict=True)
     sure = [(segment, ACTIONS.index(label)) for segment, label in pairs if label != UNSURE]
-    pairs = [[number(time, "a time") for time in segment] for segment, _ in sure]
-    segments = torch.tensor(pairs, dtype=torch.float).reshape(len(sure), 2)
+    times = [[number(time, "a time") for time in segment] for segment, _ in sure]
+    segments = torch.tensor(times, dtype=torch.float).reshape(len(sure), 2)
     segments = segments.clamp(max=duration) if clip else segments
     action = torch.tensor([number for _, number in sure], dtype=torch.long)
     order = segments[:, 0].argsort(stable=True)

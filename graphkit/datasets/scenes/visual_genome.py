@@ -254,7 +254,8 @@ def graph_of(
 ) -> Data:
     """The scene graph of one photograph."""
     place = {number: row for row, number in enumerate(objects)}
-    table = torch.tensor([(place[s], p, place[o]) for s, p, o in triples]).view(-1, 3)
+    numbers = [(place[s], p, place[o]) for s, p, o in triples]
+    table = torch.tensor(numbers, dtype=torch.long).view(-1, 3)
     box = torch.tensor(
         [[o["x"], o["y"], o["x"] + o["w"], o["y"] + o["h"]] for o in objects.values()]
     )

@@ -13,6 +13,7 @@ import torch
 from torch_geometric import datasets as pyg
 
 from graphkit.datasets.store.published import check_npz, tidy_planetoid, tidy_ppi, tidy_tu
+from graphkit.datasets.store.reading.archives import check_arrays
 
 __all__ = [
     "PPI",
@@ -157,3 +158,9 @@ class Reddit(InPlace, pyg.Reddit):
     """:class:`torch_geometric.datasets.Reddit`, read in place."""
 
     also_read = ()
+
+    def process(self) -> None:
+        features, graph = self.raw_paths
+        check_arrays(features, ("feature", "label", "node_types"))
+        check_arrays(graph, ("row", "col", "data", "shape", "format"))
+        super().process()

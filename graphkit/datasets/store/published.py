@@ -130,8 +130,13 @@ def check_tu(paths: dict[str, Path], tables: dict[str, np.ndarray]) -> None:
     across = np.flatnonzero(graph[edges[:, 0] - 1] != graph[edges[:, 1] - 1])[:1].tolist()
     pairs = [tuple(edges[i].tolist()) for i in across]
     require(not across, path, f"has an edge {pairs} between two graphs")
-    lengths = {**dict.fromkeys(NODES, (nodes,)), **dict.fromkeys(EDGES, (len(edges),))}
-    lengths |= dict.fromkeys(GRAPHS, (int(graph[-1]), nodes))
+    # Labels "of graphs" may be labels of nodes: PyG takes as many of them for that.
+    allowed: dict[tuple[str, ...], tuple[int, ...]] = {
+        NODES: (nodes,),
+        EDGES: (len(edges),),
+        GRAPHS: (int(graph[-1]), nodes),
+    }
+    lengths = {part: counts for parts, counts in allowed.items() for part in parts}
     for part in tables.keys() & lengths.keys():
         rows = len(tables[part])
         require(rows in lengths[part], paths[part], f"has {rows:,} rows, not {lengths[part][0]:,}")

@@ -55,6 +55,7 @@ def test_released_variant_leaves_other_splits_as_written(root, cache):
         load("VisualGenome", split="val", variant="released", **VG_LIMITS)
     loose = load("VisualGenome", split="val", variant="released", min_triples=0, **VG_LIMITS)
     assert loose[0].num_edges == 0
+    assert loose[0].edge_index.dtype == loose[0].edge_attr.dtype == torch.long
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,15 @@ import numpy as np
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.reading.guard import bounded, reading
 
-__all__ = ["check_characters", "open_zip", "read_arrays", "read_gzip", "read_tensors", "read_zip"]
+__all__ = [
+    "check_arrays",
+    "check_characters",
+    "open_zip",
+    "read_arrays",
+    "read_gzip",
+    "read_tensors",
+    "read_zip",
+]
 
 CHUNK = 1 << 20
 HEADERS = {
@@ -69,19 +77,42 @@ def read_arrays(
         DamagedDataError: If one is missing, damaged, made of objects, or longer in its header
             than in the file; the message names file and array.
     """
+    arrays = {}
     with open_zip(path) as archive:
-        members = {name.removesuffix(".npy"): name for name in archive.namelist()}
-        lacking = [name for name in names if name not in members]
-        if lacking:
-            raise DamagedDataError(f"'{path}' lacks the array {', '.join(lacking)}")
-        wanted = [name for name in (*names, *optional) if name in members]
-        arrays = {}
-        for name in wanted:
-            with reading(path, f"array '{name}'"):
-                size = archive.getinfo(members[name]).file_size
-                with archive.open(members[name]) as file:
-                    arrays[name] = array_in(file, size)
-        return arrays
+        for name, member in members_of(path, archive, names, optional).items():
+            with reading(path, f"array '{name}'"), archive.open(member) as file:
+                arrays[name] = array_in(file, member.file_size)
+    return arrays
+
+
+def check_arrays(path: str | os.PathLike[str], names: Sequence[str]) -> None:
+    """Looks at the headers of arrays, for readers of other people that trust them.
+
+    Args:
+        path (str or Path): A ``.npz`` file.
+        names (sequence of str): The arrays that must be there.
+
+    Raises:
+        DamagedDataError: As :func:`read_arrays`, but for what stands behind the headers.
+    """
+    with open_zip(path) as archive:
+        for name, member in members_of(path, archive, names, ()).items():
+            with reading(path, f"array '{name}'"), archive.open(member) as file:
+                header_of(file, member.file_size)
+
+
+def members_of(
+    path: str | os.PathLike[str],
+    archive: zipfile.ZipFile,
+    names: Sequence[str],
+    optional: Sequence[str],
+) -> dict[str, zipfile.ZipInfo]:
+    """The members that hold arrays, by the names of the arrays."""
+    members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+    lacking = [name for name in names if name not in members]
+    if lacking:
+        raise DamagedDataError(f"'{path}' lacks the array {', '.join(lacking)}")
+    return {name: members[name] for name in (*names, *optional) if name in members}
 
 
 def array_in(file: IO[bytes], size: int) -> np.ndarray:

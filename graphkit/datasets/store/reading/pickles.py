@@ -58,8 +58,8 @@ class SparseRows:
         import scipy.sparse as sp
 
         state = vars(self)
-        shape = state.get("_shape", state.get("shape"))
-        rows, columns = (int(length) for length in shape)
+        shape = state["_shape"] if "_shape" in state else state["shape"]
+        rows, columns = (operator.index(length) for length in shape)
         data = np.asarray(state["data"])
         if data.dtype.kind not in "biuf" or rows < 0 or columns < 0:
             raise ValueError(f"a sparse matrix {shape} of {data.dtype}")
@@ -73,9 +73,8 @@ class SparseRows:
             check_range(column, columns)
             return sp.coo_matrix((data, (row, column)), (rows, columns))
         indices, pointers = np.asarray(state["indices"]), np.asarray(state["indptr"])
-        check_compressed(
-            data, indices, pointers, (rows, columns)[:: 1 if self.kind == "csr" else -1]
-        )
+        lines = (rows, columns) if self.kind == "csr" else (columns, rows)
+        check_compressed(data, indices, pointers, lines)
         make = sp.csr_matrix if self.kind == "csr" else sp.csc_matrix
         return make((data, indices, pointers), (rows, columns))
 
@@ -160,7 +159,8 @@ class BudgetArray(np.ndarray):
         if isinstance(content, list) != dtype.hasobject:
             raise pickle.UnpicklingError(f"an array of {dtype} from a {type(content).__name__}")
         self.budget.spend(size * (8 if dtype.hasobject else 1))
-        super().__setstate__((version, shape, dtype, bool(fortran), content))
+        checked: Any = (version, shape, dtype, bool(fortran), content)
+        super().__setstate__(checked)
         check_characters(self)
 
 

@@ -95,12 +95,9 @@ def table_of(
         ValueError: As :func:`read_table`; the message names the line.
     """
     values = quick(text)
-    wrong = values is None or (columns or values.shape[1]) != values.shape[1]
-    infinite = not wrong and (finite or whole) and not np.isfinite(values).all()
-    if wrong or infinite or (whole and not integral(values)):
+    if values is None or not right(values, columns, whole, finite):
         complain(text, columns, whole, finite or whole)
         values = np.array([[float(word) for word in words] for _, words in rows_of(text)])
-    assert values is not None
     return values.astype(np.int64) if whole else values
 
 
@@ -115,9 +112,16 @@ def quick(text: str) -> np.ndarray | None:
         return None
 
 
+def right(values: np.ndarray, columns: int | None, whole: bool, finite: bool) -> bool:
+    """Whether a table has its columns and the numbers that it may have."""
+    if columns is not None and values.shape[1] != columns:
+        return False
+    return integral(values) if whole else not finite or bool(np.isfinite(values).all())
+
+
 def integral(values: np.ndarray) -> bool:
-    """Whether all are whole and exact as such."""
-    return bool(((values == np.rint(values)) & (np.abs(values) < LARGEST)).all())
+    """Whether all are finite, whole and exact as such."""
+    return bool(((np.abs(values) < LARGEST) & (values == np.rint(values))).all())
 
 
 def complain(text: str, columns: int | None, whole: bool, finite: bool) -> None:
