@@ -93,7 +93,8 @@ class Command:
         check_folder("--out", self.out)
         plain = self.launch in ({}, PLAIN)
         fabric = None if plain else make_fabric(**self.launch)
-        options = Options(self.seeds, self.out, self.resume, fabric)
+        launch = {} if plain else self.launch
+        options = Options(self.seeds, self.out, self.resume, fabric, launch)
         at_once = processes(self.jobs, len(loaded), plain)
         results = {}
         total = sum(len(options.seeds_of(recipe)) for recipe in loaded)

@@ -9,11 +9,11 @@ import shutil
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import records, references
+from benchmarks.harness import records, references, states
 from benchmarks.harness.environment import environment, peak_memory_mb, reset_peak_memory
 from benchmarks.harness.fingerprint import code_fingerprint
 from benchmarks.harness.fitting import Fitter
@@ -45,12 +45,14 @@ class Options:
         out (Path): Folder of states, results and plots.
         resume (bool): Continue what an earlier, killed command left in ``out``.
         fabric (Fabric, optional): The processes that share the work; else just this one.
+        launch (dict, optional): What ``fabric`` was made of: precision, devices and the like.
     """
 
     seeds: int | tuple[int, ...] | None = None
     out: Path = Path("runs")
     resume: bool = False
     fabric: Fabric | None = None
+    launch: dict[str, Any] = field(default_factory=dict)
 
     def seeds_of(self, recipe: Recipe) -> list[int]:
         """The seeds that a recipe runs with."""
@@ -106,21 +108,14 @@ def code_of(recipe: Recipe) -> str:
     return code_fingerprint(roots) + references.hash_of(named)
 
 
-def state_folder(recipe: Recipe, options: Options) -> Path:
-    """Where a run of this recipe keeps finished seeds and checkpoints."""
-    folder = options.out / "state" / recipe.name
-    mark = folder / "settings"
-    if options.resume and mark.exists() and mark.read_text() != fingerprint(recipe):
-        raise ValueError(
-            f"'{folder}' holds a run of '{recipe.name}' with other settings; "
-            "give the same --set options, another --out, or leave out --resume"
-        )
-    if options.leads:
-        if not options.resume and folder.exists():
-            shutil.rmtree(folder)
-        write_text(mark, fingerprint(recipe))
-    options.barrier()
-    return folder
+def facts_of(recipe: Recipe, options: Options) -> dict[str, str]:
+    """All that a seed's figures depend on, the seed aside."""
+    return {
+        "settings": fingerprint(recipe),
+        "launch": json.dumps(options.launch, sort_keys=True),
+        "code": code_of(recipe),
+        "data": states.data_of(recipe.sections),
+    }
 
 
 def run_seed(
@@ -129,7 +124,7 @@ def run_seed(
     """One seed of a recipe; a seed finished earlier is read back when resuming."""
     done = folder / f"seed-{seed}.json"
     if options.resume and done.exists():
-        return json.loads(done.read_text())
+        return states.read(done)
     started = time.perf_counter()
     fit = Fitter(
         recipe.sections.get("train", {}),
@@ -150,7 +145,7 @@ def run_seed(
         "peak_memory_mb": peak_memory_mb(),
     }
     if options.leads:
-        write_text(done, json.dumps(outcome))
+        states.write(done, outcome)
         shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
     options.barrier()
     return outcome
@@ -173,15 +168,17 @@ def numbers(metrics: Any, protocol: str) -> dict[str, float]:
 
 def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, Any]:
     """All seeds of a recipe, as one entry of the results."""
-    seeds = options.seeds_of(recipe)
-    folder, code = state_folder(recipe, options), code_of(recipe)
+    seeds, facts = options.seeds_of(recipe), facts_of(recipe, options)
     reset_peak_memory()
-    outcomes = []
-    for seed in seeds:
-        display.start_seed(recipe.name, seed)
-        outcome = run_seed(recipe, seed, folder, options, display)
-        outcomes.append(outcome)
-        display.end_seed(recipe.name, seed, outcome["metrics"].get(recipe.module.MAIN))
+    place, outcomes = options.out / "state", []
+    with states.only_writer(place, recipe.name, options.leads):
+        folder = states.state_folder(place, recipe.name, facts, options.resume, options.leads)
+        options.barrier()
+        for seed in seeds:
+            display.start_seed(recipe.name, seed)
+            outcome = run_seed(recipe, seed, folder, options, display)
+            outcomes.append(outcome)
+            display.end_seed(recipe.name, seed, outcome["metrics"].get(recipe.module.MAIN))
     return {
         "recipe": recipe.name,
         "metrics": {
@@ -192,8 +189,8 @@ def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, 
         "seconds": sum(o["seconds"] for o in outcomes),
         "peak_memory_mb": max(o["peak_memory_mb"] for o in outcomes),
         "parameters": max(o["parameters"] for o in outcomes),
-        "settings": fingerprint(recipe),
-        "code": code,
+        "settings": facts["settings"],
+        "code": facts["code"],
         "environment": environment(),
     }
 
