@@ -13,6 +13,7 @@ from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.loading import locate
 from graphkit.datasets.store.reading.archives import read_arrays
+from graphkit.datasets.store.reading.values import single
 
 __all__ = ["FaceLandmarks", "face_landmarks"]
 
@@ -75,6 +76,8 @@ def face_landmarks(root: str | os.PathLike[str] | None = None) -> FaceLandmarks:
             f"'{path}' holds points {points.shape} of subjects {subject.shape}, not [N, 68, 2] "
             "and [N]"
         )
+    if not single(points[np.isfinite(points)]):
+        raise DamagedDataError(f"'{path}' holds points beyond single precision")
     faceless = np.flatnonzero(~np.isfinite(points).all((1, 2)) | (np.ptp(points, 1) <= 0).any(1))
     if len(faceless):
         raise DamagedDataError(f"'{path}' has no face in frame {faceless[0]}")

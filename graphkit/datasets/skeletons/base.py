@@ -14,6 +14,7 @@ from torch_geometric.data import Data, Dataset
 from graphkit.data.skeleton_graph import SkeletonGraph
 from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.reading.archives import read_arrays
+from graphkit.datasets.store.reading.values import single
 
 __all__ = ["SkeletonDataset"]
 
@@ -181,7 +182,7 @@ def read_clips(path: Path, facts: Sequence[str], actions: Sequence[int]) -> dict
     name = arrays["name"] if "name" in arrays else named(action, info)
     clips = len(action)
     problems = {
-        "joints": joints.ndim != 3 or joints.shape[-1] != 3 or not np.isfinite(joints).all(),
+        "joints": joints.ndim != 3 or joints.shape[-1] != 3 or not single(joints),
         "offsets": offsets.shape != (clips + 1,)
         or offsets[0] != 0
         or offsets[-1] != len(joints)

@@ -15,6 +15,7 @@ from graphkit.datasets.store.reading.archives import read_arrays
 from graphkit.datasets.store.reading.guard import reading
 from graphkit.datasets.store.reading.pickles import check_compressed, read_pickle
 from graphkit.datasets.store.reading.text import read_json, read_table, read_text, rows_of
+from graphkit.datasets.store.reading.values import single
 
 __all__ = ["check_npz", "tidy_planetoid", "tidy_ppi", "tidy_tu", "tidy_zinc"]
 
@@ -45,7 +46,7 @@ def tidy_planetoid(raw: Path, name: str, aside: Path) -> None:
             require(getattr(table, "ndim", 0) == 2, path, "holds no table")
             require(table.shape[0] * table.shape[1] <= DENSE, path, f"is a table of {table.shape}")
             numbers = table.data if hasattr(table, "tocsr") else table
-            require(bool(np.isfinite(numbers).all()), path, "holds values that are not finite")
+            require(single(numbers), path, "holds values that are not finite")
         tables[part] = table
     for parts in (("x", "tx", "allx"), ("y", "ty", "ally")):
         columns = {part: tables[part].shape[1] for part in parts}
@@ -139,6 +140,7 @@ def check_tu(paths: dict[str, Path], tables: dict[str, np.ndarray]) -> None:
     lengths = {part: counts for parts, counts in allowed.items() for part in parts}
     for part in tables.keys() & lengths.keys():
         rows = len(tables[part])
+        require(single(tables[part]), paths[part], "holds values that are not finite as floats")
         require(rows in lengths[part], paths[part], f"has {rows:,} rows, not {lengths[part][0]:,}")
         if part in ("node_labels", "edge_labels"):
             # PyG makes a column of every number between the least and the largest.
@@ -177,7 +179,7 @@ def check_npz(path: Path) -> None:
                 right = rows == columns == len(labels)
             require(right, path, f"has '{kind}_shape' {rows} x {columns} of {len(labels)} labels")
             require(data.dtype.kind in "biuf", path, f"has '{kind}_data' of {data.dtype}")
-            require(bool(np.isfinite(data).all()), path, f"has '{kind}_data' that is not finite")
+            require(single(data), path, f"has '{kind}_data' that is not finite")
             check_compressed(data, indices, pointers, (rows, columns))
         right = labels.ndim == 1 and labels.dtype.kind in "iu" and labels.min(initial=0) >= 0
         require(right, path, "has 'labels' that are no numbers from 0")
@@ -203,8 +205,8 @@ def check_ppi(raw: Path, split: str, graph: Any) -> None:
         with reading(path):
             arrays[part] = np.load(path, mmap_mode="r", allow_pickle=False)
             kinds = "iu" if part == "graph_id" else "biuf"
-            right = arrays[part].dtype.kind in kinds and np.isfinite(arrays[part]).all()
-            require(bool(right), path, "holds values that are no finite numbers")
+            right = arrays[part].dtype.kind in kinds and single(arrays[part])
+            require(right, path, "holds values that are no finite numbers")
     owner, path = arrays["graph_id"], raw / f"{split}_graph_id.npy"
     right = owner.ndim == 1 and len(owner) > 0 and bool((np.diff(owner) >= 0).all())
     require(right and np.ptp(owner) < len(owner), path, "does not list the nodes graph by graph")

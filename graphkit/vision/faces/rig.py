@@ -19,7 +19,7 @@ from graphkit.words import did_you_mean
 
 __all__ = ["ACTIONS", "FREEDOMS", "IDENTITIES", "MIRROR", "STROKES"]
 
-BONES, PARENTS = LAYOUTS["face-17"]
+BONES, PARENTS, _ = LAYOUTS["face-17"]
 FREEDOMS = 7
 """Numbers per bone: shift (3), turn (3), logarithm of the scale."""
 

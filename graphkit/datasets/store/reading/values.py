@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-__all__ = ["number", "whole"]
+import numpy as np
+
+__all__ = ["number", "single", "whole"]
 
 LARGEST = 2**62
+SINGLE = float(np.finfo(np.float32).max)
 
 
 def whole(value: Any, what: str = "a number") -> int:
@@ -24,15 +26,21 @@ def whole(value: Any, what: str = "a number") -> int:
 
 
 def number(value: Any, what: str = "a number") -> float:
-    """A finite number.
+    """A number that is finite in single precision.
 
     Raises:
         ValueError: If it is something else.
     """
     right = isinstance(value, int | float) and not isinstance(value, bool)
-    if not right or (isinstance(value, int) and abs(value) > LARGEST) or not math.isfinite(value):
+    # Not a number is not less than anything.
+    if not right or not abs(value) <= SINGLE:
         raise ValueError(f"{what} is {shown(value)}, expected a finite number")
     return float(value)
+
+
+def single(values: np.ndarray) -> bool:
+    """Whether all values are finite in single precision, as the tensors made of them will be."""
+    return bool((np.abs(values) <= SINGLE).all())
 
 
 def shown(value: Any) -> str:
