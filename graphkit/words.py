@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["did_you_mean", "refuse_class"]
+__all__ = ["did_you_mean", "refuse_class", "refuse_classes"]
 
 NAMED, SHOWN = 3, 8
 
@@ -78,6 +78,19 @@ def refuse_class(name: str, value: Any) -> None:
     """
     if isinstance(value, type):
         raise TypeError(f"'{name}' is the class {value.__name__}; write {value.__name__}(...)")
+
+
+def refuse_classes(**values: Any) -> None:
+    """:func:`refuse_class` of several arguments, each by its name.
+
+    Args:
+        **values: The arguments.
+
+    Raises:
+        TypeError: At the first that is a class.
+    """
+    for name, value in values.items():
+        refuse_class(name, value)
 
 
 def listed(words: list[str], last: str) -> str:

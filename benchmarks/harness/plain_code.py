@@ -135,14 +135,9 @@ class Plain(ast.NodeTransformer):
         ]
 
     def without_refusals(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """The statements without calls for nothing but an error, alone or in a loop."""
+        """The statements without calls for nothing but an error."""
         rest = []
         for statement in body:
-            if isinstance(statement, ast.For) and not statement.orelse:
-                inner = self.without_refusals(statement.body)
-                if not inner:
-                    continue
-                statement.body = inner
             call = statement.value if isinstance(statement, ast.Expr) else None
             if not (isinstance(call, ast.Call) and self.home(call.func) == REFUSALS):
                 rest.append(statement)

@@ -17,7 +17,7 @@ from graphkit.distill.memo import Memo
 from graphkit.modes import evaluating
 from graphkit.precision import cast_floats
 from graphkit.taps import Call, Tap
-from graphkit.words import refuse_class
+from graphkit.words import refuse_class, refuse_classes
 
 Pair = tuple[str, str]
 CALL = "call of the student"
@@ -89,8 +89,7 @@ class Distiller(nn.Module):
         graphs: Sequence[Pair] | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("student", student), ("teacher", teacher)):
-            refuse_class(name, value)
+        refuse_classes(student=student, teacher=teacher)
         self.student = student
         # In a tuple the teacher is no submodule: it is not trained, moved or saved with this one.
         self._teacher = (teacher,)

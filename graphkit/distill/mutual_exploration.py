@@ -17,7 +17,7 @@ from graphkit.modes import evaluating
 from graphkit.taps import Call, tap
 from graphkit.train import TensorTask
 from graphkit.train.task import Share
-from graphkit.words import refuse_class
+from graphkit.words import refuse_classes
 
 __all__ = ["MutualExploration", "MutualTask"]
 
@@ -90,8 +90,7 @@ class MutualExploration(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        for name, value in (("first", first), ("second", second)):
-            refuse_class(name, value)
+        refuse_classes(first=first, second=second)
         if first is second:
             raise ValueError("'first' and 'second' are one network; give each its own")
         if len(layers) != 2 or len(channels) != 2:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from graphkit.modes import frozen
 from graphkit.taps import tap
 from graphkit.train.callback import Callback
-from graphkit.words import refuse_class
+from graphkit.words import refuse_classes
 
 if TYPE_CHECKING:
     from graphkit.train.run import Run
@@ -102,8 +102,7 @@ class CollapseMonitor(Callback):
         growth: float = 10.0,
         patience: int = 3,
     ) -> None:
-        for name, value in (("generator", generator), ("opponent", opponent)):
-            refuse_class(name, value)
+        refuse_classes(generator=generator, opponent=opponent)
         if not (0 <= least_entropy <= 1 and 0 <= most_dead <= 1):
             raise ValueError(
                 "'least_entropy' and 'most_dead' must be in [0, 1], got "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.train.task import Task
-from graphkit.words import refuse_class
+from graphkit.words import refuse_classes
 
 __all__ = ["NoiseTask"]
 
@@ -49,8 +49,7 @@ class NoiseTask(Task):
         steps: int = 50,
         metrics: Callable[[nn.Module], dict[str, float]] | None = None,
     ) -> None:
-        for name, given in (("loss", loss), ("noise", noise), ("metrics", metrics)):
-            refuse_class(name, given)
+        refuse_classes(loss=loss, noise=noise, metrics=metrics)
         for name, value in (("batch_size", batch_size), ("steps", steps)):
             if value < 1:
                 raise ValueError(f"'{name}' must be at least 1, got {value}")

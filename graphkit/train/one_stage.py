@@ -13,7 +13,7 @@ from graphkit.catalog import method
 from graphkit.train.callback import Callback
 from graphkit.train.fake_samples import detached, flat_scores, refuse_mixing, row_index, spread
 from graphkit.train.gan_losses import GANLoss, gan_loss
-from graphkit.words import refuse_class
+from graphkit.words import refuse_classes
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -125,8 +125,7 @@ class OneStageStep(Callback):
         pair: Callable[[Run], tuple[Any, ...]] | None = None,
         optimizer: Optimizer | None = None,
     ) -> None:
-        for name, value in (("discriminator", discriminator), ("optimizer", optimizer)):
-            refuse_class(name, value)
+        refuse_classes(discriminator=discriminator, optimizer=optimizer)
         if (pair is None) != (optimizer is None):
             raise ValueError("a Trainer needs both, 'pair' and 'optimizer'")
         self.discriminator, self.loss, self.weight = discriminator, gan_loss(loss), weight

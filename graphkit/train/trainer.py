@@ -22,7 +22,7 @@ from graphkit.train.progress import ProgressBar
 from graphkit.train.run import Result, Run
 from graphkit.train.stepping import check_scheduler, needs_closure
 from graphkit.train.task import Task
-from graphkit.words import refuse_class
+from graphkit.words import refuse_classes
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -166,8 +166,7 @@ class Trainer:
             scheduler (LRScheduler, optional): Stepped once per epoch; a ``ReduceLROnPlateau``
                 gets ``monitor``, or the training loss without one.
         """
-        for name, value in (("model", model), ("optimizer", optimizer), ("task", task)):
-            refuse_class(name, value)
+        refuse_classes(model=model, optimizer=optimizer, task=task)
         fabric = self.fabric or make_fabric(**self.launch)
         if self.seed is not None:
             seed_everything(self.seed + 1_000_003 * fabric.global_rank)

@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from graphkit.transfer.attribution import Target
 from graphkit.transfer.attribution_graph import AttributionGraph
 from graphkit.transfer.model_cosines import edge_vector, node_cosines, ranks, zero_maps
-from graphkit.words import refuse_class
+from graphkit.words import refuse_classes
 
 __all__ = [
     "Ranked",
@@ -282,8 +282,7 @@ def rank_layers(
         >>> [row.name for row in rank_layers(source, ["2"], target, None, torch.randn(8, 6))]
         ['2']
     """
-    for name, value in (("source", source), ("target", target)):
-        refuse_class(name, value)
+    refuse_classes(source=source, target=target)
     if isinstance(layers, str):
         raise TypeError(f"'layers' is one name; write [{layers!r}]")
     shared: dict[str, Any] = {"channels": "absolute", "centre": False, **settings, "neighbors": 0}

@@ -13,7 +13,7 @@ from graphkit.adapters.graph_adapter import GraphAdapter, Schema
 from graphkit.distill.distiller import features
 from graphkit.modes import evaluating
 from graphkit.taps import tap
-from graphkit.words import refuse_class
+from graphkit.words import refuse_classes
 
 __all__ = ["ChannelGraphAdapter"]
 
@@ -100,8 +100,7 @@ class ChannelGraphAdapter(GraphAdapter):
         k: int | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("teacher", teacher), ("student", student)):
-            refuse_class(name, value)
+        refuse_classes(teacher=teacher, student=student)
         if bins < 1 or (k is not None and k < 1):
             raise ValueError(f"'bins' and 'k' must be at least 1, got {bins} and {k}")
         self.student, self.teacher, self.layers = student, teacher, tuple(layers)

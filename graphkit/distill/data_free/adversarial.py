@@ -17,7 +17,7 @@ from graphkit.grad_scale import grad_scale
 from graphkit.modes import frozen
 from graphkit.train import CollapseMonitor
 from graphkit.train.fake_samples import BATCH_NORMS
-from graphkit.words import refuse_class
+from graphkit.words import refuse_classes
 
 __all__ = ["DFAD", "Discrepancy"]
 
@@ -133,8 +133,7 @@ class DFAD(nn.Module):
         noise_channels: int | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("student", student), ("teacher", teacher), ("generator", generator)):
-            refuse_class(name, value)
+        refuse_classes(student=student, teacher=teacher, generator=generator)
         if student is teacher:
             raise ValueError("'student' and 'teacher' are one network; give the student its own")
         if imitations < 0:

@@ -21,7 +21,7 @@ from graphkit.vision.actions.moment_context import (
     edges_repeated,
     surround,
 )
-from graphkit.words import refuse_class
+from graphkit.words import refuse_classes
 
 __all__ = ["AherBatch", "AherSteps"]
 
@@ -139,8 +139,7 @@ class AherSteps:
         seed: int = 0,
     ) -> None:
         players = {"generator": generator, "discriminator": discriminator, "loss": loss}
-        for name, given in {"model": model, **players}.items():
-            refuse_class(name, given)
+        refuse_classes(model=model, **players)
         if context not in CONTEXTS or variant not in ("paper", "released"):
             raise ValueError(
                 f"'context' must be one of {CONTEXTS} and 'variant' 'paper' or 'released', got "

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from graphkit.catalog import method, no_method
 from graphkit.modes import call_fixed, evaluating
 from graphkit.precision import normalize, positive
-from graphkit.words import refuse_class
+from graphkit.words import refuse_classes
 
 __all__ = ["FaceRegressor", "LocalContrast"]
 
@@ -171,9 +171,9 @@ class FaceRegressor(nn.Module):
         weights: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
-        networks = {"network": network, "renderer": renderer, "feature": feature}
-        for name, given in {**networks, "embedding": embedding, "judge": judge}.items():
-            refuse_class(name, given)
+        refuse_classes(
+            network=network, renderer=renderer, feature=feature, embedding=embedding, judge=judge
+        )
         weights = {"feature": 1.0} if weights is None else dict(weights)
         unknown = [name for name in weights if name not in TERMS]
         if unknown:
