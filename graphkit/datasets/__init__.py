@@ -14,7 +14,8 @@ from graphkit.datasets.media.face_landmarks import FaceLandmarks, face_landmarks
 from graphkit.datasets.media.grid import GRIDClip, grid, grid_alignment
 from graphkit.datasets.media.mnist import mnist
 from graphkit.datasets.media.mobilenet_weights import mobilenet_weights
-from graphkit.datasets.media.mot15 import MOTBoxes, mot15
+from graphkit.datasets.media.mot import MOTBoxes, mot_sequence
+from graphkit.datasets.media.mot15 import mot15
 from graphkit.datasets.media.omniglot import OmniglotImages, omniglot
 from graphkit.datasets.media.reid import (
     ReIDImages,
@@ -23,6 +24,7 @@ from graphkit.datasets.media.reid import (
     omniglot_reid,
 )
 from graphkit.datasets.media.thumos14 import ActionVideo, thumos14
+from graphkit.datasets.meshes import read_off
 from graphkit.datasets.modelnet_points import ModelNet10Points
 from graphkit.datasets.ogbn_arxiv import OGBNArxiv
 from graphkit.datasets.scenes.digit_scenes import DigitScenes
@@ -32,6 +34,7 @@ from graphkit.datasets.scenes.visual_genome import VisualGenomeGraphs
 from graphkit.datasets.scenes.vocabulary import SceneVocabulary
 from graphkit.datasets.scenes.vrd import VRDSceneGraphs
 from graphkit.datasets.skeletons.base import SkeletonDataset
+from graphkit.datasets.skeletons.clip_files import SkeletonFiles
 from graphkit.datasets.skeletons.ntu.rgbd import NTURGBD
 from graphkit.datasets.skeletons.nw_ucla import NWUCLA
 from graphkit.datasets.skeletons.synthetic import SyntheticSkeletons
@@ -75,6 +78,7 @@ __all__ = [
     "SceneBatch",
     "SceneVocabulary",
     "SkeletonDataset",
+    "SkeletonFiles",
     "StreamTask",
     "SyntheticFactorGraphs",
     "SyntheticScenes",
@@ -101,9 +105,11 @@ __all__ = [
     "mnist",
     "mobilenet_weights",
     "mot15",
+    "mot_sequence",
     "omniglot",
     "omniglot_reid",
     "parse_scene",
     "random_parts",
+    "read_off",
     "thumos14",
 ]

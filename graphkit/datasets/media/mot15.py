@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import replace
 
-import numpy as np
-import torch
-from torch import Tensor
-
+from graphkit.datasets.media.mot import MOTBoxes, read_boxes
 from graphkit.datasets.store.dataset_card import DatasetCard
-from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.loading import locate
-from graphkit.datasets.store.reading.text import read_table
 
-__all__ = ["MOTBoxes", "mot15"]
+__all__ = ["mot15"]
 
-LARGEST = 1e9
 SEQUENCES = ("TUD-Campus", "TUD-Stadtmitte")
 CARD = DatasetCard(
     name="MOT15",
@@ -35,30 +29,6 @@ CARD = DatasetCard(
     ),
     terms="of the MOT challenge",
 )
-
-
-@dataclass(frozen=True)
-class MOTBoxes:
-    """Boxes of a sequence.
-
-    Args:
-        frame (torch.Tensor): Frame of each box, from 0, ascending, ``[N]``.
-        identity (torch.Tensor): Person in each box, -1 in detections, ``[N]``.
-        box (torch.Tensor): Left, top, width and height in pixels, ``[N, 4]``.
-        score (torch.Tensor): Confidence, ``[N]``.
-        size (tuple of int): Frames, rows and columns of the video.
-    """
-
-    frame: Tensor
-    identity: Tensor
-    box: Tensor
-    score: Tensor
-    size: tuple[int, int, int]
-
-    def heads(self, cell: float = 12.0) -> Tensor:
-        """Row and column of the heads, ``[N, 2]``, in cells of so many pixels."""
-        left, top, width, height = self.box.unbind(1)
-        return torch.stack([top + 0.15 * height, left + width / 2], 1) / cell
 
 
 def mot15(
@@ -95,17 +65,5 @@ def mot15(
     folder = locate(CARD, root, fetch=False)
     file = f"{name}/gt.txt" if part == "groundtruth" else f"train/{name}/det/det.txt"
     path = folder / part / file
-    table = read_table(path, 10)
-    if (table[:, 0] < 1).any() or (table[:, :2] != np.rint(table[:, :2])).any():
-        raise DamagedDataError(f"'{path}' is no table of whole frames from 1 and whole identities")
-    if (np.abs(table) > LARGEST).any():
-        raise DamagedDataError(f"'{path}' holds a number beyond {LARGEST:.0e}")
-    rows = torch.from_numpy(table[np.argsort(table[:, 0], kind="stable")])
-    frame = rows[:, 0].long() - 1
-    return MOTBoxes(
-        frame=frame,
-        identity=rows[:, 1].long(),
-        box=rows[:, 2:6].float(),
-        score=rows[:, 6].float(),
-        size=(int(frame.max()) + 1, 480, 640),
-    )
+    boxes = read_boxes(path, (int(1e9) + 1, 480, 640))
+    return replace(boxes, size=(int(boxes.frame.max()) + 1, 480, 640))

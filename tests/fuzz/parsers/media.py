@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from functools import cache
@@ -20,9 +21,12 @@ from graphkit.datasets import (
     mnist,
     mobilenet_weights,
     mot15,
+    mot_sequence,
     omniglot,
+    read_off,
     thumos14,
 )
+from graphkit.datasets.media.mnist import read_idx
 from tests.fuzz.parsers.reading import arrays, put
 from tests.fuzz.registry import parser
 
@@ -145,3 +149,57 @@ def market_file(content: bytes, folder: Path) -> None:
 @parser(lambda: [ALIGNMENT], DamagedDataError, MissingDataError, name="grid_alignment")
 def alignment(content: bytes, folder: Path) -> None:
     grid_alignment(put(folder, "a.align", content))
+
+
+def mot17() -> list[bytes]:
+    return [b"1,1,9,4,97,109,0,7,1\n2,2,13,41,16,37,1,1,0.9\n", b"3,-1,10,20,30,40,0.75\n", BOXES]
+
+
+@parser(mot17, DamagedDataError, name="mot_sequence")
+def mot_file(content: bytes, folder: Path) -> None:
+    put(folder, "gt/gt.txt", content)
+    boxes = mot_sequence(folder)
+    assert boxes.box.isfinite().all()
+    assert int(boxes.frame.max()) < boxes.size[0]
+
+
+def sizes() -> list[bytes]:
+    return [b"[Sequence]\nname=a\nseqLength=60\nimWidth=19\nimHeight=10\n"]
+
+
+@parser(sizes, DamagedDataError, name="mot_seqinfo")
+def seqinfo(content: bytes, folder: Path) -> None:
+    put(folder, "gt/gt.txt", BOXES)
+    put(folder, "seqinfo.ini", content)
+    assert min(mot_sequence(folder).size) > 0
+
+
+MESH = b"OFF\n4 2 0\n0 0 0\n1 0.5 0\n0 1 -2e-3\n1 1 1\n3 0 1 2\n4 1 3 2 0 255 0 0\n"
+
+
+@parser(lambda: [MESH, MESH.replace(b"OFF\n", b"OFF")], DamagedDataError, name="off")
+def off_file(content: bytes, folder: Path) -> None:
+    mesh = read_off(put(folder, "a.off", content))
+    assert mesh.pos.isfinite().all()
+    assert not mesh.face.numel() or int(mesh.face.max()) < mesh.num_nodes
+
+
+@cache
+def idx_files() -> list[bytes]:
+    images = RNG.integers(0, 256, size=(2, 5, 4), dtype=np.uint8)
+    return [b"\0\0\x08\x03\0\0\0\x02\0\0\0\x05\0\0\0\x04" + images.tobytes()]
+
+
+@parser(idx_files, DamagedDataError, name="mnist_idx")
+def idx_file(content: bytes, folder: Path) -> None:
+    assert read_idx(put(folder, "a", content)).ndim == content[3]
+
+
+@parser(
+    lambda: [gzip.compress(one, mtime=0) for one in idx_files()],
+    DamagedDataError,
+    inside="gzip",
+    name="mnist_idx_packed",
+)
+def packed_idx(content: bytes, folder: Path) -> None:
+    read_idx(put(folder, "a.gz", content))

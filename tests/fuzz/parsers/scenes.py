@@ -24,6 +24,14 @@ TEXTS = (
 SCENES = (
     {"objects": ["sheep", "grass"], "relationships": [[0, "on", 1]]},
     [["sheep", "on", "grass"], ["sheep#2", "by", "sheep"]],
+    {
+        "image_id": 3,
+        "objects": [{"object_id": 5, "names": ["Sheep"]}, {"object_id": 7, "name": "grass"}],
+        "relationships": [
+            {"predicate": "ON", "subject_id": 5, "object_id": 7},
+            {"predicate": "by", "subject": {"object_id": 7}, "object": {"object_id": 5}},
+        ],
+    },
 )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 import pickle
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from graphkit.datasets import DamagedDataError
+from graphkit.datasets import DamagedDataError, SkeletonFiles
 from graphkit.datasets.skeletons.annotations import read_annotations
 from graphkit.datasets.skeletons.base import read_clips
 from graphkit.datasets.skeletons.ntu.actors import find_actors
@@ -61,3 +63,42 @@ def kinect() -> list[bytes]:
 @parser(kinect, DamagedDataError, inside="zip")
 def skeleton_arrays(content: bytes, folder: Path) -> None:
     read_clips(put(folder, "a.npz", content), ("subject", "view"), [1, 2, 3])
+
+
+@cache
+def matlab() -> list[bytes]:
+    from scipy.io import savemat
+
+    contents = []
+    for packed in (False, True):
+        savemat(buffer := io.BytesIO(), {"d_skel": np.ones((20, 3, 2))}, do_compression=packed)
+        contents.append(buffer.getvalue())
+    return contents
+
+
+@parser(matlab, DamagedDataError, name="utd_mhad_mat")
+def utd_mhad(content: bytes, folder: Path) -> None:
+    put(folder, "a1_s1_t1_skeleton.mat", content)
+    assert SkeletonFiles(folder, "utd-mhad").frames.isfinite().all()
+
+
+def nw_ucla_clips() -> list[bytes]:
+    return [json.dumps({"skeletons": np.ones((2, 20, 3)).tolist(), "label": 1}).encode()]
+
+
+@parser(nw_ucla_clips, DamagedDataError, name="nw_ucla_json")
+def nw_ucla(content: bytes, folder: Path) -> None:
+    put(folder, "a01_s01_e00_v01.json", content)
+    assert SkeletonFiles(folder, "nw-ucla").frames.isfinite().all()
+
+
+def kinetics_clips() -> list[bytes]:
+    person = {"pose": [0.25] * 36, "score": [0.5] * 18}
+    frames = [{"frame_index": i, "skeleton": [person] * i} for i in (1, 2)]
+    return [json.dumps({"data": frames, "label": "a", "label_index": 3}).encode()]
+
+
+@parser(kinetics_clips, DamagedDataError, name="kinetics_json")
+def kinetics(content: bytes, folder: Path) -> None:
+    put(folder, "a.json", content)
+    assert SkeletonFiles(folder, "kinetics").frames.isfinite().all()
