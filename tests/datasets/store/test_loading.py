@@ -302,6 +302,19 @@ def test_nothing_in_the_cache_is_run(root, cache):
     assert len(load(TINY)) == 3
 
 
+def test_a_hole_in_the_cache_is_noticed(root, cache):
+    write_tu(root)
+    load(TINY)
+    (path,) = (cache / "processed").rglob("data.pt")
+    content = path.read_bytes()
+    place = content.index(
+        torch.arange(1).numpy().tobytes() + torch.ones(1).long().numpy().tobytes()
+    )
+    path.write_bytes(content[:place] + bytes([9]) + content[place + 1 :])
+    with pytest.raises(DamagedDataError, match="Delete that folder"):
+        load(TINY)
+
+
 def payloads(harm):
     """Files of several formats that run code in the hands of a trusting reader."""
 

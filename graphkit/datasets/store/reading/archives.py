@@ -10,7 +10,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -182,12 +182,15 @@ def read_tensors(path: str | os.PathLike[str], **options: Any) -> Any:
     """What :func:`torch.load` reads without running code.
 
     Raises:
-        DamagedDataError: If it cannot be read, would run code, or would fill the memory.
+        DamagedDataError: If it cannot be read, has another checksum than it states, would run
+            code, or would fill the memory.
     """
     import torch
 
     with reading(path):
         with Path(path).open("rb") as file:
             packed = zipfile.is_zipfile(file)
-        with open_zip(path) if packed else nullcontext():
-            return torch.load(path, map_location="cpu", weights_only=True, **options)
+        if packed:
+            # PyTorch does not compare the checksums that it writes.
+            read_zip(path)
+        return torch.load(path, map_location="cpu", weights_only=True, **options)

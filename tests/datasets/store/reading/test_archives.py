@@ -15,6 +15,7 @@ from graphkit.datasets.store.reading.archives import (
     read_tensors,
     read_zip,
 )
+from graphkit.testing.damage import make_hole
 
 ARRAYS = {
     "a": np.arange(12.0).reshape(3, 4),
@@ -117,6 +118,16 @@ def test_tensors(tmp_path, content):
     torch.save({"a": torch.ones(3)}, path)
     assert read_tensors(path)["a"].tolist() == [1, 1, 1]
     path.write_bytes(content)
+    with pytest.raises(DamagedDataError, match=r"a\.pt"):
+        read_tensors(path)
+
+
+def test_a_hole_in_tensors_is_noticed(tmp_path):
+    """PyTorch itself reads zeros there."""
+    path = tmp_path / "a.pt"
+    torch.save({"a": torch.ones(10_000)}, path)
+    make_hole(path)
+    assert (torch.load(path, weights_only=True)["a"] == 0).any()
     with pytest.raises(DamagedDataError, match=r"a\.pt"):
         read_tensors(path)
 
