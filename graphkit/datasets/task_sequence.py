@@ -92,7 +92,7 @@ class TaskSequence(Sequence[StreamTask]):
 
     Args:
         data (Data or sequence of Data): A graph with a label per node, or graphs with one label
-            each.
+            each; features may be sparse.
         classes_per_task (int): Classes of a task.
         visible (str): :obj:`"task"`, :obj:`"seen"` or :obj:`"all"`; sets of graphs have
             :obj:`"task"` only.
@@ -113,6 +113,8 @@ class TaskSequence(Sequence[StreamTask]):
             :class:`~graphkit.continual.TWP` is that of the smaller graph. (default: :obj:`None`)
         class_order (list of int, optional): Order of the classes; :obj:`None` shuffles them.
             (default: :obj:`None`)
+        split (int, optional): With masks that hold several splits, ``[N, k]``, and
+            ``train_per_class=None``: which column. (default: :obj:`None`)
         seed (int, optional): Seed of order and split. (default: :obj:`0`)
 
     Shapes:
@@ -120,8 +122,8 @@ class TaskSequence(Sequence[StreamTask]):
         - **output:** :math:`\lfloor C / m \rfloor` tasks
 
     Raises:
-        ValueError: If an option is unknown, options contradict each other, or there are too few
-            classes or samples.
+        ValueError: If an option is unknown, options contradict each other, labels are no
+            integers, or there are too few classes or samples.
 
     Example:
         >>> from graphkit.datasets import TaskSequence, load
@@ -146,6 +148,7 @@ class TaskSequence(Sequence[StreamTask]):
         balanced: bool = True,
         hops: int | None = None,
         class_order: Sequence[int] | None = None,
+        split: int | None = None,
         seed: int = 0,
     ) -> None:
         check_choice("visible", visible, ("task", "seen", "all"))
@@ -160,6 +163,9 @@ class TaskSequence(Sequence[StreamTask]):
         if hops is not None and (hops < 1 or graphs is not None):
             raise ValueError(f"'hops' must be at least 1 and needs a single graph, got {hops}")
         samples = data if isinstance(data, Data) else label_table(graphs or [])
+        check_labels(samples)
+        if split is not None and train_per_class is not None:
+            raise ValueError("'split' names a column of the masks; it needs train_per_class=None")
         order = class_sequence(samples.y, class_order, seed)
         self.visible, self.inter_task_edges, self.setting = visible, inter_task_edges, setting
         self.classes_per_task, self.hops = classes_per_task, hops
@@ -172,7 +178,7 @@ class TaskSequence(Sequence[StreamTask]):
         elif train_per_class is not None:
             sizes = (train_per_class * self.num_classes, val_per_class * self.num_classes)
             samples = plain_split(samples, self.column >= 0, *sizes, seed)
-        self.positions = {part: mask_index(samples, part) for part in PARTS}
+        self.positions = {part: mask_index(samples, part, split) for part in PARTS}
         self.data, self.all_graphs = data, graphs
         self.shared: dict[tuple[str, int], tuple[Data, Tensor]] = {}
         self.tasks = [self.view(number, number) for number in range(len(self.groups))]
@@ -229,7 +235,7 @@ class TaskSequence(Sequence[StreamTask]):
         edges = nodes[source] & nodes[target]
         if not self.inter_task_edges:
             edges &= self.task[source] == self.task[target]
-        return self.data.edge_subgraph(edges).subgraph(nodes), nodes.cumsum(0) - 1
+        return part_of(self.data, edges, nodes), nodes.cumsum(0) - 1
 
     @torch.no_grad()
     def evaluate(
@@ -281,7 +287,21 @@ def near(graph: Data, rows: Tensor, hops: int) -> tuple[Data, Tensor]:
     for _ in range(hops):
         edges = reached[target]
         reached[source[edges]] = True
-    return graph.edge_subgraph(edges).subgraph(reached), (reached.cumsum(0) - 1)[rows]
+    return part_of(graph, edges, reached), (reached.cumsum(0) - 1)[rows]
+
+
+def part_of(graph: Data, edges: Tensor, nodes: Tensor) -> Data:
+    """The graph of some edges and nodes; sparse features, COO or CSR, stay what they are."""
+    x = graph.x
+    if x is None or x.layout == torch.strided:
+        return graph.edge_subgraph(edges).subgraph(nodes)
+    plain = copy.copy(graph)
+    plain.x, plain.num_nodes = None, x.size(0)
+    part = plain.edge_subgraph(edges).subgraph(nodes)
+    # Sparse tensors take no masks, and CSR rows cannot be picked at all.
+    rows = x.to_sparse_coo().index_select(0, nodes.nonzero().view(-1)).coalesce()
+    part.x = rows if x.layout == torch.sparse_coo else rows.to_sparse_csr()
+    return part
 
 
 def label_table(graphs: list[Data]) -> Data:
@@ -333,9 +353,33 @@ def plain_split(samples: Data, usable: Tensor, train: int, val: int, seed: int) 
     return out
 
 
-def mask_index(samples: Data, part: str) -> Tensor:
-    """Positions of one part of the split."""
+def check_labels(samples: Data) -> None:
+    """Refuses labels that are no classes, by name."""
+    y = samples.y
+    if not isinstance(y, Tensor) or y.dim() != 1 or y.is_floating_point() or y.dtype == torch.bool:
+        got = f"{y.dtype} {list(y.shape)}" if isinstance(y, Tensor) else y
+        hint = ""
+        if isinstance(y, Tensor) and y.is_floating_point():
+            hint = "; write data.y = data.y.long() if these are classes"
+            if y.dim() == 2 and y.size(1) > 1:
+                hint = "; LabelSequence takes several labels per node"
+        raise ValueError(f"'y' must hold one integer class per sample, got {got}{hint}")
+    if samples.num_nodes is not None and y.numel() != samples.num_nodes:
+        raise ValueError(f"'y' has {y.numel()} labels for {samples.num_nodes} samples")
+    if not bool((y >= 0).any()):
+        raise ValueError("'y' holds no class: all labels are negative, or there is none")
+
+
+def mask_index(samples: Data, part: str, split: int | None) -> Tensor:
+    """Positions of one part of the split, in a column of the masks where there are several."""
     mask = samples.get(f"{part}_mask", None)
+    if isinstance(mask, Tensor) and mask.dim() == 2 and mask.dtype == torch.bool:
+        if split is None or not 0 <= split < mask.size(1):
+            raise ValueError(
+                f"'{part}_mask' holds {mask.size(1)} splits; 'split' must name one of them, "
+                f"0 to {mask.size(1) - 1}, got {split}"
+            )
+        mask = mask[:, split]
     if mask is None or mask.dtype != torch.bool or mask.dim() != 1:
         raise ValueError(f"'data' has no boolean '{part}_mask' [n]; give 'train_per_class'")
     return mask.nonzero().view(-1)

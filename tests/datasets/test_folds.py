@@ -1,9 +1,17 @@
+import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from graphkit.datasets import DamagedDataError, MissingDataError, find_card, gin_folds
+from graphkit.datasets import (
+    DamagedDataError,
+    DatasetCard,
+    MissingDataError,
+    find_card,
+    gin_folds,
+)
 
 GRAPHS = 188
 
@@ -59,7 +67,7 @@ def test_missing_folds_are_named(root):
 
 
 def test_only_sets_of_graphs_have_folds(root):
-    with pytest.raises(ValueError, match="'name' must be a TU data set"):
+    with pytest.raises(ValueError, match="'name' must be a set of graphs"):
         gin_folds("Cora")
 
 
@@ -71,3 +79,33 @@ def test_published_folds(data_root, name):
     assert all(len(test) == graphs // 10 for _, test in folds)
     tested = np.concatenate([test for _, test in folds])
     assert len(np.unique(tested)) == len(tested) == graphs // 10 * 10
+
+
+def written(folder: Path, graphs: int) -> Path:
+    """Folds in GIN's layout, each tenth of the graphs tested once."""
+    place = folder / "10fold_idx"
+    place.mkdir(parents=True)
+    for k in range(10):
+        test = range(k, graphs, 10)
+        train = [i for i in range(graphs) if i not in test]
+        for part, index in (("train", train), ("test", test)):
+            (place / f"{part}_idx-{k + 1}.txt").write_text("\n".join(map(str, index)) + "\n")
+    return folder
+
+
+def test_any_set_of_graphs_may_have_folds(tmp_path: Path) -> None:
+    folder = written(tmp_path / "sets" / "MINE", 25)
+    card = DatasetCard("MINE", "mine", "a:B", folder="sets/MINE", files=("x",))
+    counted = dataclasses.replace(card, counts={"graphs": 26})
+    for name in (folder, str(folder), str(folder / "graphs.pt")):
+        folds = gin_folds(name)
+        assert folds[3][1].tolist() == [3, 13, 23]
+        assert all(len(train) + len(test) == 25 for train, test in folds)
+    assert gin_folds(card, tmp_path)[0][1].tolist() == [0, 10, 20]
+    with pytest.raises(DamagedDataError, match="do not cover the 26 graphs of 'MINE'"):
+        gin_folds(counted, tmp_path)
+    (folder / "10fold_idx" / "test_idx-4.txt").write_text("3\n13\n25\n")
+    with pytest.raises(DamagedDataError, match=r"test_idx-4.txt' must hold different numbers"):
+        gin_folds(folder)
+    with pytest.raises(MissingDataError, match="one graph's number per line"):
+        gin_folds(str(tmp_path / "other.pt"))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN, GIN, global_add_pool
 
-from graphkit.datasets import TaskSequence
+from graphkit.datasets import TaskSequence, class_split, load
 
 VISIBLE = [("task", False), ("seen", False), ("seen", True), ("all", False), ("all", True)]
 
@@ -206,3 +206,67 @@ def test_sets_of_graphs_are_checked() -> None:
         stream([])
     with pytest.raises(ValueError, match="must be 'task'"):
         stream(graphs, visible="seen")
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+@pytest.mark.parametrize("visible", ["task", "seen"])
+@pytest.mark.parametrize("hops", [None, 1])
+def test_sparse_features_are_seen_as_dense_ones(
+    layout: torch.layout, visible: str, hops: int | None
+) -> None:
+    dense = load("KarateClub")[0]
+    dense.x = torch.rand(34, 5).round()
+    sparse = dense.clone()
+    sparse.x = dense.x.to_sparse(layout=layout)
+    options = {"visible": visible, "train_per_class": 2, "val_per_class": 1, "hops": hops}
+    ours, theirs = (TaskSequence(data, 2, **options) for data in (sparse, dense))
+    for one, two in zip(ours, theirs, strict=True):
+        assert one.data.x.layout == layout
+        assert torch.equal(one.data.x.to_dense(), two.data.x)
+        assert torch.equal(one.data.edge_index, two.data.edge_index)
+        for part in ("train", "val", "test"):
+            assert torch.equal(one.rows[part], two.rows[part])
+    assert sparse.x.shape == (34, 5)
+
+
+def test_a_column_of_masks_is_a_split() -> None:
+    data = load("KarateClub")[0]
+    splits = [class_split(data, 2, 1, seed=seed) for seed in range(3)]
+    many = data.clone()
+    for name in ("train_mask", "val_mask", "test_mask"):
+        many[name] = torch.stack([split[name] for split in splits], dim=1)
+    options = {"visible": "task", "train_per_class": None}
+    for column, split in enumerate(splits):
+        ours = TaskSequence(many, 2, split=column, **options)
+        theirs = TaskSequence(split, 2, **options)
+        for one, two in zip(ours, theirs, strict=True):
+            assert all(torch.equal(one.rows[part], two.rows[part]) for part in one.rows)
+    for wrong in (None, 3, -1):
+        with pytest.raises(ValueError, match="'train_mask' holds 3 splits; 'split' must name one"):
+            TaskSequence(many, 2, split=wrong, **options)
+    with pytest.raises(ValueError, match="needs train_per_class=None"):
+        TaskSequence(many, 2, visible="task", split=0)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (torch.rand(34), "one integer class per sample, got torch.float32.*data.y.long"),
+        (torch.rand(34, 3), "LabelSequence takes several labels"),
+        (torch.ones(34, dtype=torch.bool), "got torch.bool"),
+        (torch.zeros(34, 1, dtype=torch.long), r"got torch.int64 \[34, 1\]"),
+        (torch.full((34,), -1), "'y' holds no class"),
+        (torch.zeros(33, dtype=torch.long), "'y' has 33 labels for 34 samples"),
+        (None, "got None"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused_by_name(y: Tensor | None, message: str) -> None:
+    data = load("KarateClub")[0]
+    data.y = y
+    with pytest.raises(ValueError, match=f"'y'.*{message}|{message}"):
+        TaskSequence(data, 2, visible="task", train_per_class=2, val_per_class=1)
+    if y is not None and y.is_floating_point() and y.dim() == 1:
+        graphs = [Data(x=torch.rand(2, 1), edge_index=torch.zeros(2, 0).long(), y=v) for v in y]
+        with pytest.raises(ValueError, match="one integer class per sample"):
+            TaskSequence(graphs, 2, visible="task", train_per_class=2, val_per_class=1)

@@ -35,6 +35,17 @@ class SkeletonDataset(Dataset):
     Args:
         root (str, optional): Folder of the set, for sets that read files.
         transform (callable, optional): Applied at every access. (default: :obj:`None`)
+        graph (SkeletonGraph or str, optional): The skeleton, with your own joints, their names
+            and the centre if you like, or the name of a layout. (default: that of the class)
+
+    A set of your own calls :meth:`keep` with its clips::
+
+        class Mine(SkeletonDataset):
+            def __init__(self, frames, offsets, y, names, transform=None):
+                bones = [(1, 0), (2, 1), (3, 1)]
+                joints = ["hip", "chest", "left_hand", "right_hand"]
+                super().__init__(transform=transform, graph=SkeletonGraph(bones, joints=joints))
+                self.keep({"frames": frames, "offsets": offsets, "y": y, "name": names})
 
     Shapes:
         - **frames:** :math:`(F, M, V, C)`, metres for 3-D skeletons
@@ -53,9 +64,17 @@ class SkeletonDataset(Dataset):
     layout: str = "ntu-25"
     benchmarks: tuple[str, ...] = ("xsub",)
 
-    def __init__(self, root: str | None = None, transform: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        root: str | None = None,
+        transform: Any = None,
+        graph: SkeletonGraph | str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(root, transform, log=False, **kwargs)
-        self.graph = SkeletonGraph(self.layout)
+        skeleton = self.layout if graph is None else graph
+        self.graph = skeleton if isinstance(skeleton, SkeletonGraph) else SkeletonGraph(skeleton)
+        self.layout = self.graph.layout
         if self.has_process:
             self.keep(torch.load(self.processed_paths[0], weights_only=True, mmap=True))
 

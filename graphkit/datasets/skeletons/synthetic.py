@@ -70,7 +70,7 @@ class SyntheticSkeletons(SkeletonDataset):
         num_frames: tuple[int, int] = (40, 60),
         num_person: int = 1,
         noise: float = 0.01,
-        layout: str = "ntu-25",
+        layout: str | SkeletonGraph = "ntu-25",
         seed: int = 0,
         transform: Callable[[Data], Data] | None = None,
     ) -> None:

@@ -19,7 +19,9 @@ class DatasetCard:
     Args:
         name (str): Name for :func:`graphkit.datasets.load`.
         about (str): What it is.
-        loader (str): Class that reads it, as :obj:`"module:Class"`.
+        loader (str): Class that reads it, as :obj:`"module:Class"`: any of PyG's, such as
+            :obj:`"torch_geometric.datasets:TUDataset"`, or your own
+            :class:`~torch_geometric.data.InMemoryDataset`.
         folder (str, optional): Its folder under the data root; empty for sets that come with
             a dependency.
         files (tuple of str, optional): The files it needs, relative to :obj:`folder`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch_geometric import datasets as pyg
+from torch_geometric.data import InMemoryDataset
 
 from graphkit.datasets.store.published import check_npz, tidy_planetoid, tidy_ppi, tidy_tu
 from graphkit.datasets.store.reading.archives import check_arrays
@@ -24,6 +26,7 @@ __all__ = [
     "Planetoid",
     "Reddit",
     "TUDataset",
+    "in_place",
 ]
 
 
@@ -71,6 +74,20 @@ class InPlace:
                 yield
             finally:
                 self.raw_folder = raw
+
+
+def in_place(cls: type) -> type:
+    """A PyG data set class that takes ``raw_folder`` and ``processed_folder``; itself if it does.
+
+    Raises:
+        TypeError: If it is no :class:`~torch_geometric.data.InMemoryDataset`.
+    """
+    taken = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    if issubclass(cls, InPlace) or "raw_folder" in taken:
+        return cls
+    if not issubclass(cls, InMemoryDataset):
+        raise TypeError(f"{cls.__name__} is no InMemoryDataset and takes no 'raw_folder'")
+    return type(cls.__name__, (InPlace, cls), {"__doc__": cls.__doc__})
 
 
 class Planetoid(InPlace, pyg.Planetoid):

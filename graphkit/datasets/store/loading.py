@@ -23,6 +23,7 @@ from graphkit.datasets.store.errors import (
     disk_error,
 )
 from graphkit.datasets.store.folders import cache_root, search_path, using_cache
+from graphkit.datasets.store.in_place import in_place
 from graphkit.datasets.store.integrity import check_counts, check_files, check_rows
 from graphkit.datasets.store.ranges import check_ranges
 from graphkit.datasets.store.reading.archives import read_tensors
@@ -251,7 +252,7 @@ def construct(
     transform: Callable[[Data], Data] | None = None,
 ) -> InMemoryDataset:
     """The dataset with its processed files in a given folder."""
-    return card.resolve()(
+    return in_place(card.resolve())(
         root=os.fspath(folder),
         raw_folder=folder / card.raw,
         processed_folder=processed,

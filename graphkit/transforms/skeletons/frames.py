@@ -89,7 +89,8 @@ class UniformSampleFrames(SkeletonTransform):
 
     Args:
         num_frames (int): Number of frames :math:`T`.
-        num_joints (int, optional): Joints of a person. (default: :obj:`25`)
+        num_joints (int, optional): Joints of a person, to check. (default: whatever the data
+            has)
         random (bool, optional): Draw anywhere in a part, for training, or take its middle,
             for tests. (default: :obj:`True`)
         variant (str, optional): :obj:`"paper"`, or :obj:`"released"` for PYSKL's program: parts
@@ -115,7 +116,7 @@ class UniformSampleFrames(SkeletonTransform):
     def __init__(
         self,
         num_frames: int,
-        num_joints: int = 25,
+        num_joints: int | None = None,
         random: bool = True,
         variant: Variant = "paper",
         generator: torch.Generator | None = None,
@@ -149,7 +150,8 @@ class PadByRepetition(SkeletonTransform):
 
     Args:
         num_frames (int, optional): Number of frames. (default: :obj:`300`)
-        num_joints (int, optional): Joints of a person. (default: :obj:`25`)
+        num_joints (int, optional): Joints of a person, to check. (default: whatever the data
+            has)
 
     Shapes:
         - **input:** :obj:`x` :math:`(M V, C, L)`; dense :math:`(B, C, L, V, M)`
@@ -165,7 +167,7 @@ class PadByRepetition(SkeletonTransform):
         torch.Size([25, 3, 300])
     """
 
-    def __init__(self, num_frames: int = 300, num_joints: int = 25) -> None:
+    def __init__(self, num_frames: int = 300, num_joints: int | None = None) -> None:
         super().__init__(num_joints)
         if num_frames < 1:
             raise ValueError(f"'num_frames' must be at least 1, got {num_frames}")

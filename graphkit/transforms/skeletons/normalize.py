@@ -54,7 +54,7 @@ class SkeletonNormalize(SkeletonTransform):
 
     def __init__(self, layout: str | SkeletonGraph = "ntu-25", turn: bool = True) -> None:
         graph = layout if isinstance(layout, SkeletonGraph) else SkeletonGraph(layout)
-        super().__init__(graph.num_joints)
+        super().__init__(graph)
         self.turn = turn
         self.spine = (find(graph, BOTTOM), find(graph, TOP))
         self.shoulders = (find(graph, LEFT), find(graph, RIGHT))

@@ -43,7 +43,8 @@ class RandomSkeletonRotation(SkeletonTransform):
     Args:
         theta (float or sequence, optional): Largest angle in radians, one for all axes or one
             for each. (default: :obj:`0.3`)
-        num_joints (int, optional): Joints of a person. (default: :obj:`25`)
+        num_joints (int, optional): Joints of a person, to check. (default: whatever the data
+            has)
         generator (torch.Generator, optional): Source of chance. (default: torch's)
         score (bool, optional): Whether the last channel is a detector's score, which stays.
             Clips that say ``scored`` need it. (default: :obj:`False`)
@@ -70,7 +71,7 @@ class RandomSkeletonRotation(SkeletonTransform):
     def __init__(
         self,
         theta: float | Sequence[float] = 0.3,
-        num_joints: int = 25,
+        num_joints: int | None = None,
         generator: torch.Generator | None = None,
         score: bool = False,
     ) -> None:

@@ -94,7 +94,7 @@ class SkeletonStream(SkeletonTransform):
         if stream not in STREAMS:
             raise ValueError(f"'stream' must be one of {STREAMS}, got {stream!r}")
         graph = layout if isinstance(layout, SkeletonGraph) else SkeletonGraph(layout)
-        super().__init__(graph.num_joints)
+        super().__init__(graph)
         self.stream, self.score, self.towards = stream, score, graph.towards
 
     def dense(self, x: Tensor) -> Tensor:
