@@ -43,7 +43,7 @@ class SyntheticSkeletons(SkeletonDataset):
             (default: :obj:`1`)
         noise (float, optional): Standard deviation of a joint's place, in metres.
             (default: :obj:`0.01`)
-        layout (str, optional): A layout of :class:`graphkit.nn.SkeletonGraph` with shoulders
+        layout (str or SkeletonGraph, optional): A layout of :class:`graphkit.nn.SkeletonGraph` with shoulders
             and hips. (default: :obj:`"ntu-25"`)
         seed (int, optional): Seed of the generator. (default: :obj:`0`)
         transform (callable, optional): Applied at every access. (default: :obj:`None`)
@@ -82,8 +82,7 @@ class SyntheticSkeletons(SkeletonDataset):
             )
         if not 1 <= least <= most:
             raise ValueError(f"'num_frames' must be (least, most) from 1, got {num_frames}")
-        self.layout = layout
-        super().__init__(transform=transform)
+        super().__init__(transform=transform, graph=layout)
         missing = [limb for limb in LIMBS if limb not in self.graph.joints]
         if missing:
             raise ValueError(f"'layout' {layout!r} has no {missing[0]}")

@@ -44,9 +44,12 @@ class SkeletonTransform(BaseTransform):
     """Whether the last channel is a score; nothing where it does not matter."""
 
     def __init__(self, skeleton: SkeletonGraph | int | None = None) -> None:
-        graph = skeleton if isinstance(skeleton, SkeletonGraph) else None
-        self.skeleton = graph
-        self.num_joints = graph.num_joints if graph is not None else skeleton
+        self.skeleton: SkeletonGraph | None = None
+        self.num_joints: int | None = None
+        if isinstance(skeleton, SkeletonGraph):
+            self.skeleton, self.num_joints = skeleton, skeleton.num_joints
+        else:
+            self.num_joints = skeleton
 
     @abstractmethod
     def dense(self, x: Tensor) -> Tensor:

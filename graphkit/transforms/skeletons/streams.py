@@ -100,8 +100,8 @@ class SkeletonStream(SkeletonTransform):
     def dense(self, x: Tensor) -> Tensor:
         check_clips(x, self.num_joints)
         if self.stream in ("b", "bm"):
-            x = bone(x, self.towards.to(x.device), self.score)
-        return motion(x, self.score) if self.stream in ("jm", "bm") else x
+            x = bone(x, self.towards.to(x.device), bool(self.score))
+        return motion(x, bool(self.score)) if self.stream in ("jm", "bm") else x
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.stream!r})"
