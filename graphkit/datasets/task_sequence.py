@@ -171,6 +171,7 @@ class TaskSequence(Sequence[StreamTask]):
         self.classes_per_task, self.hops = classes_per_task, hops
         self.groups = group(order, classes_per_task)
         self.num_classes = sum(map(len, self.groups))
+        # A sample's output column says its task, too: tasks are runs of equal length.
         self.column = column_of(samples.y, order[: self.num_classes])
         self.task = torch.where(self.column < 0, -1, self.column // classes_per_task)
         if train_per_class is not None and balanced:

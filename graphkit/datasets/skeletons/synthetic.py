@@ -43,8 +43,8 @@ class SyntheticSkeletons(SkeletonDataset):
             (default: :obj:`1`)
         noise (float, optional): Standard deviation of a joint's place, in metres.
             (default: :obj:`0.01`)
-        layout (str or SkeletonGraph, optional): A layout of :class:`graphkit.nn.SkeletonGraph` with shoulders
-            and hips. (default: :obj:`"ntu-25"`)
+        layout (str or SkeletonGraph, optional): A layout of :class:`graphkit.nn.SkeletonGraph`
+            with shoulders and hips. (default: :obj:`"ntu-25"`)
         seed (int, optional): Seed of the generator. (default: :obj:`0`)
         transform (callable, optional): Applied at every access. (default: :obj:`None`)
 
