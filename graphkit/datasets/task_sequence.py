@@ -167,6 +167,7 @@ class TaskSequence(Sequence[StreamTask]):
         if split is not None and train_per_class is not None:
             raise ValueError("'split' names a column of the masks; it needs train_per_class=None")
         order = class_sequence(samples.y, class_order, seed)
+        # Order and split are drawn apart, each by the seed alone: one does not move the other.
         self.visible, self.inter_task_edges, self.setting = visible, inter_task_edges, setting
         self.classes_per_task, self.hops = classes_per_task, hops
         self.groups = group(order, classes_per_task)
