@@ -167,7 +167,8 @@ def raw_files(card: DatasetCard, folder: Path) -> tuple[list[Path], list[Path]]:
     patterns = getattr(card.resolve(), "also_read", None)
     needed = {folder / name for name in card.files}
     if patterns is None:
-        return sorted(needed), sorted(needed.union(visible(raw.iterdir())))
+        others = visible(raw.iterdir()) if raw.is_dir() else []
+        return sorted(needed), sorted(needed.union(others))
     known = [pattern.format(**card.arguments) for pattern in patterns]
     files = sorted(needed.union(*(visible(raw.glob(pattern)) for pattern in known)))
     return files, files

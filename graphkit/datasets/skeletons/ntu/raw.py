@@ -17,6 +17,7 @@ __all__ = ["RawSkeleton", "parse_skeleton", "read_skeleton"]
 
 NUM_JOINTS = 25
 BODY, JOINT = 10, 12
+DIGITS = 18
 RECORD = 2 + NUM_JOINTS
 PLAIN = np.isin(np.arange(256), list((string.digits + "+-.eE" + string.whitespace).encode()))
 
@@ -160,7 +161,10 @@ class Layout:
 
     def integers(self, lines: np.ndarray) -> np.ndarray:
         """The first number of some lines; -1 where it is none."""
-        return np.array([int(word) if word.isdigit() else -1 for word in self.words(lines)], int)
+        words = self.words(lines)
+        right = [word.isdigit() and len(word) <= DIGITS for word in words]
+        pairs = zip(words, right, strict=True)
+        return np.array([int(word) if whole else -1 for word, whole in pairs], int)
 
     def words(self, lines: np.ndarray, columns: int = 1) -> list[bytes]:
         """The first words of some lines."""
@@ -243,7 +247,8 @@ class Lines:
     def count(self, what: str) -> int:
         """A line of one natural number."""
         words = self.take(what)
-        if len(words) != 1 or not (words[0].isascii() and words[0].isdigit()):
+        number = words[0] if len(words) == 1 else ""
+        if not (number.isascii() and number.isdigit() and len(number) <= DIGITS):
             self.fail(f"expected {what}, got {' '.join(words)[:60]!r}")
         return int(words[0])
 

@@ -118,12 +118,18 @@ def members_of(
 def array_in(file: IO[bytes], size: int) -> np.ndarray:
     """The array in a ``.npy`` stream of so many bytes."""
     shape, fortran, dtype = header_of(file, size)
-    content = file.read(size)
-    count = math.prod(shape)
-    values = np.frombuffer(content, dtype, count) if count else np.empty(0, dtype)
+    values = np.empty(math.prod(shape), dtype)
+    place, room = 0, memoryview(values.view(np.uint8))
+    # Piece by piece: read as a whole, the array would be there twice.
+    while place < len(room):
+        piece = file.read(min(CHUNK, len(room) - place))
+        if not piece:
+            raise EOFError("it is cut off")
+        room[place : place + len(piece)] = piece
+        place += len(piece)
     file.read(1)  # The end of a member is where its checksum is compared.
     check_characters(values)
-    return values.reshape(shape, order="F" if fortran else "C").copy()
+    return values.reshape(shape, order="F" if fortran else "C")
 
 
 def check_characters(values: np.ndarray) -> None:

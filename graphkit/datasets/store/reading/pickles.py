@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+import mmap
 import operator
 import os
 import pickle
@@ -18,7 +19,7 @@ import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -180,9 +181,9 @@ class Budget:
 class PlainUnpickler(pickle.Unpickler):
     """Unpickles numbers, arrays, tensors, sparse matrices and containers; calls nothing else."""
 
-    def __init__(self, content: bytes) -> None:
-        super().__init__(io.BytesIO(content), encoding="latin1")
-        self.budget = Budget(len(content))
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        super().__init__(file, encoding="latin1")
+        self.budget = Budget(size)
         # Of each file's own: an array knows whose budget it spends.
         self.array = type("Array", (BudgetArray,), {"budget": self.budget})
         self.names = self.allowed()
@@ -312,7 +313,7 @@ def from_buffer(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     return values
 
 
-def check_lengths(content: bytes) -> None:
+def check_lengths(content: bytes | mmap.mmap) -> None:
     """Steps over all operations and raises at one that asks for more than there is.
 
     Python's reader takes memory for the lengths and the places in its memory that a pickle
@@ -334,7 +335,9 @@ def check_lengths(content: bytes) -> None:
                 raise pickle.UnpicklingError("it numbers more things than it holds")
         elif code in LINES:
             for _ in range(LINES[code]):
-                end = content.index(b"\n", place)
+                end = content.find(b"\n", place)
+                if end < 0:
+                    raise EOFError("it is cut off")
                 # Text of protocol 0 numbers things, too.
                 if code == 112 and int(content[place:end]) > operations:
                     raise pickle.UnpicklingError("it numbers more things than it holds")
@@ -353,10 +356,13 @@ def read_pickle(path: str | os.PathLike[str]) -> Any:
     Raises:
         DamagedDataError: If it is cut off, would call anything else, or would fill the memory.
     """
-    with reading(path):
-        content = Path(path).read_bytes()
-        check_lengths(content)
-        return plain(PlainUnpickler(content).load())
+    with reading(path), Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            raise EOFError("it is empty")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            check_lengths(content)
+        return plain(PlainUnpickler(file, size).load())
 
 
 def plain(content: Any) -> Any:
@@ -385,7 +391,7 @@ def finished(value: Any, done: dict[int, Any]) -> Any:
     if not isinstance(value, MADE):
         return value
     if id(value) not in done:
-        made = value.matrix() if isinstance(value, SparseRows) else np.array(value)
+        made = value.matrix() if isinstance(value, SparseRows) else value.view(np.ndarray)
         # The original is held, lest another take its number.
         done[id(value)] = made, value
     return done[id(value)][0]

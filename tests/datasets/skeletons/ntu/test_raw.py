@@ -70,6 +70,11 @@ FAULTS = {
     "empty": ("", r"line 1: the file ends"),
     "blank": ("\n \n", r"line 1: the file ends"),
     "no frames": (changed(1, lambda _: ["x"]), r"line 1: expected the number of frames, got 'x'"),
+    "endless": (
+        changed(1, lambda _: ["9" * 30]),
+        r"line 1: expected the number of frames, got '9+'",
+    ),
+    "long": (changed(2, lambda _: ["1" * 5000]), r"line 2: expected the number of bodies"),
     "negative": (changed(1, lambda _: ["-2"]), r"line 1: .*'-2'"),
     "fraction": (changed(1, lambda _: ["2.0"]), r"line 1: .*'2\.0'"),
     "fewer frames": (changed(1, lambda _: ["1"]), r"line 30: nothing should follow"),
