@@ -70,7 +70,7 @@ axes = plot.over_image(Pixels()(image), image, color="x")
 
 # %%
 from graphkit.adapters import TrackGraphAdapter, TrackingAdapter
-from graphkit.metrics import clear_mot
+from graphkit.metrics import clear_mot, hota
 from graphkit.vision import DensityNet, TrackingByCounting, render_density
 
 time = torch.arange(12.0)
@@ -82,6 +82,7 @@ density = render_density(points, frame, (12, 20, 26), 1.5, 0.2, 0.002, noise)
 solution = TrackingByCounting().solve(density)
 print(f"solver {solution.seconds:.2f} s, gap {solution.gap:.3f}")
 print(clear_mot((frame, person, points), solution.points(), radius=2.5))
+print(hota((frame, person, points), solution.points(), radius=2.5))
 network = DensityNet()
 network(density.unsqueeze(1)).shape
 
