@@ -31,7 +31,8 @@ def from_mapping(scene: Mapping[str, Any], vocabulary: SceneVocabulary) -> Scene
         raise ValueError("'objects' is missing, and no relationship brings any")
     things = listed(scene["objects"], "objects") if "objects" in scene else ends_of(links)
     # Two ways to name an end: the place in the list of objects, or Visual Genome's object_id.
-    x, numbers = [], {}
+    x: list[int] = []
+    numbers: dict[int | str, int] = {}
     for place, thing in enumerate(things):
         where = f"object {place}"
         x.append(vocabulary.object_id(name_of(thing, where)))

@@ -68,6 +68,8 @@ class RandomSkeletonRotation(SkeletonTransform):
         True
     """
 
+    score: bool
+
     def __init__(
         self,
         theta: float | Sequence[float] = 0.3,
@@ -82,7 +84,7 @@ class RandomSkeletonRotation(SkeletonTransform):
         self.theta, self.generator, self.score = torch.tensor(angles), generator, score
 
     def dense(self, x: Tensor) -> Tensor:
-        coordinates = x.size(1) - bool(self.score)
+        coordinates = x.size(1) - self.score
         if coordinates not in (2, 3):
             raise ValueError(
                 f"'x' must have 2 or 3 coordinates, got {coordinates} with score={self.score}"

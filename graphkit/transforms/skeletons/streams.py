@@ -88,6 +88,8 @@ class SkeletonStream(SkeletonTransform):
         (torch.Size([25, 3]), 0.0)
     """
 
+    score: bool
+
     def __init__(
         self, stream: Stream, layout: str | SkeletonGraph = "ntu-25", score: bool = False
     ) -> None:

@@ -246,3 +246,14 @@ def test_approximate_candidates_are_measured_and_sorted(monkeypatch):
     assert torch.equal(edges[:, 1:], wanted[:, 5:])
     both = [knn(x, x[:7], 3, backend=each) for each in ("approximate", "exhaustive")]
     assert torch.equal(*both)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_as_on_the_cpu():
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    for x in clouds().values():
+        for graph, most in ((knn_graph, 5), (radius_graph, 1.0)):
+            edges = graph(x.cuda(), most)
+            assert edges.is_cuda
+            assert torch.equal(edges.cpu(), graph(x, most))
