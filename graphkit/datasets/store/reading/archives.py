@@ -119,7 +119,7 @@ def array_in(file: IO[bytes], size: int) -> np.ndarray:
     """The array in a ``.npy`` stream of so many bytes."""
     shape, fortran, dtype = header_of(file, size)
     values = np.empty(math.prod(shape), dtype)
-    place, room = 0, memoryview(values.view(np.uint8))
+    place, room = 0, values.view(np.uint8).data
     # Piece by piece: read as a whole, the array would be there twice.
     while place < len(room):
         piece = file.read(min(CHUNK, len(room) - place))
