@@ -127,7 +127,7 @@ def test_wrong_variables_are_named(tmp_path, values):
         ('{"skeletons": [[1, 2]]}', "frame 0 has no 20 joints"),
         (json.dumps({"skeletons": [[[0, 0]] * 20]}), "a joint of frame 0"),
         (json.dumps({"skeletons": [[[0, 0, None]] * 20]}), "a joint of frame 0 is None"),
-        (json.dumps({"skeletons": [[[0, 0, 1e300]] * 20]}), "beyond all bounds"),
+        (json.dumps({"skeletons": [[[0, 0, 1e300]] * 20]}), r"a joint of frame 0 .*1e\+300|beyond"),
         ('{"skeletons": [[[NaN', "NaN"),
     ],
 )
