@@ -53,7 +53,8 @@ class Distiller(nn.Module):
         pairs (list): ``(student module, teacher module)`` by name; ``""`` is a model itself,
             that is its output.
         losses (DistillationLoss or list): One for all pairs, or one for each.
-        weights (float or list, optional): :math:`\lambda_p`. (default: :obj:`1.0`)
+        weights (float or list, optional): :math:`\lambda_p`. (default: each loss's
+            ``usual_weight``, which is 1 unless its page says another)
         graphs (list, optional): For dynamic graphs: one ``(student module, teacher module)``
             per pair, whose outputs are the edges; losses then see both edge sets.
             (default: the argument ``edge_index``)
@@ -85,7 +86,7 @@ class Distiller(nn.Module):
         teacher: nn.Module,
         pairs: Sequence[Pair],
         losses: DistillationLoss | Sequence[DistillationLoss],
-        weights: float | Sequence[float] = 1.0,
+        weights: float | Sequence[float] | None = None,
         graphs: Sequence[Pair] | None = None,
     ) -> None:
         super().__init__()
@@ -99,6 +100,8 @@ class Distiller(nn.Module):
         loss_list: list[Any] = (
             [losses] * len(self.pairs) if isinstance(losses, nn.Module | type) else [*losses]
         )
+        if weights is None:
+            weights = [getattr(loss, "usual_weight", 1.0) for loss in loss_list]
         self.weights = (
             [float(weights)] * len(self.pairs)
             if isinstance(weights, (int, float))

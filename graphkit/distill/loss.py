@@ -33,6 +33,8 @@ class DistillationLoss(nn.Module):
 
     takes_edges = False
     takes_batch = False
+    usual_weight = 1.0
+    """What :class:`~graphkit.distill.Distiller` multiplies it with unless told otherwise."""
 
 
 def check_pair(student: Tensor, teacher: Tensor, same_width: bool = False) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 from graphkit import catalog
 from graphkit.transfer.attribution_graph import AttributionGraph
-from graphkit.transfer.depara import combine
+from graphkit.transfer.depara import combine, settled
 from graphkit.transfer.model_cosines import Rows, edge_vector, node_cosines, ranks, zero_maps
 
 if TYPE_CHECKING:
@@ -149,17 +149,21 @@ class ModelSpace:
             node, edge = (t.masked_fill(itself, torch.nan) for t in (node, edge))
         return combine(node, edge, weight, how)
 
-    def rank(self, target: str, weight: float = 0.25, how: str = "sum") -> list[tuple[str, float]]:
+    def rank(
+        self, target: str, weight: float | None = None, how: str | None = None
+    ) -> list[tuple[str, float]]:
         r"""The other models and their scores for a target, best first.
 
         Args:
             target (str): Name of the target's model.
             weight (float, optional): As in :meth:`similarity`. (default: :obj:`0.25`)
-            how (str, optional): As in :meth:`similarity`. (default: :obj:`"sum"`)
+            how (str, optional): As in :meth:`similarity`. (default: :obj:`"zscores"`, and
+                :obj:`"sum"` where a weight is given; see
+                :func:`~graphkit.transfer.rank_models` for why)
         """
         if target not in self.names:
             raise ValueError(f"no model is called {target!r}; there are {self.names}")
-        scores = self.similarity(weight, how)[self.names.index(target)].tolist()
+        scores = self.similarity(*settled(weight, how))[self.names.index(target)].tolist()
         rows = [row for row in zip(self.names, scores, strict=True) if row[0] != target]
         return sorted(rows, key=lambda row: -row[1])
 

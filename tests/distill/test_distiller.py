@@ -11,6 +11,7 @@ from graphkit.distill import (
     AttentionTransferLoss,
     Distiller,
     FitNetLoss,
+    GraphContrastiveLoss,
     LocalStructureLoss,
     SoftTargetLoss,
 )
@@ -247,3 +248,12 @@ class Moments(DistillationLoss):
 
     def forward(self, student, teacher):
         return (student.mean() - teacher.mean()).square() + (student.std() - teacher.std()).square()
+
+
+def test_each_loss_has_its_usual_weight_unless_told_otherwise() -> None:
+    pairs = [("convs.0", "convs.0"), ("", "")]
+    losses = [GraphContrastiveLoss(8, 8), SoftTargetLoss()]
+    models = GCN(4, 8, 2, 3), GCN(4, 8, 2, 3)
+    assert Distiller(*models, pairs, losses).weights == [0.03, 1.0]
+    assert Distiller(*models, pairs, losses, 2).weights == [2.0, 2.0]
+    assert Distiller(*models, pairs, losses, [0.0, 3]).weights == [0.0, 3.0]

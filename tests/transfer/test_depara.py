@@ -195,3 +195,21 @@ def test_models_in_place_of_graphs_are_named_with_what_to_write() -> None:
             similarity(graph, model)
     with pytest.raises(TypeError, match=r"'layers' is one name; write \['2'\]"):
         rank_layers(model, "2", model, None, torch.randn(4, 2))
+
+
+def test_nodes_and_edges_count_alike_unless_a_weight_is_given() -> None:
+    """Edges say "b", nodes by a little "a": by the paper's weight the nodes win."""
+    feature, maps = torch.randn(8, 3), torch.randn(8, 6)
+    target = AttributionGraph(x=maps, feature=feature)
+    sources = {
+        "a": AttributionGraph(x=maps + 0.2 * torch.randn(8, 6), feature=torch.randn(8, 3)),
+        "b": AttributionGraph(x=maps + 0.8 * torch.randn(8, 6), feature=feature),
+        "c": AttributionGraph(x=torch.randn(8, 6), feature=torch.randn(8, 3)),
+    }
+    alike, weighed = rank_models(target, sources), rank_models(target, sources, weight=0.0)
+    assert alike[0].name == "b"
+    assert weighed[0].name == "a"
+    assert [row.score for row in weighed] == [row.node for row in weighed]
+    zscores = rank_models(target, sources, how="zscores")
+    assert [row.score for row in alike] == [row.score for row in zscores]
+    assert float(sum(row.score for row in alike)) == pytest.approx(0.0, abs=1e-5)

@@ -139,10 +139,10 @@ def test_a_space_of_torchvision_networks() -> None:
     space = ModelSpace()
     for name, model in networks.items():
         space.add(name, AttributionGraph.build(model, probes))
-    name, score = space.rank("resnet")[0]
+    name, score = space.rank("resnet", 0.25)[0]
     assert name == "again"
     assert score == pytest.approx(1.25, abs=1e-6)
-    assert max(score for _, score in space.rank("resnet")[1:]) < 1
+    assert max(score for _, score in space.rank("resnet", 0.25)[1:]) < 1
     assert space.graph(neighbors=2).num_nodes == len(networks)
 
 
