@@ -18,7 +18,7 @@ from graphkit.continual.strategy import (
     nonnegative,
     outputs_of,
 )
-from graphkit.modes import copied_buffers, evaluating
+from graphkit.modes import evaluating
 from graphkit.precision import wide
 
 Group = Tensor | int | None
@@ -38,6 +38,8 @@ Group = Tensor | int | None
     deviations=[
         "the KL divergence replaces the cross entropy; they differ by a constant",
         "no warm-up of the new columns alone",
+        "both networks answer in evaluation mode: with dropout in one of them alone, its noise is "
+        "what the penalty works against",
         "old responses are computed in every step, not recorded once, so that batches may change",
         "multi_label=True compares every column on its own, for labels that exclude none",
     ],
@@ -61,8 +63,9 @@ class LwF(Strategy):
     (``multi_label``), the divergence is that of one Bernoulli variable per column, and their mean
     over the columns takes the softmax's place.  Unlike in the program that TWP
     was published with, the gradient does reach the model.  One copy of the model is kept for any
-    number of tasks; a step costs two more forward passes, which leave the statistics of batch
-    norms alone.
+    number of tasks; a step costs two more forward passes, both in evaluation mode, which leave the
+    statistics of batch norms alone. (With dropout in the new outputs, a GAT with dropout .6 on
+    Cora's raw features ended 8.5 points below plain fine-tuning; without it, 1.7 above, one seed.)
 
     The model may get more output columns with every task, new ones behind the old: a task that
     was finished without ``columns`` stands for all that there were then.
@@ -119,7 +122,8 @@ class LwF(Strategy):
             raise ValueError("LwF needs the outputs: call penalty(loss, output_fn)")
         with torch.no_grad():
             old = wide(self.old_outputs(output_fn)) / self.temperature
-        with copied_buffers(self.model):
+        # The teacher speaks without dropout: against the model with it, noise would be unlearned.
+        with evaluating(self.model):
             new = wide(outputs_of(output_fn, self.model)) / self.temperature
         if len(new) != len(old) or new.size(1) < old.size(1):
             raise ValueError(

@@ -213,3 +213,15 @@ def test_columns_that_are_gone_or_never_were_are_named() -> None:
         lwf.penalty(output_fn=lambda model: model(x))
     with pytest.raises(ValueError, match=r"outputs \[n, C\], got \[6\]"):
         lwf.penalty(output_fn=lambda model: model(x)[:, 0])
+
+
+def test_dropout_is_no_forgetting() -> None:
+    """A model that has learned nothing since says what the teacher says, also with dropout."""
+    model = backbone("GCN", dropout=0.5).train()
+    lwf = LwF(model)
+    lwf.finish_task(losses_of_task(graph(), 0))
+    output = output_of_task(graph(), 1)
+    assert float(lwf.penalty(output_fn=output)) == pytest.approx(0.0, abs=1e-6)
+    assert all(module.training for module in model.modules())
+    wander(model)
+    assert float(lwf.penalty(output_fn=output)) > 1e-4
