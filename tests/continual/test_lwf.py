@@ -221,7 +221,7 @@ def test_dropout_is_no_forgetting() -> None:
     lwf = LwF(model)
     lwf.finish_task(losses_of_task(graph(), 0))
     output = output_of_task(graph(), 1)
-    assert float(lwf.penalty(output_fn=output)) == pytest.approx(0.0, abs=1e-6)
+    assert lwf.penalty(output_fn=output).item() == pytest.approx(0.0, abs=1e-6)
     assert all(module.training for module in model.modules())
     wander(model)
-    assert float(lwf.penalty(output_fn=output)) > 1e-4
+    assert lwf.penalty(output_fn=output).item() > 1e-4
