@@ -1,17 +1,9 @@
-import csv
-import errno
-import gzip
 import hashlib
-import io
 import os
 import pickle
-import re
 import shutil
-import zlib
 from pathlib import Path
-from pickle import dump
 
-import numpy as np
 import pytest
 import torch
 from torch_geometric.datasets import TUDataset
@@ -19,7 +11,6 @@ from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Constant
 
 from graphkit.datasets import (
-    CacheError,
     DamagedDataError,
     MissingDataError,
     UnknownDatasetError,
@@ -27,7 +18,6 @@ from graphkit.datasets import (
     load,
 )
 from graphkit.datasets.store import loading
-from graphkit.testing.damage import full_disk
 from tests.datasets.files import TINY, write_tu
 from tests.processes import Process
 
@@ -206,143 +196,6 @@ def test_damaged_processed_files_are_named(root, cache):
     with pytest.raises(DamagedDataError, match="Delete that folder") as caught:
         load(TINY)
     assert str(file.parent) in str(caught.value)
-
-
-def test_a_full_disk_is_the_caches_fault(root, cache):
-    write_tu(root)
-    with pytest.raises(CacheError) as caught, full_disk():
-        load(TINY)
-    assert isinstance(caught.value, OSError)
-    assert caught.value.filename == str(cache)
-    text = str(caught.value)
-    assert str(cache) in text
-    assert "GRAPHKIT_CACHE" in text
-    assert "TINY_" not in text
-    assert str(root) not in text
-    assert not list((cache / "processed" / "TINY").iterdir())
-    assert len(load(TINY)) == 3
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
-@pytest.mark.parametrize("place", ["mkdir", "TemporaryDirectory", "save", "rename"])
-def test_errors_of_the_disk_name_the_cache(root, cache, monkeypatch, number, place):
-    write_tu(root)
-
-    def refuse(*_, **__):
-        raise OSError(number, os.strerror(number))
-
-    where = {
-        "mkdir": (loading.Path, "mkdir"),
-        "TemporaryDirectory": (loading.tempfile, "TemporaryDirectory"),
-        "save": (torch, "save"),
-        "rename": (loading.os, "rename"),
-    }
-    monkeypatch.setattr(*where[place], refuse)
-    with pytest.raises(CacheError, match=os.strerror(number)) as caught:
-        load(TINY)
-    assert caught.value.errno == number
-    assert str(cache) in str(caught.value)
-    assert "TINY_" not in str(caught.value)
-
-
-def test_a_cache_that_is_a_file_is_named(root, tmp_path, monkeypatch):
-    write_tu(root)
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "file"))
-    with pytest.raises(CacheError, match=str(tmp_path / "file")):
-        load(TINY)
-
-
-def test_what_pytorch_cannot_write_is_the_caches_fault(root, cache, monkeypatch):
-    """Its writer knows no error of the system."""
-    write_tu(root)
-
-    def save(*_):
-        raise RuntimeError("[enforce fail at inline_container.cc:858] . unexpected pos 64 vs 0")
-
-    monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(CacheError, match=str(cache)):
-        load(TINY)
-
-
-def test_what_a_reader_raises_is_the_files_fault(root, cache, monkeypatch):
-    write_tu(root)
-    for error in (TypeError("a"), AttributeError("b"), csv.Error("c"), zlib.error("d")):
-
-        def process(_, error=error):
-            raise error
-
-        monkeypatch.setattr("graphkit.datasets.store.in_place.TUDataset.process", process)
-        with pytest.raises(DamagedDataError, match=f"{type(error).__name__}: ") as caught:
-            load(TINY)
-        assert str(root) in str(caught.value)
-
-
-def test_nothing_in_the_cache_is_run(root, cache):
-    """Every file that is read back, one after another, is one that would run code."""
-    harm = cache / "harm"
-
-    class Harm:
-        def __reduce__(self):
-            return (exec, (f"open({str(harm)!r}, 'w')",))
-
-    write_tu(root)
-    load(TINY)
-    paths = [path for path in (cache / "processed").rglob("*") if path.is_file()]
-    assert len(paths) == 3
-    for path in paths:
-        content = path.read_bytes()
-        for write in (lambda file: torch.save(Harm(), file), lambda file: dump(Harm(), file)):
-            with path.open("wb") as file:
-                write(file)
-            with pytest.raises(DamagedDataError, match="Delete that folder"):
-                load(TINY)
-            assert not harm.exists()
-        path.write_bytes(content)
-    assert len(load(TINY)) == 3
-
-
-def test_a_hole_in_the_cache_is_noticed(root, cache):
-    write_tu(root)
-    load(TINY)
-    (path,) = (cache / "processed").rglob("data.pt")
-    content = path.read_bytes()
-    place = content.index(
-        torch.arange(1).numpy().tobytes() + torch.ones(1).long().numpy().tobytes()
-    )
-    path.write_bytes(content[:place] + bytes([9]) + content[place + 1 :])
-    with pytest.raises(DamagedDataError, match="Delete that folder"):
-        load(TINY)
-
-
-def payloads(harm):
-    """Files of several formats that run code in the hands of a trusting reader."""
-
-    class Harm:
-        def __reduce__(self):
-            return (exec, (f"open({str(harm)!r}, 'w')",))
-
-    forms = [io.BytesIO() for _ in range(4)]
-    dump([Harm()], forms[0], 2)
-    torch.save([Harm()], forms[1])
-    np.savez(forms[2], **dict.fromkeys(ARRAYS, np.array([Harm()], dtype=object)))
-    np.save(forms[3], np.array([Harm()], dtype=object))
-    return [form.getvalue() for form in forms]
-
-
-ARRAYS = ("x_train", "labels", "attr_data", "joints", "X_train", "feature", "data")
-
-
-@pytest.mark.parametrize("card", [c for c in dataset_cards() if c.files], ids=lambda c: c.name)
-def test_nothing_in_the_raw_files_of_any_set_is_run(root, cache, tmp_path, card):
-    for content in payloads(tmp_path / "harm"):
-        for name in card.files:
-            path = root / card.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-        with pytest.raises(DamagedDataError, match=re.escape(str(root))):
-            load(card, download=False)
-        assert not (tmp_path / "harm").exists()
 
 
 def test_transform_is_applied_at_access_and_not_stored(root, cache):

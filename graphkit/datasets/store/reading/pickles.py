@@ -215,6 +215,7 @@ class PlainUnpickler(pickle.Unpickler):
             ("builtins", "object"): object,
             ("copyreg", "_reconstructor"): reconstructor,
             ("_codecs", "encode"): self.encoded(bytes),
+            # The default could be anything that is called later: none is kept.
             ("collections", "defaultdict"): lambda *_: {},
             ("collections", "OrderedDict"): self.container(dict),
             ("torch._utils", "_rebuild_tensor_v2"): tensor,
@@ -224,6 +225,7 @@ class PlainUnpickler(pickle.Unpickler):
             ("numpy.core.multiarray", "_reconstruct"): self.reconstruct,
             ("numpy.core.multiarray", "scalar"): scalar,
             ("numpy.core.numeric", "_frombuffer"): from_buffer,
+            # Python 2 says __builtin__, and find_class brings both to one spelling.
             **{("builtins", name): make for name, make in containers.items()},
             **{
                 (f"scipy.sparse.{place}", f"{kind}_{form}"): made
