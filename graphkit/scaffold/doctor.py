@@ -19,6 +19,7 @@ EXTRAS = {
     "vision": ("torchvision", "networks and transforms of images"),
     "speech": ("rapidfuzz", "character error rates, lips"),
     "tracking": ("motmetrics", "measures of multiple object tracking"),
+    "neighbours": ("pynndescent", "approximate nearest neighbours"),
     "ogb": ("ogb", "ogb's data sets"),
     "molecules": ("rdkit", "graphs of molecules"),
     "triton": ("triton", "kernels on an NVIDIA GPU"),
