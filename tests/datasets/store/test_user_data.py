@@ -14,6 +14,7 @@ from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.datasets import KarateClub
 
 from graphkit.datasets import DamagedDataError, MissingDataError, load
+from graphkit.testing.damage import make_hole
 
 
 def graph(nodes: int, **changes: object) -> Data:
@@ -122,3 +123,22 @@ def test_a_class_or_function_of_ones_own() -> None:
         load("sets_of_mine:three")
     with pytest.raises(ImportError, match="data set 'sets_of_mine:four'"):
         load("sets_of_mine:four")
+
+
+def test_a_hole_in_a_saved_graph_is_named(tmp_path):
+    path = tmp_path / "graph.pt"
+    graph = Data(x=torch.ones(5000, 2), edge_index=torch.tensor([[0, 1], [1, 0]]))
+    torch.save(graph, path)
+    assert load(str(path))[0].num_nodes == 5000
+    make_hole(path)
+    with pytest.raises(DamagedDataError, match=r"graph\.pt"):
+        load(str(path))
+
+
+@pytest.mark.parametrize("label", [-1, torch.inf])
+def test_labels_that_are_none_are_named(tmp_path, label):
+    path = tmp_path / "graph.pt"
+    edges = torch.tensor([[0, 1], [1, 0]])
+    torch.save(Data(x=torch.ones(2, 1), edge_index=edges, y=torch.tensor([0, label])), path)
+    with pytest.raises(DamagedDataError, match=r"graph 0 of .*label"):
+        load(str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import pickle
 import tempfile
 from functools import cache
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+import torch
+from torch_geometric.data import Data
 
-from graphkit.datasets import DamagedDataError
+from graphkit.datasets import DamagedDataError, MissingDataError
 from graphkit.datasets.folds import read as read_fold
 from graphkit.datasets.modelnet_points import read as read_voxels
 from graphkit.datasets.store.published import (
@@ -20,6 +23,7 @@ from graphkit.datasets.store.published import (
     tidy_ppi,
     tidy_tu,
 )
+from graphkit.datasets.store.user_data import saved_graphs
 from graphkit.datasets.tox21 import label, read_rows
 from tests.datasets.files import TINY, write_ppi, write_tu
 from tests.fuzz.parsers.reading import arrays, put
@@ -143,3 +147,18 @@ def voxels() -> list[bytes]:
 @parser(voxels, DamagedDataError, inside="zip")
 def modelnet(content: bytes, folder: Path) -> None:
     read_voxels(put(folder, "a.npz", content), "train")
+
+
+@cache
+def saved() -> list[bytes]:
+    graph = Data(x=torch.ones(3, 2), edge_index=torch.tensor([[0, 1], [1, 2]]), y=torch.arange(3))
+    buffers = [io.BytesIO(), io.BytesIO()]
+    torch.save(graph, buffers[0])
+    torch.save([graph, graph], buffers[1])
+    return [buffer.getvalue() for buffer in buffers]
+
+
+@parser(saved, DamagedDataError, MissingDataError)
+def saved_graph(content: bytes, folder: Path) -> None:
+    for graph in saved_graphs(str(put(folder, "a.pt", content))):
+        assert graph.edge_index.numel() == 0 or int(graph.edge_index.max()) < graph.num_nodes
