@@ -17,6 +17,7 @@ from graphkit.datasets.skeletons.base import SkeletonDataset
 from graphkit.datasets.skeletons.nw_ucla import ACTIONS
 from graphkit.datasets.store.errors import MissingDataError
 from graphkit.datasets.store.reading.guard import reading, visible
+from graphkit.datasets.store.reading.matlab import read_matlab
 from graphkit.datasets.store.reading.text import read_json
 from graphkit.datasets.store.reading.values import number, whole
 
@@ -24,7 +25,6 @@ __all__ = ["SkeletonFiles"]
 
 LONGEST = 100_000
 """Frames of a clip; an hour of video at 25 frames a second is less."""
-PACKED = 1 << 26
 PERSONS = 5
 """ST-GCN looks at the first so many persons of a frame."""
 
@@ -138,24 +138,16 @@ def numbers_in(pattern: str, path: Path, example: str) -> list[int]:
 
 
 def read_utd_mhad(path: Path) -> Clip:
-    """A clip of UTD-MHAD; sizes are looked at before the numbers are read."""
-    from scipy import io
-
+    """A clip of UTD-MHAD."""
     action, subject, trial = numbers_in(
         r"a(\d{1,2})_s(\d{1,2})_t(\d{1,2})_skeleton\.mat", path, "a1_s1_t1_skeleton.mat"
     )
     if not 1 <= action <= 27:
         raise ValueError(f"action {action} is none of the 27")
-    if path.stat().st_size > PACKED:
-        raise ValueError(f"its {path.stat().st_size:,} bytes are no clip")
-    shapes = {name: (shape, kind) for name, shape, kind in io.whosmat(path)}
-    shape, kind = shapes.get("d_skel", ((), ""))
-    right = len(shape) == 3 and shape[:2] == (20, 3) and 0 < shape[2] <= LONGEST
-    if not right or kind not in ("double", "single"):
-        raise ValueError(f"its 'd_skel' is {kind or 'missing'} {tuple(shape)}, expected [20, 3, T]")
-    joints = np.asarray(io.loadmat(path, variable_names=["d_skel"])["d_skel"], dtype=np.float64)
-    if joints.shape != tuple(shape) or not finite(joints):
-        raise ValueError("its 'd_skel' holds numbers that are none, or beyond all bounds")
+    joints = read_matlab(path, "d_skel")
+    right = joints.ndim == 3 and joints.shape[:2] == (20, 3) and 0 < joints.shape[2] <= LONGEST
+    if not right or not finite(joints):
+        raise ValueError(f"its 'd_skel' is {joints.shape}, expected [20, 3, T] of finite numbers")
     return Clip(
         joints.transpose(2, 0, 1)[:, None], action - 1, {"subject": subject, "trial": trial}
     )

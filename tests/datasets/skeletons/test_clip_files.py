@@ -92,8 +92,8 @@ def test_kinetics(tmp_path):
     [
         ("a28_s1_t1_skeleton.mat", utd()[1], "action 28"),
         ("clip.mat", utd()[1], "its name is not like"),
-        ("a1_s1_t1_skeleton.mat", utd()[1][:200], "could not read"),
-        ("a1_s1_t1_skeleton.mat", b"", "truncated"),
+        ("a1_s1_t1_skeleton.mat", utd()[1][:200], "cut off"),
+        ("a1_s1_t1_skeleton.mat", b"", "does not begin"),
         ("a1_s1_t1_skeleton.mat", utd(0)[1], "expected"),
     ],
 )
