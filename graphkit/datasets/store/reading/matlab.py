@@ -115,7 +115,7 @@ def matrix(body: bytes, order: str, name: str) -> tuple[str, np.ndarray | None]:
     kind, numbers = next(parts)
     if kind not in STORED:
         raise ValueError(f"{name!r} is stored as type {kind}, which is no number")
-    values = np.frombuffer(numbers, np.dtype(STORED[kind]).newbyteorder(order))
+    values = np.frombuffer(numbers, f"{order}{STORED[kind]}")
     # Compared with what is there before anything of that size is made.
     if min(shape, default=-1) < 0 or math.prod(shape) != len(values):
         raise ValueError(f"{name!r} says {shape}, but holds {len(values)} numbers")
