@@ -63,6 +63,7 @@ class Enriched(NamedTuple):
         "whether a pair is related at all is sampled without a gradient; which predicate and "
         "which category, with one",
         "an object that is added has at least one relation if there is anything to relate it to",
+        "no more objects of a category are added than a scene of the training had",
         "cooccurrence=True adds learned log-odds of the categories that are present, which "
         "fit_cooccurrence begins at naive Bayes",
     ],
@@ -90,6 +91,9 @@ class SceneGraphEnricher(nn.Module):
     :math:`P` predicates or none.  Samples are one-hot with the gradient of the soft ones
     (:func:`~graphkit.nn.straight_through.straight_through`).  What came in is copied: objects,
     their order, triples.
+
+    Training calls with categories note how many objects of each a scene had at most, and
+    :meth:`enrich` adds no more: what scenes have once, such as a sky, is not added again.
 
     A step costs one pass of the encoder over objects and triples; memory of the relations is
     :math:`\mathcal{O}(N P)`.
@@ -156,6 +160,8 @@ class SceneGraphEnricher(nn.Module):
         self.object_head = MLP([width, width, num_objects + 1], **heads)
         shape = (num_objects, num_objects + 1)
         self.log_odds = nn.Parameter(torch.empty(shape)) if cooccurrence else None
+        self.most: Tensor
+        self.register_buffer("most", torch.zeros(num_objects, dtype=torch.long))
         self.lin_new = nn.Linear(2 * width, width)
         self.lin_old = nn.Linear(2 * width, width, bias=False)
         self.relation_head = MLP([width, width, 2 * (num_predicates + 1)], **heads)
@@ -164,6 +170,7 @@ class SceneGraphEnricher(nn.Module):
     def reset_parameters(self) -> None:
         """Draws all parameters anew."""
         nn.init.normal_(self.new)
+        self.most.zero_()
         if self.log_odds is not None:
             nn.init.zeros_(self.log_odds)
         for module in self.children():
@@ -205,7 +212,26 @@ class SceneGraphEnricher(nn.Module):
         if category is None:
             return proposal
         one_hot = F.one_hot(category.clamp(min=0), self.num_objects).to(objects.dtype)
+        if self.training:
+            self.note_counts(scenes, category)
         return proposal._replace(relation_logits=self.relate(proposal, one_hot, scenes.batch))
+
+    @torch.no_grad()
+    def note_counts(self, scenes: SceneBatch, category: Tensor) -> None:
+        """Remembers the most objects of each category in a scene with the one that is to come."""
+        if scenes.num_graphs == 0:
+            return
+        whole = counts_of(scenes, self.num_objects)
+        whole += F.one_hot(category.clamp(min=0), self.num_objects) * (category >= 0).unsqueeze(1)
+        self.most.copy_(torch.maximum(self.most, whole.amax(0)))
+
+    def allowed(self, scores: Tensor, scenes: SceneBatch) -> Tensor:
+        """Scores without categories that a scene has as many of as any in training."""
+        full = counts_of(scenes, self.num_objects) >= self.most
+        full = F.pad(full, (0, scores.size(1) - self.num_objects))
+        # Before any training nothing is known, and something must be left to choose.
+        full &= (self.most > 0).any() & ~full.all(1, keepdim=True)
+        return scores.masked_fill(full, -torch.inf)
 
     def relate(self, proposal: Proposal, one_hot: Tensor, batch: Tensor) -> Tensor:
         """Scores of the relations ``[N, 2, P + 1]`` for categories as rows ``[B, C]``."""
@@ -278,8 +304,7 @@ class SceneGraphEnricher(nn.Module):
             proposal = self(scenes, noise=noise)
             scores = proposal.object_logits
             logits.append(scores)
-            if not stop:
-                scores = scores[:, : self.num_objects]
+            scores = self.allowed(scores if stop else scores[:, : self.num_objects], scenes)
             one_hot = straight_through(scores, temperature, sample, generator)
             alive = alive & (one_hot.argmax(1) < self.num_objects)
             scenes, is_new = self.grow(
@@ -307,6 +332,13 @@ class SceneGraphEnricher(nn.Module):
             odds = odds + gumbel(odds, generator) - gumbel(odds, generator)
         links = likely_links(odds.detach(), scenes.batch, alive, self.max_links)
         return joined(scenes, is_new, one_hot, alive, links, predicates[links])
+
+
+def counts_of(scenes: SceneBatch, num_objects: int) -> Tensor:
+    """How many objects of each category every scene has, ``[B, C]``."""
+    cells = scenes.batch * num_objects + scenes.x
+    counts = torch.bincount(cells, minlength=scenes.num_graphs * num_objects)
+    return counts.view(scenes.num_graphs, num_objects)
 
 
 def likely_links(odds: Tensor, batch: Tensor, alive: Tensor, max_links: int) -> Tensor:

@@ -224,3 +224,27 @@ def test_wrong_options_are_refused():
             SceneGraphEnricher(3, 2, **options)
     with pytest.raises(ValueError, match="'steps' must not be negative, got -1"):
         enricher().enrich(some_scenes(), -1)
+
+
+def test_what_scenes_have_once_is_not_added_again():
+    """Training saw at most one of 0 and 1, two of 2, and never the rest."""
+    model = enricher().train()
+    rest = SceneBatch.from_data([scene([0, 2], []), scene([2], [])])
+    model(rest, torch.tensor([1, 2]))
+    assert model.most[:4].tolist() == [1, 1, 2, 0]
+    assert model.most.sum() == 4
+    model(rest)
+    model.eval()(rest, torch.tensor([3, 3]))
+    assert model.most.sum() == 4
+    # The first lacks a 1 and a 2, the second a 0, a 1 and a 2; then the best is taken.
+    richer = model.enrich(rest, steps=3, stop=False).scenes.to_data_list()
+    assert sorted(richer[0].x.tolist()[:4]) == sorted(richer[1].x.tolist()) == [0, 1, 2, 2]
+    for data in model.enrich(rest, steps=9).scenes.to_data_list():
+        assert (data.x.bincount(minlength=OBJECTS) <= model.most).all()
+
+
+def test_an_untrained_model_may_add_anything():
+    model = enricher()
+    scores = torch.randn(2, OBJECTS + 1)
+    rest = SceneBatch.from_data([scene([0], []), scene([0], [])])
+    assert torch.equal(model.allowed(scores, rest), scores)
