@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.errors import DamagedDataError, MissingDataError
 from graphkit.datasets.store.reading.archives import read_zip
+from graphkit.datasets.store.reading.guard import reading
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data, InMemoryDataset
@@ -141,9 +142,10 @@ def read(file: Path) -> Any:
     from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
     from torch_geometric.data.storage import GlobalStorage
 
-    if zipfile.is_zipfile(file):
+    with reading(file):
         # PyTorch writes checksums and compares none.
-        read_zip(file)
+        if zipfile.is_zipfile(file):
+            read_zip(file)
     graphs: list[Any] = [Data, DataEdgeAttr, DataTensorAttr, GlobalStorage]
     try:
         with torch.serialization.safe_globals(graphs), warnings.catch_warnings():
