@@ -5,8 +5,8 @@ All trackers see the same maps, and are scored against the annotated heads. ``tb
 program without the reward for density. ``kept_merges`` is the share of encounters (two people
 nearer than two sigma, who were apart before and are again behind) after which both have the
 number that they had before. ``perfect_on_boxes`` are the published detections on a person, each
-with that person's number: no tracker that follows detections can do better. HOTA, DetA, AssA and LocA
-take a similarity of one half at the radius of a match.
+with that person's number: no tracker that follows detections can do better. HOTA, DetA, AssA and
+LocA take a similarity of one half at the radius of a match.
 """
 
 from __future__ import annotations
