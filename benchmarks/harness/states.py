@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +64,12 @@ def data_of(sections: dict[str, Any]) -> str:
     dataset = sections.get("dataset")
     name = dataset.get("name") if isinstance(dataset, dict) else None
     card = {card.name: card for card in dataset_cards()}.get(str(name))
-    try:
+    # What is missing, damaged or fetched later, the run itself says better.
+    with suppress(OSError, ValueError):
         if card is not None:
             return fingerprint(card, locate(card, None, fetch=False), {})
         if name and Path(name).is_file():
             return hashlib.sha256(Path(name).read_bytes()).hexdigest()
-    except (OSError, ValueError):
-        pass  # What is missing, damaged or fetched later, the run itself says better.
     return "-"
 
 

@@ -107,6 +107,7 @@ def test_all_continual_recipes_are_valid_and_named_by_the_rule() -> None:
     strategies = {"twp", "ewc", "mas", "gem", "lwf", "finetune", "joint"}
     found = [recipes.load(name) for name in recipes.names()]
     found = [recipe for recipe in found if recipe.protocol == "continual"]
+    found = [recipe for recipe in found if not recipe.name.startswith("tour-")]
     assert found
     for recipe in found:
         strategy, backbone, _ = recipe.name.split("-", 2)

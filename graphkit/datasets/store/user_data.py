@@ -147,6 +147,9 @@ def read(file: Path) -> Any:
         if zipfile.is_zipfile(file):
             read_zip(file)
     graphs: list[Any] = [Data, DataEdgeAttr, DataTensorAttr, GlobalStorage]
+    # At its end the block takes away what it was given, PyG's own entries too, were they among it.
+    known = torch.serialization.get_safe_globals()
+    graphs = [each for each in graphs if each not in known]
     try:
         with torch.serialization.safe_globals(graphs), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)

@@ -23,7 +23,9 @@ def tree_blocks(query: Query) -> Iterator[Block]:
 
     The sets are moved apart along one more axis, so that one tree serves all of them.
     """
-    blank = ~query.centres.any(1) if query.cosine else torch.zeros(0, dtype=torch.bool)
+    blank = (
+        ~query.centres.any(1) if query.cosine else torch.zeros(0, dtype=torch.bool, device="cpu")
+    )
     if blank.any():
         yield from blank_blocks(query, blank.nonzero().view(-1))
     points, centres = moved_apart(query)
@@ -61,7 +63,7 @@ def settle(
     squared, order = squared.sort(dim=1, stable=True)
     places = query.places[column.gather(1, order)]
     width = min(query.count or places.size(1), places.size(1))
-    sure = torch.ones(len(row), dtype=torch.bool)
+    sure = torch.ones(len(row), dtype=torch.bool, device="cpu")
     if apart is not None and columns.shape[1] < len(query.points):
         # What comes last tells what may come after it.
         last = torch.from_numpy(columns[:, -1]).long()
@@ -93,7 +95,9 @@ def blank_blocks(query: Query, rows: Tensor) -> Iterator[Block]:
     starts = torch.searchsorted(query.point_sets, query.centre_sets[rows])
     step = BUDGET // width + 1
     for row, start in zip(rows.split(step), starts.split(step), strict=True):
-        yield settle(query, row.numpy(), (start.unsqueeze(1) + torch.arange(width)).numpy())[0]
+        yield settle(
+            query, row.numpy(), (start.unsqueeze(1) + torch.arange(width, device="cpu")).numpy()
+        )[0]
 
 
 def descent_blocks(query: Query) -> Iterator[Block]:

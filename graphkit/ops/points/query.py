@@ -76,8 +76,8 @@ class Query:
         if self.count is None or len(self.points) < 2:
             return self
         # Equal rows have equal keys; rows that only share a key part again when compared.
-        weights = torch.arange(1, self.points.size(1) + 1, dtype=torch.double).sqrt().sin()
-        key = (self.points * weights.to(self.points)).sum(1)
+        columns = torch.arange(1, self.points.size(1) + 1, dtype=torch.double, device="cpu")
+        key = (self.points * columns.sqrt().sin().to(self.points)).sum(1)
         order = key.argsort(stable=True)
         order = order[self.point_sets[order].argsort(stable=True)]
         rows, sets = self.points[order], self.point_sets[order]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator
 
@@ -167,8 +168,7 @@ def in_range(points: Tensor, centres: Tensor, radius: float) -> tuple[Tensor, Te
     largest = max(float(each.abs().max()) if each.numel() else 0.0 for each in (points, centres))
     if largest == 0 or 2.0**-400 < largest < 2.0**400:
         return points, centres, radius
-    exponent = torch.frexp(torch.tensor(largest, dtype=torch.double)).exponent
-    scale = float(torch.ldexp(torch.tensor(1.0, dtype=torch.double), -exponent.clamp(max=1000)))
+    scale = 2.0 ** -max(min(math.frexp(largest)[1], 1000), -1000)
     return points * scale, centres * scale, radius * scale
 
 

@@ -107,7 +107,7 @@ def test_the_share_of_cores_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_ctrl_c_says_what_is_there_and_how_to_go_on(tmp_path: Path) -> None:
-    words = ["run", "gat-karate", "gcn-karate", "--seeds", "9", "--set", "train.epochs=40"]
+    words = ["run", "gat-karate", "gcn-karate", "--seeds", "999", "--set", "train.epochs=40"]
     words += ["--jobs", "2", "--out", str(tmp_path)]
     process = started(lambda: any(tmp_path.glob("state/*/seed-0.json")), *words)
     os.kill(process.pid, signal.SIGINT)

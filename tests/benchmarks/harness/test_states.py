@@ -47,7 +47,8 @@ def test_files_of_a_data_set_tell_a_run_apart(tmp_path: Path) -> None:
     before = states.data_of({"dataset": {"name": str(graph)}})
     graph.write_bytes(b"two")
     assert states.data_of({"dataset": {"name": str(graph)}}) != before
-    assert states.data_of({"dataset": {"name": "KarateClub"}}) == states.data_of({})
+    assert states.data_of({"dataset": {"name": str(tmp_path / "none.pt")}}) == "-"
+    assert states.data_of({}) == "-"
 
 
 def test_every_cut_and_flipped_bit_of_a_finished_seed_is_seen(tmp_path: Path) -> None:

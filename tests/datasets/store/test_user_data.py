@@ -98,6 +98,16 @@ def test_what_is_no_graph_is_refused(content: object, tmp_path: Path) -> None:
         load(str(path))
 
 
+def test_what_pytorch_knew_as_safe_before_it_knows_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "graph.pt"
+    edge_index = torch.tensor([[0, 1], [1, 0]])
+    torch.save(Data(x=torch.ones(2, 3), edge_index=edge_index), path)
+    before = torch.serialization.get_safe_globals()
+    assert Data in before  # PyG says so itself, for the files that it processes.
+    load(str(path))
+    assert set(torch.serialization.get_safe_globals()) == set(before)
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match=r"no file '.*g\.pt'"):
         load(str(tmp_path / "g.pt"))
