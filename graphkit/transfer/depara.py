@@ -207,8 +207,9 @@ def rank_models(
     the nodes decide, which follow the truth less. Mean Spearman's correlation with measured
     transfer, by z-scores and by the paper's sum: .30 and .25 in a zoo of GNNs of one architecture,
     .29 and .20 in one of image networks, .20 and .16 in one of mixed GNNs; all three were known
-    when z-scores were chosen, so none of them confirms the choice. What is lost by the first choice is not told apart (.011 and .014, .036 and .036, .065 and
-    .046 of accuracy). ``python -m benchmarks run "depara-*-zoo"`` has all of these.
+    when z-scores were chosen, so none of them confirms the choice. What is lost by the first
+    choice is not told apart (.011 and .014, .036 and .036, .065 and .046 of accuracy).
+    ``python -m benchmarks run "depara-*-zoo"`` has all of these.
 
     Args:
         target (AttributionGraph): Graph of a model of the target task.

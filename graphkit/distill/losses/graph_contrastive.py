@@ -44,9 +44,10 @@ class GraphContrastiveLoss(DistillationLoss):
     weight 1. A GCN of 16 channels, 150 epochs, two seeds, points against labels alone: at weight 1
     -0.5 on digits, -2.7 on Cora, -2.1 on CiteSeer; at 0.03, which digits and Cora chose, -0.1, -1.4
     and +0.3 on CiteSeer, which chose nothing. (On Cora and CiteSeer the teacher was no better than
-    the student, so no loss could have helped much; 0.01 did as well.) :class:`~graphkit.distill.Distiller` therefore takes
-    0.03. With 512 nodes per call, training took 0.9 to 1.4 times as long as without. ``python -m
-    benchmarks run "distill-*"`` compares it with the other losses at longer budgets.
+    the student, so no loss could have helped much; 0.01 did as well.)
+    :class:`~graphkit.distill.Distiller` therefore takes 0.03. With 512 nodes per call, training
+    took 0.9 to 1.4 times as long as without. ``python -m benchmarks run "distill-*"`` compares it
+    with the other losses at longer budgets.
 
     Args:
         in_channels (int): Width of the student's features; ``-1`` takes it from the first call.
