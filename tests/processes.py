@@ -103,6 +103,8 @@ def work(
     import torch
 
     signal.alarm(PATIENCE)
+    # Ctrl-C is heard also where the tests run in the background and a shell has made them deaf.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(place)
     torch.set_num_threads(1)
