@@ -20,7 +20,16 @@ from graphkit.words import did_you_mean
 
 __all__ = ["Card", "UnknownMethodError", "card_of", "cards", "cite", "method", "no_method"]
 
-METHOD_ROOMS = ("nn", "continual", "distill", "transfer", "compress", "vision", "adapters")
+METHOD_ROOMS = (
+    "nn",
+    "sampling",
+    "continual",
+    "distill",
+    "transfer",
+    "compress",
+    "vision",
+    "adapters",
+)
 """Rooms of methods: what they export has a card, or says why it has none."""
 
 ROOMS = (*METHOD_ROOMS, "train", "transforms", "datasets", "metrics")

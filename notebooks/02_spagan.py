@@ -20,8 +20,9 @@ import torch
 from torch_geometric.datasets import KarateClub
 from torch_geometric.utils import to_networkx
 
-from graphkit.nn import SPAGAN, PathLoader, PathSampler, SPAGANConv
+from graphkit.nn import SPAGAN, SPAGANConv
 from graphkit.ops import shortest_paths
+from graphkit.sampling import PathLoader, PathSampler
 from graphkit.train import NodeTask, PathRounds, Trainer, seed_everything
 from graphkit.transforms import AddShortestPaths, paths_of
 

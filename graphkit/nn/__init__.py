@@ -30,7 +30,6 @@ from graphkit.nn.models import (
     STGCNpp,
 )
 from graphkit.nn.neighbours import NearestNeighbours, nearest_neighbours
-from graphkit.nn.path_sampler import PathLoader, PathSampler
 from graphkit.nn.scenes.global_graph_discriminator import GlobalGraphDiscriminator
 from graphkit.nn.scenes.local_triple_discriminator import LocalTripleDiscriminator
 from graphkit.nn.scenes.training import EnrichmentTask, SceneAdversary
@@ -61,8 +60,6 @@ __all__ = [
     "GraphDIN",
     "LocalTripleDiscriminator",
     "NearestNeighbours",
-    "PathLoader",
-    "PathSampler",
     "SPAGANConv",
     "STGCNpp",
     "STInceptionBlock",

@@ -23,7 +23,7 @@ FLOORS: tuple[set[str], ...] = (
         "plot",
     },
     {"data", "ops"},
-    {"metrics", "transforms", "train", "transfer", "continual", "testing"},
+    {"metrics", "transforms", "sampling", "train", "transfer", "continual", "testing"},
     {"nn", "distill", "compress", "vision", "datasets"},
     {"adapters"},
     {"scaffold", "cli", "__main__"},

@@ -23,7 +23,7 @@ CARD: dict[str, Any] = {
     "code": "https://github.com/ihollywhy/SPAGAN",
     "licence": "none",
     "deviations": ["the paper trains full batches only"],
-    "verified_by": "tests/nn/test_path_sampler.py",
+    "verified_by": "tests/sampling/test_path_sampler.py",
 }
 
 
@@ -64,7 +64,7 @@ class PathSampler(BaseSampler):
     Example:
         >>> from torch_geometric.datasets import KarateClub
         >>> from torch_geometric.sampler import NodeSamplerInput
-        >>> from graphkit.nn import PathSampler
+        >>> from graphkit.sampling import PathSampler
         >>> sampler = PathSampler(KarateClub()[0])
         >>> seeds = torch.tensor([5, 7])
         >>> sampler.sample_from_nodes(NodeSamplerInput(None, seeds)).node[:2]
@@ -215,7 +215,7 @@ class PathLoader(NodeLoader):
 
     Example:
         >>> from torch_geometric.datasets import KarateClub
-        >>> from graphkit.nn import PathLoader, PathSampler
+        >>> from graphkit.sampling import PathLoader, PathSampler
         >>> data = KarateClub()[0]
         >>> batch = next(iter(PathLoader(data, PathSampler(data), batch_size=4)))
         >>> batch.batch_size, batch.path_index_3.size(0)

@@ -4,8 +4,9 @@ from torch.utils.data import DistributedSampler, WeightedRandomSampler
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.sampler import NodeSamplerInput
 
-from graphkit.nn import SPAGAN, PathLoader, PathSampler
+from graphkit.nn import SPAGAN
 from graphkit.ops import shortest_paths
+from graphkit.sampling import PathLoader, PathSampler
 from graphkit.transforms import paths_of
 
 

@@ -1,0 +1,1 @@
+"""Compiled loops of neighbour sampling: drawing edges, and numbering the nodes they lead to."""

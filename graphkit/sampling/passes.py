@@ -1,0 +1,56 @@
+"""Passes over a loader whose draws do not depend on the number of its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class SeededPasses:
+    """Every pass draws one number; with the seeds of a batch it fixes what the batch holds.
+
+    A mixin for loaders with ``num_workers``, ``persistent_workers``, ``generator`` and
+    ``collate_fn``, whose sampler is :meth:`drawing_sampler`.  The number comes from the loader's
+    ``generator``, or from torch's.
+    """
+
+    seed_of_pass: Tensor | None = None
+
+    def drawing_sampler(self) -> Any:
+        """The sampler that draws."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Any]:
+        loader: Any = self
+        if not hasattr(self.drawing_sampler(), "seeded"):
+            return super().__iter__()  # type: ignore[misc]
+        # Workers that stay read the number of a new pass from shared memory; others are made for
+        # their pass, so that passes at the same time keep a number of their own.
+        stays = loader.num_workers > 0 and loader.persistent_workers
+        again = stays and self.seed_of_pass is not None
+        if not again:
+            self.seed_of_pass = torch.zeros(1, dtype=torch.long)
+            if stays:
+                self.seed_of_pass.share_memory_()
+        assert self.seed_of_pass is not None
+        self.seed_of_pass.random_(generator=loader.generator)
+        if again:
+            # New workers cost the generator a number; those that stay must cost it one as well, or
+            # the order of the next pass would differ.
+            torch.empty((), dtype=torch.long).random_(generator=loader.generator)
+        plain = loader.collate_fn
+        loader.collate_fn = partial(seeded_batch, loader, plain, self.seed_of_pass)
+        try:
+            return super().__iter__()  # type: ignore[misc]
+        finally:
+            loader.collate_fn = plain
+
+
+def seeded_batch(loader: Any, collate: Any, seed: Tensor, index: Any) -> Any:
+    """A batch of a pass."""
+    with loader.drawing_sampler().seeded(int(seed)):
+        return collate(index)
