@@ -17,7 +17,14 @@ from torch_geometric.loader import NodeLoader
 from torch_geometric.nn import GraphSAGE
 
 from graphkit.datasets import DigitsGraph
-from graphkit.sampling import LinkNeighborLoader, NeighborLoader, NeighborSampler
+from graphkit.sampling import (
+    ClusterData,
+    ClusterLoader,
+    GraphSAINTRandomWalkSampler,
+    LinkNeighborLoader,
+    NeighborLoader,
+    NeighborSampler,
+)
 from graphkit.train import seed_everything
 
 seed_everything(0)
@@ -67,3 +74,14 @@ weighted = NeighborLoader(data, [5], batch_size=4, weight_attr="weight")
 links = LinkNeighborLoader(data, [5, 5], neg_sampling="triplet", batch_size=16, shuffle=True)
 plain = NodeLoader(data, NeighborSampler(data, [5, 5]), batch_size=16)
 next(iter(weighted)), next(iter(links)), next(iter(plain))
+
+# %% [markdown]
+# ## Parts and walks
+#
+# `ClusterLoader` gives batches of parts between which few edges lie, `GraphSAINTRandomWalkSampler`
+# the graphs between the nodes of random walks, with weights that make sums over batches unbiased.
+
+# %%
+parts = ClusterData(data, num_parts=12, log=False)
+walks = GraphSAINTRandomWalkSampler(data, 50, 2, num_steps=3, sample_coverage=5, log=False)
+next(iter(ClusterLoader(parts, batch_size=3, shuffle=True))), next(iter(walks))

@@ -23,6 +23,7 @@ OPTIONAL = (
     "motmetrics",
     "rapidfuzz",
     "av",
+    "pymetis",
 )
 TEST_ONLY = ("pytest", "hypothesis", "nbmake", "jupytext")
 ROOMS = sorted(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,7 @@ class SeededPasses:
         """The sampler that draws."""
         raise NotImplementedError
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Any:
         loader: Any = self
         if not hasattr(self.drawing_sampler(), "seeded"):
             return super().__iter__()  # type: ignore[misc]

@@ -244,6 +244,7 @@ def from_hetero(
         by_node = times is None and key[0] in (graph.node_time or {})
         if by_node:
             times = (graph.node_time or {})[key[0]]
+        # Each type is sorted for itself: memory for one type's sort at a time.
         graph.edges[key] = relation_of(
             data[key],
             (sizes[key[0]], sizes[key[2]]),
@@ -267,6 +268,7 @@ def from_stores(
     if not attrs:
         raise ValueError("'data' holds a graph store without edges")
     types = list(dict.fromkeys(attr.edge_type for attr in attrs))
+    # A store without types names its one kind of edges None, as PyG does.
     hetero = types != [None]
     if time_attr is not None:
         for attr in attrs:
