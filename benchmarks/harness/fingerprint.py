@@ -167,7 +167,14 @@ def read_known(file: Path) -> dict[str, str]:
         seal, _, text = file.read_text().partition("\n")
     except (OSError, UnicodeDecodeError):
         return {}
-    return json.loads(text) if seal == hashlib.sha256(text.encode()).hexdigest() else {}
+    if seal != hashlib.sha256(text.encode()).hexdigest():
+        return {}
+    try:
+        known = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    whole = isinstance(known, dict) and all(isinstance(value, str) for value in known.values())
+    return known if whole else {}
 
 
 def write_known(file: Path, known: dict[str, str]) -> None:

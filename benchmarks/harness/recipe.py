@@ -14,13 +14,14 @@ from typing import Any
 
 import yaml
 
-from benchmarks.harness import records, references, sources
+from benchmarks.harness import plain_yaml, records, references, sources
 from benchmarks.harness.errors import RecipeError
-from benchmarks.harness.keys import OFFERED, check_keys, parameters
+from benchmarks.harness.keys import OFFERED, check_keys, check_value, parameters
 from graphkit.words import did_you_mean
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 FIELDS = ("about", "protocol", "seeds", "group", "reported")
+HEAD = {"about": str, "protocol": str, "group": str, "reported": dict[str, Any]}
 
 
 @dataclass
@@ -90,8 +91,8 @@ class Recipe:
 def parse(text: str) -> Any:
     """A YAML value; ``1e-4`` is a number as well, which YAML 1.1 takes for a word."""
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = plain_yaml.read_text(text)
+    except ValueError as error:
         raise RecipeError(f"--set: '{text}' is no YAML value: {error}") from error
     number = isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
     return float(value) if number else value
@@ -128,10 +129,15 @@ def members(group: str) -> list[str]:
     files = {**{name: FOLDER / f"{name}.yaml" for name in names()}, **sources.installed()}
     for key in ("group", "protocol"):
         line = f"{key}: {group}"
-        matches = [name for name, path in files.items() if line in path.read_text().splitlines()]
+        matches = [name for name, path in files.items() if line in lines_of(path)]
         if matches:
             return matches
     return []
+
+
+def lines_of(path: Path) -> list[str]:
+    """Lines of a file; what is wrong with it, reading it as a recipe says."""
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
 
 
 def load(name: str) -> Recipe:
@@ -162,14 +168,20 @@ def load(name: str) -> Recipe:
 def read(path: Path, name: str) -> dict[str, Any]:
     """The mapping in a recipe's file, with the keys that none goes without."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        content = plain_yaml.read_file(path)
+    except ValueError as error:
         raise RecipeError(f"recipe '{name}': {path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"recipe '{name}': {path} holds no mapping")
     for key in ("about", "protocol", "seeds"):
         if key not in content:
             raise RecipeError(f"recipe '{name}': the key '{key}' is missing")
+    for key, kind in HEAD.items():
+        if key in content:
+            check_value(f"recipe '{name}'", key, content[key], kind)
+    for key in content:
+        if not isinstance(key, str):
+            raise RecipeError(f"recipe '{name}': the key {key!r} is no word")
     return content
 
 

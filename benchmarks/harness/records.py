@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.harness import plain_yaml
 from benchmarks.harness.environment import ROOT
 from graphkit.files import replacing
 
@@ -50,8 +51,8 @@ def read(name: str) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = plain_yaml.read_file(path)
+    except ValueError as error:
         raise ResultError(f"{path} is not valid YAML: {error}; {remedy(name)}") from error
     fault = fault_of(content)
     if fault:

@@ -117,5 +117,10 @@ def read(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"'{path}' is damaged: its checksum does not fit; delete it, and --resume runs it again"
         )
-    content: dict[str, Any] = json.loads(text)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"'{path}' is no state of a run: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"'{path}' is no state of a run: it holds no mapping")
     return content
