@@ -37,7 +37,13 @@ def recipe_file(content: bytes, folder: Path) -> None:
     assert isinstance(read.about, str)
 
 
-SETTINGS = (b"train.epochs=50", b"train.lr=1e-4", b"model.heads=[1, {a: b}]", b"train.x=2020-01-31")
+SETTINGS = (
+    b"train.epochs=50",
+    b"train.lr=1e-4",
+    b"model.heads=8",
+    b"dataset.name=CiteSeer",
+    b"train.weight_decay=0.0005",
+)
 
 
 @parser(lambda: SETTINGS, RecipeError, name="setting")

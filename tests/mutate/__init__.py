@@ -1,0 +1,1 @@
+"""Plants faults in the package and asks whether its tests notice: ``python -m tests.mutate``."""

@@ -1,0 +1,110 @@
+"""The tool sees a fault that a test notices, and one that none does."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.mutate.__main__ import main, sample
+from tests.mutate.faults import faults_of
+from tests.mutate.running import tests_of as found_tests
+
+SOURCE = '''"""Words with 3 < 4 in them."""
+import math
+__all__ = ["least"]
+def least(values: list[int], low: int = 2, *, sort: bool = False) -> int:
+    """Returns max(1, 2)."""
+    if not values:
+        raise ValueError(f"{1 + 1} is wrong")
+    größe = [value for value in values if 1 < value <= low * 10]
+    größe.append(low)
+    return min(sorted(größe), key=abs) - 1 if sort else math.floor(largest(größe, strict=True))
+def largest(values, strict):
+    return max(values)
+'''
+PLANTED = {
+    ("default", "2", "3"),
+    ("default", "False", "True"),
+    ("branches", "not values", "not (not values)"),
+    ("sign", "not values", "(values)"),
+    ("comparison", "1 < value <= low * 10", "((1) <= (value) <= (low * 10))"),
+    ("comparison", "1 < value <= low * 10", "((1) < (value) < (low * 10))"),
+    ("turned", "1 < value <= low * 10", "((1) > (value) <= (low * 10))"),
+    ("arithmetic", "low * 10", "(low) / (10)"),
+    ("constant", "10", "11"),
+    ("statement", "größe.append(low)", "pass"),
+    ("name", "min", "max"),
+    ("order", "sorted", "list"),
+    ("name", "math.floor", "(math).ceil"),
+    ("keyword", "min(sorted(größe), key=abs)", "min(sorted(größe))"),
+    ("keyword", "largest(größe, strict=True)", "largest(größe)"),
+}
+TESTS = """
+from graphkit.pure.least import least
+def test_least():
+    assert least([5, 3]) == 5
+def test_slow():
+    import time
+    assert least([]) != 0
+"""
+
+
+def test_faults_are_planted_where_they_are_said_to_be() -> None:
+    source = SOURCE.encode()
+    faults = faults_of(source)
+    seen = {(f.kind, source[f.start : f.end].decode(), f.text) for f in faults}
+    assert seen >= PLANTED
+    for fault in faults:
+        planted = fault.planted(source)
+        assert planted != source
+        ast.parse(planted)  # Every one of them is a program.
+        # Words, types, exports and errors are left alone.
+        assert fault.line not in (1, 3, 5, 7)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A package of one room with one file, and its test."""
+    for name, text in (
+        ("graphkit/__init__.py", ""),
+        ("graphkit/pure/__init__.py", ""),
+        ("graphkit/pure/least.py", "def least(x, low=2):\n    return max(x, default=low - 3)\n"),
+        ("tests/__init__.py", ""),
+        ("tests/pure/__init__.py", ""),
+        ("tests/pure/test_least.py", TESTS),
+        ("tests/pure/test_other.py", "from graphkit.pure import least as least\n"),
+        ("tests/pure/test_none.py", "def test_none(): pass\n"),
+        ("pyproject.toml", "[tool.pytest.ini_options]\n"),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def test_tests_of_a_file_are_its_mirror_and_those_that_name_it(checkout: Path) -> None:
+    mirror, others = found_tests(Path("graphkit/pure/least.py"), checkout)
+    assert mirror == ["tests/pure/test_least.py"]
+    assert others == ["tests/pure/test_other.py"]
+
+
+def test_samples_are_the_same_in_every_run_and_hold_nothing_twice(checkout: Path) -> None:
+    files = [Path("graphkit/pure/least.py")]
+    drawn = sample(checkout, files, 3, 100)
+    assert drawn == sample(checkout, files, 3, 100)
+    assert len(drawn) == len(set(drawn)) == len(faults_of((checkout / files[0]).read_bytes()))
+
+
+def test_what_survives_is_shown(checkout: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = (checkout / "graphkit/pure/least.py").read_bytes()
+    code = main([str(checkout / "graphkit/pure/least.py"), "--count", "9"], checkout)
+    shown = capfd.readouterr()
+    lines = [line.split(maxsplit=2) for line in shown.err.splitlines()]
+    verdicts = {line[2].split(" ", 1)[1]: line[0] for line in lines}
+    assert verdicts["name: `max` -> `min`"] == "killed"
+    assert verdicts["constant: `3` -> `4`"] == "survived"
+    assert verdicts["arithmetic: `low - 3` -> `(low) + (3)`"] == "survived"
+    assert code == 1
+    assert "| pure | 5 |" in shown.out
+    # The checkout is as it was.
+    assert (checkout / "graphkit/pure/least.py").read_bytes() == source
