@@ -38,6 +38,9 @@ def recipe_file(content: bytes, folder: Path) -> None:
 
 
 SETTINGS = (
+    *(b"train.epochs=50", b"train.lr=1e-4", b"model.heads=8", b"dataset.name=CiteSeer"),
+    b"train.weight_decay=0.0005",
+)
     b"train.epochs=50",
     b"train.lr=1e-4",
     b"model.heads=8",
