@@ -41,12 +41,6 @@ SETTINGS = (
     *(b"train.epochs=50", b"train.lr=1e-4", b"model.heads=8", b"dataset.name=CiteSeer"),
     b"train.weight_decay=0.0005",
 )
-    b"train.epochs=50",
-    b"train.lr=1e-4",
-    b"model.heads=8",
-    b"dataset.name=CiteSeer",
-    b"train.weight_decay=0.0005",
-)
 
 
 @parser(lambda: SETTINGS, RecipeError, name="setting")
