@@ -23,6 +23,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import StepLR
 
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems.lenet import Images, lenet, lenet5
@@ -104,11 +105,14 @@ def run(
     hidden_channels: int = 16,
     imitations: int = 5,
     share: float = 0.5,
+    lr_step: int | None = None,
     arms: tuple[str, ...] = ARMS,
 ) -> dict[str, float]:
     """One seed; the recipe's ``train`` is the teacher's.
 
     ``steps`` are iterations of an epoch, ``share`` is the part of the channels that a student has.
+    All rates, the generator's too, fall to a tenth after every ``lr_step`` epochs, as the released
+    program's do where a schedule is asked for.
     """
     images = load(**dataset)
     build = lenet5 if dataset.get("name") == "mnist" else lenet
@@ -139,7 +143,7 @@ def run(
         # Noise and data have nothing to learn, so only DFAD's generator plays against the student.
         if arm == "dfad":
             adam = torch.optim.Adam(made.parameters(), generator_lr)
-            callbacks = [rival(game, adam, batch_size), game.monitor()]
+            callbacks = [rival(game, adam, batch_size, lr_step), game.monitor()]
         task = NoiseTask(
             game.noise,
             imitate,
@@ -147,14 +151,22 @@ def run(
             steps * imitations,
             lambda m: judged(m, images),
         )
-        history = play(fit, game, sgd, task, epochs, seed, callbacks, arm)
+        slower = None if lr_step is None else StepLR(sgd, lr_step)
+        history = play(fit, game, sgd, task, epochs, seed, callbacks, arm, slower)
         metrics |= summary(arm, history)
     return metrics | compared(metrics, arms)
 
 
-def rival(game: DFAD, optimizer: torch.optim.Optimizer, batch_size: int) -> Opponent:
+def rival(
+    game: DFAD, optimizer: torch.optim.Optimizer, batch_size: int, lr_step: int | None
+) -> Opponent:
     """The generator's steps."""
-    return Opponent(optimizer, lambda run: game.generation(game.noise(batch_size)), game.imitations)
+    return Opponent(
+        optimizer,
+        lambda run: game.generation(game.noise(batch_size)),
+        game.imitations,
+        None if lr_step is None else StepLR(optimizer, lr_step),
+    )
 
 
 def imitate(game: Any, z: Tensor) -> Tensor:
@@ -191,6 +203,7 @@ def play(
     seed: int,
     callbacks: list[Callback],
     tag: str,
+    scheduler: StepLR | None = None,
 ) -> list[dict[str, float]]:
     """A run of one arm, to be resumed as a recipe's other runs are."""
     fit.parameters = max(fit.parameters, sum(p.numel() for p in game.parameters()))
@@ -206,7 +219,7 @@ def play(
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CollapseWarning)
-        history = trainer.fit(game, optimizer, task).history
+        history = trainer.fit(game, optimizer, task, scheduler).history
     seen = sum(issubclass(one.category, CollapseWarning) for one in caught)
     history[-1]["warnings"] = float(seen)
     return history
