@@ -45,6 +45,37 @@ def test_arms_of_data_free_distillation_and_their_differences():
     assert fit.parameters > 0
 
 
+def test_a_schedule_slows_both_players(monkeypatch):
+    """Rates of the student and of the generator fall together, in every epoch's end."""
+    seen, play = [], data_free.play
+
+    def watched(fit, game, optimizer, task, epochs, seed, callbacks, tag, scheduler=None):
+        history = play(fit, game, optimizer, task, epochs, seed, callbacks, tag, scheduler)
+        players = [optimizer, *(c.optimizer for c in callbacks if hasattr(c, "optimizer"))]
+        seen.append([group["lr"] for player in players for group in player.param_groups])
+        return history
+
+    monkeypatch.setattr(data_free, "play", watched)
+    small = {"epochs": 2, "steps": 1, "batch_size": 16, "hidden_channels": 4}
+    for lr_step in (None, 1):
+        data_free.run(
+            {"name": "digits"},
+            seed=0,
+            fit=Fitter(TRAIN, 0),
+            lr_step=lr_step,
+            **small,
+            lr=0.02,
+            generator_lr=0.001,
+            arms=("dfad", "noise"),
+        )
+    assert seen == [
+        [0.02, 0.001],
+        [0.02],
+        pytest.approx([0.0002, 0.00001]),
+        pytest.approx([0.0002]),
+    ]
+
+
 def test_a_dealer_deals_the_real_images_and_pixels_are_noise():
     images = torch.rand(5, 1, 8, 8)
     dealer = data_free.Dealer(images)
