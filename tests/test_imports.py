@@ -24,6 +24,7 @@ OPTIONAL = (
     "rapidfuzz",
     "av",
     "pymetis",
+    "pyarrow",
 )
 TEST_ONLY = ("pytest", "hypothesis", "nbmake", "jupytext")
 ROOMS = sorted(

@@ -146,7 +146,7 @@ class NeighborSampler(BaseSampler):
             raise ValueError("'weight_attr' is not supported for feature and graph stores")
         else:
             self.graph = from_stores(data, time_attr, backward)
-        if share_memory:
+        if share_memory and self.data_type != DataType.remote:
             share(self.graph)
         self.num_neighbors = num_neighbors
         self.subgraph_type = SubgraphType(subgraph_type)

@@ -1,0 +1,1 @@
+"""Graphs that lie in a folder of memory-mapped arrays."""

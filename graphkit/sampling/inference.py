@@ -1,0 +1,242 @@
+"""Exact outputs for all nodes of a graph, layer by layer, in memory that a chunk of nodes needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn.models.basic_gnn import BasicGNN
+from torch_geometric.sampler import NodeSamplerInput
+
+from graphkit.files import replacing
+from graphkit.modes import evaluating
+from graphkit.sampling.disk.folder import as_tensor, open_array
+from graphkit.sampling.neighbor_sampler import NeighborSampler
+
+Layer = Callable[[Tensor, Tensor], Tensor]
+TRIED = 48
+MOST_HOPS = 3
+
+
+def layerwise(
+    layers: Sequence[Layer] | nn.Module,
+    data: Any,
+    folder: str | Path | None = None,
+    *,
+    x: str | Tensor = "x",
+    chunk_size: int = 100_000,
+    hops: int | None = None,
+    resume: bool = True,
+) -> Tensor:
+    r"""The output of a stack of layers for every node, exactly as on the whole graph.
+
+    .. math::
+        \mathbf{X}^{(l)}_{\mathcal{C}} = f_l\left( \mathbf{X}^{(l - 1)}_{\mathcal{C} \cup
+        \mathcal{N}(\mathcal{C})}, \; \mathcal{E}_{\mathcal{C}} \right)
+        \quad \text{for chunks of nodes } \mathcal{C}
+
+    Each layer reads all edges once and each node once as a centre, where batches of seeds would
+    compute inner layers again for every seed: :math:`\mathcal{O}(L E)`.  With :obj:`folder` what a
+    layer gives lies on disk, and a run that was killed goes on where it was.
+
+    Args:
+        layers (list of callable, or a model of PyG's such as ``GraphSAGE``): Each takes
+            ``(x, edge_index)`` of a part of the graph and gives one row per node; modules run in
+            evaluation mode. (A model with jumping knowledge must be given as layers.)
+        data (Data, or stores such as :func:`open_graph` gives): A homogeneous graph.
+        folder (str or Path, optional): Where layers' outputs lie. (default: in memory)
+        x (str or torch.Tensor, optional): The features, by name or as rows of all nodes.
+        chunk_size (int, optional): Nodes per step. (default: :obj:`100_000`)
+        hops (int, optional): Hops that one layer reads. A :class:`~torch_geometric.nn.GCNConv`
+            reads 2: degrees of neighbours are in its weights. (default: tried out for every layer
+            on a small graph, and refused beyond 3)
+        resume (bool, optional): Go on with what :obj:`folder` holds. (default: :obj:`True`)
+
+    Returns:
+        One row per node, memory-mapped if there is a :obj:`folder`.
+
+    Raises:
+        ValueError: If an argument is out of range, a layer does not give one row per node or reads
+            further than 3 hops, or :obj:`folder` belongs to another run.
+
+    Example:
+        >>> from torch_geometric.datasets import KarateClub
+        >>> from torch_geometric.nn import GraphSAGE
+        >>> from graphkit.sampling import layerwise
+        >>> data = KarateClub()[0]
+        >>> model = GraphSAGE(34, 8, num_layers=2).eval()
+        >>> out = layerwise(model, data, chunk_size=10)
+        >>> torch.allclose(out, model(data.x, data.edge_index), atol=1e-5)
+        True
+    """
+    if chunk_size < 1:
+        raise ValueError(f"'chunk_size' must be at least 1, got {chunk_size}")
+    stack = stack_of(layers)
+    sampler = NeighborSampler(data, [-1])
+    if sampler.is_hetero:
+        raise ValueError("'data' must be a homogeneous graph")
+    rows = features_of(data, x, sampler.num_nodes)
+    place = None if folder is None else Path(folder)
+    progress = Progress(place, [sampler.num_nodes, len(stack), chunk_size], resume)
+    modules: list[Any] = [layers] if isinstance(layers, nn.Module) else list(layers)
+    with torch.no_grad(), ExitStack() as modes:
+        for module in modules:
+            modes.enter_context(evaluating(module))
+        for number, layer in enumerate(stack):
+            if progress.layer > number:
+                rows = progress.rows(number)
+                continue
+            reach = hops or reach_of(layer, rows, number)
+            rows = one_layer(layer, sampler, rows, reach, chunk_size, number, progress)
+    return rows
+
+
+class Progress:
+    """How far a run in a folder has come: layers that are done, and chunks of the next one."""
+
+    def __init__(self, folder: Path | None, shape: list[int], resume: bool) -> None:
+        self.folder, self.shape, self.layer, self.chunk = folder, shape, 0, 0
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        state = folder / "progress.json"
+        if resume and state.is_file():
+            try:
+                saved = json.loads(state.read_bytes())
+                same, (self.layer, self.chunk) = saved["shape"] == shape, saved["done"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"'{state}' is damaged ({error!r}); delete it") from error
+            if not same:
+                raise ValueError(f"'{state}' belongs to another run; use another folder")
+
+    def file(self, number: int) -> Path:
+        """The output of a layer."""
+        assert self.folder is not None
+        return self.folder / f"layer-{number}.npy"
+
+    def rows(self, number: int) -> Tensor:
+        """The output of a layer that is done, from disk."""
+        return as_tensor(open_array(self.file(number), self.shape[0]))
+
+    def done(self, layer: int, chunk: int) -> None:
+        """Remembers that so many layers, and chunks of the next, are on disk."""
+        self.layer, self.chunk = layer, chunk
+        if self.folder is not None:
+            with replacing(self.folder / "progress.json") as file:
+                file.write(json.dumps({"shape": self.shape, "done": [layer, chunk]}).encode())
+
+
+def stack_of(layers: Sequence[Layer] | nn.Module) -> list[Layer]:
+    """The layers, one by one; those of PyG's models with what stands between them."""
+    if isinstance(layers, BasicGNN):
+        if layers.jk_mode not in (None, "last"):
+            raise ValueError(f"'layers' has jk='{layers.jk_mode}', which joins layers: give a list")
+        model = layers
+
+        def stage(number: int) -> Layer:
+            return lambda x, edges: model.inference_per_layer(number, x, edges, x.size(0))
+
+        return [stage(number) for number in range(model.num_layers)]
+    if isinstance(layers, nn.Module) and not isinstance(layers, nn.ModuleList | nn.Sequential):
+        raise ValueError(f"'layers' is one {type(layers).__name__}: give a list of its layers")
+    stack: list[Any] = list(layers)
+    if not stack:
+        raise ValueError("'layers' is empty")
+    return stack
+
+
+def features_of(data: Any, x: str | Tensor, num_nodes: int) -> Tensor:
+    """The rows that the first layer reads."""
+    if isinstance(x, Tensor):
+        rows = x
+    elif isinstance(data, Data):
+        if data.get(x) is None:
+            raise ValueError(f"'data' has no '{x}'")
+        rows = data[x]
+    else:
+        rows = data[0].get_tensor(None, x, index=None)
+    if rows.size(0) != num_nodes:
+        raise ValueError(f"'x' has {rows.size(0)} rows, but there are {num_nodes} nodes")
+    return rows
+
+
+def on_chunk(
+    layer: Layer, sampler: NeighborSampler, rows: Tensor, reach: int, nodes: Tensor
+) -> Tensor:
+    """What a layer gives some nodes."""
+    sampler.num_neighbors = [-1] * reach
+    out = sampler.sample_from_nodes(NodeSamplerInput(None, nodes))
+    found = layer(rows[out.node], torch.stack([out.row, out.col]))
+    if found.dim() == 0 or found.size(0) != out.node.numel():
+        raise ValueError(f"a layer gave {list(found.shape)} for {out.node.numel()} nodes")
+    return found[: nodes.numel()]
+
+
+def reach_of(layer: Layer, rows: Tensor, number: int) -> int:
+    """How many hops a layer reads, tried out on a small graph with some of the rows."""
+    if rows.size(0) == 0:
+        return 1
+    generator = torch.Generator().manual_seed(0)
+    edges = torch.randint(TRIED, (2, 3 * TRIED), generator=generator)
+    some = rows[torch.randint(rows.size(0), (TRIED,), generator=generator)]
+    wanted = layer(some, edges)
+    # Each node in a tree of its own: in one batch they would complete each other's neighbourhoods.
+    sampler = NeighborSampler(Data(edge_index=edges, num_nodes=TRIED), [-1], disjoint=True)
+    for reach in range(1, MOST_HOPS + 1):
+        found = on_chunk(layer, sampler, some, reach, torch.arange(TRIED))
+        scale = float(wanted.abs().max()) if wanted.numel() else 0.0
+        if wanted.shape == found.shape and bool(((found - wanted).abs() <= 1e-4 * scale).all()):
+            return reach
+    raise ValueError(
+        f"layer {number} reads further than {MOST_HOPS} hops, or draws at random; is it a layer? "
+        "Give 'hops' if it is"
+    )
+
+
+def one_layer(
+    layer: Layer,
+    sampler: NeighborSampler,
+    rows: Tensor,
+    reach: int,
+    chunk_size: int,
+    number: int,
+    progress: Progress,
+) -> Tensor:
+    """The output of one layer for all nodes."""
+    out: Any = None
+    first = progress.chunk if progress.layer == number else 0
+    starts = range(0, sampler.num_nodes, chunk_size)
+    for chunk, start in enumerate(starts):
+        if chunk < first:
+            continue
+        nodes = torch.arange(start, min(start + chunk_size, sampler.num_nodes))
+        found = on_chunk(layer, sampler, rows, reach, nodes)
+        if out is None:
+            out = output_for(found, sampler.num_nodes, number, progress, first > 0)
+        out[start : start + nodes.numel()] = found.numpy()
+        if progress.folder is not None:
+            # The rows must be on disk before the mark that says so.
+            out.flush()
+            progress.done(number, chunk + 1)
+    progress.done(number + 1, 0)
+    if out is not None:
+        return torch.from_numpy(out)
+    return rows[:0] if progress.folder is None else progress.rows(number)
+
+
+def output_for(found: Tensor, size: int, number: int, progress: Progress, again: bool) -> Any:
+    """The array that a layer's output goes to."""
+    array, shape = found.numpy(), (size, *found.shape[1:])
+    if progress.folder is None:
+        return np.empty(shape, array.dtype)
+    file = progress.file(number)
+    if again:
+        return np.lib.format.open_memmap(file, mode="r+")
+    return np.lib.format.open_memmap(file, mode="w+", dtype=array.dtype, shape=shape)

@@ -1,0 +1,96 @@
+import pytest
+import torch
+from torch import nn
+from torch_geometric.nn import GAT, GCN, GIN, GCNConv, GraphSAGE, SAGEConv
+
+from graphkit.sampling import layerwise, open_graph, write_graph
+from tests.sampling.graphs import graph, hetero
+
+
+@pytest.mark.parametrize("kind", [GraphSAGE, GAT, GIN, GCN])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_outputs_are_those_of_the_whole_graph(kind, on_disk, tmp_path):
+    data = graph()
+    data.x = data.x.double()
+    torch.manual_seed(0)
+    model = kind(6, 8, 3, 4, dropout=0.5, norm="batch_norm").double()
+    model.eval()
+    wanted = model(data.x, data.edge_index)
+    model.train()
+    place = open_graph(write_graph(tmp_path / "g", data)) if on_disk else data
+    out = layerwise(model, place, tmp_path / "out" if on_disk else None, chunk_size=7)
+    torch.testing.assert_close(out, wanted.detach(), rtol=0, atol=1e-10)
+    assert model.training
+
+
+def test_layers_of_ones_own(tmp_path):
+    data = graph()
+    first, second = SAGEConv(6, 8), GCNConv(8, 3)
+    layers = [first, nn.ReLU(), second]
+    steps = [lambda x, e: first(x, e).relu(), second]
+    wanted = second(first(data.x, data.edge_index).relu(), data.edge_index)
+    torch.testing.assert_close(layerwise(steps, data, chunk_size=9), wanted.detach())
+    wrong = layerwise(steps, data, chunk_size=9, hops=1)
+    assert not torch.allclose(wrong, wanted)
+    with pytest.raises(TypeError):
+        layerwise(layers, data)
+    features = torch.randn(60, 6)
+    out = layerwise(steps[:1], data, x=features)
+    torch.testing.assert_close(out, first(features, data.edge_index).relu().detach())
+
+
+class KilledError(Exception):
+    """A kill."""
+
+
+def test_a_run_goes_on_where_it_was_killed(tmp_path):
+    data = graph()
+    torch.manual_seed(0)
+    convs = [SAGEConv(6, 8), SAGEConv(8, 8), SAGEConv(8, 2)]
+    wanted = layerwise(convs, data, chunk_size=7)
+    calls = [0]
+
+    def counting(conv, stop):
+        def layer(x, edges):
+            calls[0] += 1
+            if calls[0] == stop:
+                raise KilledError
+            return conv(x, edges)
+
+        return layer
+
+    for stop in (3, 11, 8):
+        calls[0] = 0
+        with pytest.raises(KilledError):
+            layerwise([counting(c, stop) for c in convs], data, tmp_path, chunk_size=7, hops=1)
+    calls[0] = 0
+    out = layerwise([counting(c, 0) for c in convs], data, tmp_path, chunk_size=7, hops=1)
+    assert torch.equal(out, wanted)
+    assert calls[0] == 3 * 9 - 2 - 10 - 7
+    calls[0] = 0
+    again = layerwise([counting(c, 0) for c in convs], data, tmp_path, chunk_size=7, hops=1)
+    assert calls[0] == 0
+    assert torch.equal(again, wanted)
+    with pytest.raises(ValueError, match="belongs to another run"):
+        layerwise(convs[:2], data, tmp_path, chunk_size=7)
+    (tmp_path / "progress.json").write_text("{")
+    with pytest.raises(ValueError, match="is damaged"):
+        layerwise(convs, data, tmp_path, chunk_size=7)
+
+
+def test_what_is_wrong_is_refused():
+    data = graph()
+    for layers, options, words in (
+        ([], {}, "'layers' is empty"),
+        (GraphSAGE(6, 8, 2, jk="cat"), {}, "jk='cat'"),
+        (SAGEConv(6, 8), {}, "is one SAGEConv"),
+        ([lambda x, e: x.sum(0)], {}, "a layer gave"),
+        ([lambda x, e: x + torch.randn_like(x)], {}, "reads further than 3 hops"),
+        ([SAGEConv(6, 8)], {"chunk_size": 0}, "'chunk_size'"),
+        ([SAGEConv(6, 8)], {"x": "z"}, "no 'z'"),
+        ([SAGEConv(6, 8)], {"x": torch.ones(3, 6)}, "'x' has 3 rows"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            layerwise(layers, data, **options)
+    with pytest.raises(ValueError, match="homogeneous"):
+        layerwise([SAGEConv(5, 8)], hetero())
