@@ -140,7 +140,7 @@ with tap(teacher, "8") as inner, torch.no_grad():
     teacher(x[few])
 terms = InheritanceExploration(64, 32, factor_channels=16)
 print("error of the auto-encoder", terms.learn_factors(inner["8"].output, 2 if fast else 30))
-explorer = Distiller(network(16), teacher, [("8", "8")], terms)
+explorer = Distiller(network(16), teacher, [("8", "8")], terms, 1.0)
 optimizer = torch.optim.Adam(explorer.parameters(), lr=0.003)
 trainer = Trainer(2 if fast else 40, monitor=None, seed=0, callbacks=[Distillation(explorer)])
 trainer.fit(explorer, optimizer, TensorTask((x[few], y[few]), classify))

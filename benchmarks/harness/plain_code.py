@@ -12,8 +12,9 @@ from typing import Protocol
 
 __all__ = ["Function", "Key", "Plain", "Source", "bound"]
 
-REFUSALS = "graphkit.words"
-"""Where functions live that do nothing, or raise: a statement that calls one changes no figure."""
+REFUSALS = {"graphkit.words", "graphkit.lopsided"}
+"""Where functions live that do nothing, raise or warn: a statement that calls one changes no
+figure."""
 REFLECTION = {"eval", "exec", "locals", "vars"}
 
 Key = tuple[str, str]
@@ -135,11 +136,11 @@ class Plain(ast.NodeTransformer):
         ]
 
     def without_refusals(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """The statements without calls for nothing but an error."""
+        """The statements without calls for nothing but an error or a warning."""
         rest = []
         for statement in body:
             call = statement.value if isinstance(statement, ast.Expr) else None
-            if not (isinstance(call, ast.Call) and self.home(call.func) == REFUSALS):
+            if not (isinstance(call, ast.Call) and self.home(call.func) in REFUSALS):
                 rest.append(statement)
         return rest
 

@@ -137,7 +137,7 @@ def attach(
         return Distiller(student, teacher, [("", "")], SoftTargetLoss(4.0))
     terms.inheritance = weight if arm in ("inherit", "ie") else 0.0
     terms.exploration = weight if arm == "ie" else 0.0
-    return Distiller(student, teacher, [(layer, layer)], terms)
+    return Distiller(student, teacher, [(layer, layer)], terms, 1.0)
 
 
 @torch.no_grad()

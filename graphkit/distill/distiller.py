@@ -14,6 +14,7 @@ from torch_geometric.utils import is_sparse, to_edge_index
 from graphkit.catalog import no_method
 from graphkit.distill.loss import DistillationLoss
 from graphkit.distill.memo import Memo
+from graphkit.lopsided import watch_penalty
 from graphkit.modes import evaluating
 from graphkit.precision import cast_floats
 from graphkit.taps import Call, Tap
@@ -67,6 +68,11 @@ class Distiller(nn.Module):
         ValueError: If names are unknown, the lists differ in length, or a model is replicated.
         TypeError: If ``losses`` holds something else, or ``pairs`` is a single pair.
         RuntimeError: If :meth:`penalty` is called without a forward pass in training mode.
+
+    Warns:
+        LopsidedWarning: If, in the second step, the gradient of a loss on the student is over
+            twice that of all else in the backward pass: of eight losses on Cora and digits all
+            that cost over two points were. Says by how much to lower the weight; looks once.
 
     Example:
         >>> import torch
@@ -172,6 +178,16 @@ class Distiller(nn.Module):
                 extra["batch"] = argument(arguments, "batch")
             student, teacher = features(ours, pair[0]), features(theirs, pair[1])
             terms.append(weight * loss(student, teacher, **extra))
+        watch_penalty(
+            self,
+            {
+                f"{type(loss).__name__} of {pair} at weight {weight:g}": term
+                for loss, pair, weight, term in zip(
+                    self.losses, self.pairs, self.weights, terms, strict=True
+                )
+            },
+            self.student.parameters(),
+        )
         return torch.stack(terms).sum()
 
     def taught(self, call: Call) -> dict[str, Call]:

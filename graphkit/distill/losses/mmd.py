@@ -36,6 +36,9 @@ class MMDLoss(DistillationLoss):
     two widths fit. Memory grows with :math:`(C_s + C_t)^2`, time with
     :math:`N (C_s + C_t)^2`.
 
+    :class:`~graphkit.distill.Distiller` takes 0.001 of it unless told otherwise: at weight 1 a
+    GCN of 16 channels lost 5 to 15 points in 100 epochs on Cora and digits, which chose the weight.
+
     Args:
         kernel (str, optional): ``"polynomial"``, :math:`(\langle a, b \rangle + c)^d`;
             ``"linear"``; or ``"rbf"``, :math:`\exp(-\lVert a - b \rVert_2^2 / 2 \sigma^2)` with
@@ -57,6 +60,8 @@ class MMDLoss(DistillationLoss):
         >>> bool(MMDLoss()(x, x[:, [2, 0, 1]]).abs() < 1e-6)
         True
     """
+
+    usual_weight = 0.001
 
     def __init__(self, kernel: str = "polynomial", degree: int = 2, offset: float = 0.0) -> None:
         super().__init__()
