@@ -64,7 +64,7 @@ def watch_penalty(owner: Any, terms: Mapping[str, Tensor], parameters: Iterable[
         rest = [-p if t is None else t.detach() - p for t, p in zip(total, penalty, strict=True)]
         task = norm(rest)
         # What is left of the penalty's own gradient by rounding is no task.
-        if not task > 1e-4 * norm(penalty):
+        if not task > 1e-6 * norm(penalty):
             return
         for name, size in sizes.items():
             if size > MOST_PENALTY * task:

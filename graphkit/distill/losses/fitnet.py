@@ -40,7 +40,7 @@ class FitNetLoss(DistillationLoss):
     grows with :math:`N C_s C_t`.
 
     :class:`~graphkit.distill.Distiller` takes 0.1 of it unless told otherwise: at weight 1 a
-    GCN of 16 channels lost up to 5 points in 100 epochs on digits, which chose the weight with Cora.
+    GCN of 16 channels lost up to 5 points in 100 epochs on digits, which chose it with Cora.
 
     Args:
         in_channels (int): Width of the student's features; ``-1`` takes it from the first call.
