@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _ROOMS = frozenset(room.name for room in pkgutil.iter_modules(__path__) if room.name[0] != "_")
 

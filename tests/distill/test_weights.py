@@ -42,9 +42,9 @@ def three_steps(kind, digits, weights):
 @pytest.mark.parametrize("kind", TRIED, ids=lambda kind: kind.__name__)
 def test_defaults_are_quiet_and_weights_that_drown_the_task_are_named(kind, digits):
     assert three_steps(kind, digits, None) == []
-    (message,) = three_steps(kind, digits, 100.0)
+    (message,) = three_steps(kind, digits, 1e4)
     assert f"{kind.__name__} of" in message
-    assert "at weight 100 is" in message
+    assert "at weight 10000 is" in message
 
 
 def test_every_public_loss_is_in_the_table_of_defaults():
