@@ -11,7 +11,7 @@ from torch_geometric.transforms import NormalizeFeatures
 from benchmarks.protocols.default_losses import TRIED, made
 from graphkit import distill
 from graphkit.datasets import load
-from graphkit.distill import Distiller, DistillationLoss, SoftTargetLoss
+from graphkit.distill import DistillationLoss, Distiller, SoftTargetLoss
 from graphkit.lopsided import LopsidedWarning
 
 
