@@ -94,5 +94,5 @@ def made(
         loss.learn_factors(theirs)
         return loss
     if kind in (FitNetLoss, GraphContrastiveLoss):
-        return kind(hidden, theirs.size(1))  # type: ignore[call-arg]
+        return kind(hidden, theirs.size(1))
     return kind()

@@ -9,6 +9,7 @@ accuracy; ``worst_gain`` is the smallest of them: below zero a default harms.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -95,7 +96,7 @@ def run(
     plain = accuracy("plain", lambda: TwoLayers(*widths))
     gains = {}
     for name, options in SWAPPED.items():
-        swapped = accuracy(name, lambda options=options: TwoLayers(*widths, **options()))
+        swapped = accuracy(name, partial(TwoLayers, *widths, **options()))
         gains[f"gain_{name}"] = swapped - plain
     gcn = accuracy("gcn", lambda: GCN(widths[0], hidden, 2, widths[2]))
     factors = accuracy("FactorGCN", lambda: FactorGCN(*widths, head="node"))
