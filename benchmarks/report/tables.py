@@ -14,11 +14,13 @@ from benchmarks.report.markdown import markdown_table, measured, percent
 
 __all__ = [
     "TABLES",
+    "class_incremental",
     "distillation",
     "factors",
     "skeletons",
     "strategies",
     "sweep",
+    "task_prediction",
     "transferability",
 ]
 
@@ -96,6 +98,62 @@ def strategies(recipes: Iterable[Recipe]) -> str:
         [name, *(row.get(key, "–") for key in columns)] for name, row in sorted(by_strategy.items())
     ]
     return markdown_table(["strategy (AP, AF in points)", *columns.values()], rows)
+
+
+def class_incremental(recipes: Iterable[Recipe]) -> str:
+    """Growing label sets: every strategy on every graph, best first, and what TPP gains.
+
+    The gain is over the best strategy that does not keep all data; its 95 % interval is Welch's,
+    from means and deviations of both.
+    """
+    rows = []
+    graphs: dict[str, dict[str, Recipe]] = {}
+    for match, recipe in recorded(recipes, r"cil-\w+-(\w+)"):
+        graphs.setdefault(match[1], {})[recipe.sections["strategy"]["name"]] = recipe
+    for graph, runs in graphs.items():
+        order = sorted(runs, key=lambda name: -mean_of(runs[name], "average_performance"))
+        for name in order:
+            metrics = ("average_performance", "average_forgetting", "told_average_performance")
+            figures = [percent(measured(runs[name], metric)) for metric in metrics]
+            others = [each for each in order if each not in ("TPP", "JointTrain")]
+            gain = ""
+            if name == "TPP" and others:
+                low, high = welch(runs["TPP"], runs[others[0]], "average_performance")
+                gain = f"{100 * low:+.1f} … {100 * high:+.1f} over {others[0]}"
+            seeds = str(runs[name].reproduced["seeds"])
+            rows.append([graph, name, *figures, gain, seeds])
+    head = ["data", "strategy", "AA", "AF", "AA, task predicted", "TPP's gain", "seeds"]
+    return markdown_table(head, rows)
+
+
+def task_prediction(recipes: Iterable[Recipe]) -> str:
+    """How often prototypes name the right task, and how that depends on who asks how."""
+    rows = []
+    for match, recipe in recorded(recipes, r"cil-tpp-(\w+)"):
+        kinds = ("task_prediction", "apart_task_prediction", "node_task_prediction")
+        figures = [percent(measured(recipe, f"{kind}_accuracy")) for kind in kinds]
+        rows.append([match[1], *figures])
+    head = ["data", "test nodes of a task together", "on a graph of their own", "one by one"]
+    return markdown_table(head, rows)
+
+
+def mean_of(recipe: Recipe, name: str) -> float:
+    """The mean of a recorded metric."""
+    return float(recipe.reproduced["metrics"][name]["mean"])
+
+
+def welch(one: Recipe, other: Recipe, name: str) -> tuple[float, float]:
+    """The 95 % interval of the difference of two recorded means with deviations of their own."""
+    from scipy.stats import t
+
+    both = [(each.reproduced["metrics"][name], each.reproduced["seeds"]) for each in (one, other)]
+    parts = [metric["std"] ** 2 / seeds for metric, seeds in both]
+    freedom = sum(part**2 / (seeds - 1) for part, (_, seeds) in zip(parts, both, strict=True))
+    half = 0.0
+    if sum(parts) > 0:
+        half = t.ppf(0.975, sum(parts) ** 2 / freedom) * sum(parts) ** 0.5
+    gain = mean_of(one, name) - mean_of(other, name)
+    return gain - half, gain + half
 
 
 def distillation(recipes: Iterable[Recipe]) -> str:
@@ -196,6 +254,8 @@ def transferability(recipes: Iterable[Recipe]) -> str:
 TABLES: dict[str, Any] = {
     "factors": factors,
     "strategies": strategies,
+    "class_incremental": class_incremental,
+    "task_prediction": task_prediction,
     "distillation": distillation,
     "sweep": sweep,
     "skeletons": skeletons,

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 
+from graphkit.continual.replay import GraphReplay
+
 BACKBONES = {"GCN": GCN, "GAT": GAT, "GIN": GIN, "GraphSAGE": GraphSAGE}
 
 
@@ -53,3 +55,11 @@ def wander(model: nn.Module, scale: float = 0.1, seed: int = 5) -> None:
         for parameter in model.parameters():
             step = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter += scale * step.to(parameter)
+
+
+def see(strategy: object, data: Data, task: int, columns: Tensor | None = None) -> None:
+    """Shows a task to a strategy that keeps graphs; the others are shown losses only."""
+    if isinstance(strategy, GraphReplay):
+        rows = (data.y // 2 == task).nonzero().view(-1)
+        columns = torch.arange(2 * task, 2 * task + 2) if columns is None else columns
+        strategy.see_task(data.x, data.edge_index, rows, data.y[rows], columns)

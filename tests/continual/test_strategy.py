@@ -9,11 +9,23 @@ import pytest
 import torch
 from torch import nn
 
-from graphkit.continual import EWC, GEM, MAS, TWP, FineTune, JointTrain, LwF, Strategy
+from graphkit.continual import (
+    ERGNN,
+    EWC,
+    GEM,
+    MAS,
+    SSM,
+    TWP,
+    FineTune,
+    JointTrain,
+    LwF,
+    Strategy,
+)
 from graphkit.testing import assert_no_trace
-from tests.continual.problems import backbone, graph, losses_of_task, output_of_task, wander
+from tests.continual.problems import backbone, graph, losses_of_task, output_of_task, see, wander
 
-ALL = (TWP, EWC, MAS, GEM, LwF, FineTune, JointTrain)
+REPLAYS = (JointTrain, ERGNN, SSM)
+ALL = (TWP, EWC, MAS, GEM, LwF, FineTune, *REPLAYS)
 
 
 @pytest.mark.parametrize("make", ALL)
@@ -23,6 +35,7 @@ def test_one_loop_serves_all_strategies(make: type[Strategy]) -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for task in range(2):
         losses, output = losses_of_task(data, task), output_of_task(data, task)
+        see(strategy, data, task)
         for _ in range(3):
             optimizer.zero_grad()
             loss = losses(model).mean()
@@ -41,6 +54,7 @@ def test_the_model_is_not_changed_by_having_a_strategy(make: type[Strategy]) -> 
     before = {name: value.clone() for name, value in model.state_dict().items()}
     strategy = make(model)
     strategy.penalty()
+    see(strategy, graph(), 0)
     strategy.finish_task(losses_of_task(graph(), 0), output_of_task(graph(), 0))
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
@@ -66,10 +80,12 @@ def test_batch_norms_move_with_training_only(make: type[Strategy]) -> None:
     data, model = graph(), backbone("GCN", norm="batch_norm")
     strategy = make(model)
     losses, output = losses_of_task(data, 0), output_of_task(data, 0)
+    see(strategy, data, 0)
     with assert_no_trace(model):
         strategy.finish_task(losses, output)
+    see(strategy, data, 1)
     loss = losses(model).mean()
-    with assert_no_trace(model) if make is not JointTrain else nullcontext():
+    with assert_no_trace(model) if make not in REPLAYS else nullcontext():
         penalty = strategy.penalty(loss, output)
     (loss + penalty).backward()
     with assert_no_trace(model):
@@ -97,7 +113,9 @@ def test_a_later_freeze_changes_the_gradient_and_not_the_value(make: type[Strate
     """EWC, MAS and TWP raised that the parameter was gone."""
     data, model = graph(), backbone("GCN")
     strategy = make(model)
+    see(strategy, data, 0)
     strategy.finish_task(losses_of_task(data, 0), output_of_task(data, 0))
+    see(strategy, data, 1)
     wander(model)
     losses, output = losses_of_task(data, 1), output_of_task(data, 1)
     expected = strategy.penalty(losses(model).mean(), output)
@@ -109,6 +127,7 @@ def test_a_later_freeze_changes_the_gradient_and_not_the_value(make: type[Strate
     strategy.before_step()
     assert model.convs[0].lin.weight.grad is None
     strategy.finish_task(losses, output)
+    see(strategy, data, 1)
     assert strategy.penalty(losses(model).mean(), output).isfinite()
 
 
@@ -122,10 +141,11 @@ def test_with_everything_frozen_there_is_nothing_left_to_learn_and_that_is_said(
         strategy.finish_task(losses_of_task(data, 0), output_of_task(data, 0))
 
 
-@pytest.mark.parametrize("make", [EWC, MAS, TWP, LwF])
+@pytest.mark.parametrize("make", [EWC, MAS, TWP, LwF, ERGNN, SSM])
 def test_a_saved_state_does_not_follow_later_tasks(make: type[Strategy]) -> None:
     data, model = graph(), backbone("GCN")
     strategy = make(model)
+    see(strategy, data, 0)
     strategy.finish_task(losses_of_task(data, 0), output_of_task(data, 0))
     state = strategy.state_dict()
     before = copy.deepcopy(state)
@@ -133,6 +153,7 @@ def test_a_saved_state_does_not_follow_later_tasks(make: type[Strategy]) -> None
     other.load_state_dict(state)
     wander(model)
     for one in (strategy, other):
+        see(one, data, 1)
         one.finish_task(losses_of_task(data, 1), output_of_task(data, 1))
     torch.testing.assert_close(state, before, rtol=0, atol=0)
 
