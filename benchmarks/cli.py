@@ -304,9 +304,19 @@ def scale(
     quick: Annotated[bool, typer.Option(help="Small sizes, a few seconds.")] = False,
     json_file: Json = None,
     out: Out = Path("runs"),
+    large: Annotated[
+        Path | None,
+        typer.Option(help="Only: 10 million nodes, 100 million edges on disk in this folder."),
+    ] = None,
 ) -> None:
     """Shows how time and memory grow with the graph."""
     from benchmarks.scale import run as run_scale
+
+    if large is not None:
+        from benchmarks.scale.large import run_large
+
+        run_large(large)
+        return
 
     try:
         check_folder("--out", out)

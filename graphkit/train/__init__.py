@@ -11,6 +11,7 @@ from graphkit.train.opponent import Opponent
 from graphkit.train.path_rounds import PathRounds
 from graphkit.train.progress import ProgressBar
 from graphkit.train.run import Result, Run
+from graphkit.train.sampled_task import SampledNodeTask
 from graphkit.train.task import GraphTask, NodeTask, ShardedTask, Task
 from graphkit.train.tensor_task import TensorTask
 from graphkit.train.trainer import Trainer, make_fabric, seed_everything
@@ -30,6 +31,7 @@ __all__ = [
     "ProgressBar",
     "Result",
     "Run",
+    "SampledNodeTask",
     "ShardedTask",
     "Task",
     "TensorTask",

@@ -31,3 +31,15 @@ def test_the_command_writes_figures_and_a_picture(
     assert all(row["paths"] > 0 and row["search_seconds"] > 0 for row in rows)
     assert json.loads((tmp_path / "x.json").read_text())["paths"] == rows
     assert (tmp_path / "a" / "x.png").stat().st_size > 1000
+
+
+def test_a_large_graph_is_written_trained_and_run_through_once(tmp_path: Path) -> None:
+    from benchmarks.scale.large import run_large
+
+    first = run_large(tmp_path, 3000, 20_000, 2500)
+    assert {"writing", "opening", "training", "inference"} < set(first)
+    assert first["training"]["seeds"] == 2500
+    assert first["inference"]["nodes"] == 3000
+    again = run_large(tmp_path, 3000, 20_000, 2500)
+    assert again["training"] == first["training"]
+    assert again["inference"] == first["inference"]

@@ -38,7 +38,7 @@ for problem, task in {"nodes": NodeTask(data), "graphs": GraphTask(*sets, batch_
 """
 
 
-def launch(processes: int, folder: Path) -> list[Process]:
+def launch(processes: int, folder: Path, script: str = SCRIPT) -> list[Process]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -54,7 +54,7 @@ def launch(processes: int, folder: Path) -> list[Process]:
             "LOCAL_WORLD_SIZE": str(processes),
             "TORCHELASTIC_RUN_ID": "test",
         }
-        started.append(Process(SCRIPT, processes, folder, env=place if processes > 1 else None))
+        started.append(Process(script, processes, folder, env=place if processes > 1 else None))
     return started
 
 
