@@ -91,6 +91,7 @@ def train(stores: Any, folder: Path, num_nodes: int, seeds: int) -> tuple[GAT, d
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         done, loss = state["done"], state["loss"]
+    # The same seeds in the same order at every start.
     order = torch.randperm(num_nodes, generator=torch.Generator().manual_seed(1))[:seeds]
     first, started, edges = done, time.perf_counter(), 0
     if done < seeds:
@@ -147,6 +148,7 @@ def run_large(
             out.write(json.dumps(figures, indent=2).encode())
 
     started = time.perf_counter()
+    # Each part looks at what the folder has, so that a killed run goes on where it was.
     graph = folder / f"graph-{num_nodes}-{num_edges}"
     if not graph.exists():
         write_graph(graph, source(num_nodes, num_edges))
