@@ -1,0 +1,1 @@
+"""Compiled loops of losses that no sparse product serves."""
