@@ -3,6 +3,7 @@
 from graphkit.transforms.add_shortest_paths import AddShortestPaths, paths_of
 from graphkit.transforms.continuous_drop_edge import ContinuousDropEdge
 from graphkit.transforms.point_graphs import KNNGraph, RadiusGraph
+from graphkit.transforms.reorder_nodes import ReorderNodes, in_given_order
 from graphkit.transforms.skeletons.base import SkeletonTransform
 from graphkit.transforms.skeletons.frames import (
     PadByRepetition,
@@ -26,12 +27,14 @@ __all__ = [
     "PixelNormalize",
     "RadiusGraph",
     "RandomSkeletonRotation",
+    "ReorderNodes",
     "SkeletonNormalize",
     "SkeletonStream",
     "SkeletonTransform",
     "UniformSampleFrames",
     "fuse_scores",
     "graph_snapmix",
+    "in_given_order",
     "paths_of",
     "repeated_frames",
     "uniform_frames",
