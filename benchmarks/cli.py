@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -266,8 +267,10 @@ def speed(
         list[str] | None,
         typer.Argument(
             help="What to time, else all: kernels gat spmm sum sddmm softmax max, "
-            "or the parts loop (training loop), paths (SPAGAN), twins (fused layers), "
-            "factor (FactorGCN), distill (LSP), scenes (an epoch of enrichment), skeleton (STIGCN)."
+            "or the parts loop (training loop), paths (SPAGAN), sizes (attention, small to large), "
+            "growth (time per edge), order (of nodes), epochs (before and after accelerate), "
+            "twins (fused layers), factor (FactorGCN), distill (LSP), "
+            "scenes (an epoch of enrichment), skeleton (STIGCN)."
         ),
     ] = None,
     quick: Annotated[bool, typer.Option(help="Small sizes, a few seconds.")] = False,
@@ -297,6 +300,31 @@ def speed(
     for file in (out / "speed.json", *([json_file] if json_file else [])):
         write(file, json.dumps(measured, indent=1) + "\n")
         console.print(f"figures: {file.resolve()}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def gpu(
+    interpret: Annotated[
+        bool, typer.Option(help="On a CPU in Triton's interpreter, to try the command itself.")
+    ] = False,
+    json_file: Json = None,
+    out: Out = Path("runs"),
+) -> None:
+    """Checks, tunes and times the GPU kernels in at most eight minutes; writes one JSON file."""
+    if interpret and os.environ.get("TRITON_INTERPRET") != "1":
+        # Triton looks for it when it is imported, which has happened: begin anew.
+        command = [sys.executable, "-m", "benchmarks", *sys.argv[1:]]
+        raise typer.Exit(subprocess.call(command, env=os.environ | {"TRITON_INTERPRET": "1"}))
+    try:
+        check_folder("--out", out)
+        check_file("--json", json_file)
+        from benchmarks.gpu import run as run_gpu
+
+        file = json_file or out / "gpu.json"
+        run_gpu(file, interpret)
+    except (ImportError, RuntimeError, ValueError) as error:
+        fail(error)
+    console.print(f"figures: {file.resolve()}", soft_wrap=True, highlight=False)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from rich.table import Table
 from benchmarks.harness import records
 from benchmarks.harness.recipe import Recipe, load, names
 from benchmarks.harness.runner import code_of, fingerprint, write_text
+from benchmarks.report.gpu import gpu_table
 from benchmarks.report.markdown import markdown_table, measured, percent
 from benchmarks.report.tables import TABLES
 
@@ -176,7 +177,7 @@ def report(check: bool = False, console: Console | None = None) -> bool:
         raise records.ResultError(f"results without a recipe: {files}; delete or rename them")
     recipes = [load(name) for name in names()]
     before = {path: path.read_text() for path in sorted(PAGES.glob("*.md"))}
-    tables = {name: table(recipes) for name, table in TABLES.items()}
+    tables = {name: table(recipes) for name, table in TABLES.items()} | {"gpu": gpu_table()}
     after = filled(before, {"results": markdown(recipes), "methods": methods_table(), **tables})
     if not check:
         for path, text in after.items():

@@ -20,9 +20,17 @@ RETURN_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 16), "MALLOC_TRIM_THRESHOLD_
 
 def measure(task: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
     """Runs the task under other allocator settings and returns what it found."""
-    command = [sys.executable, "-m", "benchmarks.speed.child", json.dumps(task)]
+    return run_module("benchmarks.speed.child", [json.dumps(task)], environment)
+
+
+def run_module(module: str, words: list[str], environment: dict[str, str]) -> Any:
+    """What a module prints last, as JSON, in a process of its own.
+
+    Raises:
+        RuntimeError: If it failed.
+    """
     done = subprocess.run(
-        command,
+        [sys.executable, "-m", module, *words],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,
@@ -30,7 +38,7 @@ def measure(task: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"the measurement {task} failed:\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"{module} {words} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -12,6 +12,10 @@ from rich.table import Table
 PARTS = {
     "loop": "benchmarks.speed.loop:run",
     "paths": "benchmarks.speed.paths:run",
+    "sizes": "benchmarks.speed.sizes:rows",
+    "growth": "benchmarks.speed.growth:rows",
+    "order": "benchmarks.speed.order:rows",
+    "epochs": "benchmarks.speed.epochs:rows",
     "twins": "benchmarks.speed.twins:rows",
     "factor": "benchmarks.speed.factor:rows",
     "distill": "benchmarks.speed.distill:rows",
@@ -34,6 +38,27 @@ def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield from flatten(inner, f"{name} {key}".strip())
 
 
+def text_of(value: Any) -> str:
+    """A value as people read it: a spread as its median, and the quartiles behind it."""
+    if isinstance(value, dict) and value.keys() == {"median", "low", "high"}:
+        return f"{value['median']:.4g} ({value['low']:.4g}-{value['high']:.4g})"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def table_of(name: str, measured: Any) -> Table:
+    """A line per measurement where there is a list of them, else a line per value."""
+    if not isinstance(measured, list):
+        table = Table("measurement", "value", title=name)
+        for leaf, value in flatten(measured):
+            table.add_row(leaf, text_of(value))
+        return table
+    columns = list(dict.fromkeys(key for row in measured for key in row))
+    table = Table(*(column.replace("_", " ") for column in columns), title=name)
+    for row in measured:
+        table.add_row(*(text_of(row[key]) if key in row else "-" for key in columns))
+    return table
+
+
 def run_parts(names: Iterable[str], quick: bool, console: Console) -> dict[str, Any]:
     """Runs parts one after another, prints what they measured and returns it."""
     measured = {}
@@ -41,8 +66,5 @@ def run_parts(names: Iterable[str], quick: bool, console: Console) -> dict[str, 
         module, function = PARTS[name].split(":")
         with console.status(f"measuring {name}"):
             measured[name] = getattr(importlib.import_module(module), function)(quick=quick)
-        table = Table("measurement", "value", title=name)
-        for leaf, value in flatten(measured[name]):
-            table.add_row(leaf, f"{value:.4g}" if isinstance(value, float) else str(value))
-        console.print(table)
+        console.print(table_of(name, measured[name]))
     return measured

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import nn
 from torch_geometric.nn import GATv2Conv, GCNConv, GINConv, SAGEConv, TransformerConv
 
 from benchmarks.speed.graphs import random_edges
-from benchmarks.speed.timing import spread
+from benchmarks.speed.turns import in_turns
 from graphkit.nn import accelerate
 
 HEADS, CHANNELS, EDGE_DIM = 8, 8, 4
@@ -49,13 +48,6 @@ def step(layer: nn.Module, inputs: list[Any]) -> Callable[[], None]:
     return run
 
 
-def clocked(call: Callable[[], None]) -> tuple[float, float]:
-    """Wall and processor seconds of one call."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    call()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
 def compare(name: str, nodes: int, edges: int, edge_dim: int | None, turns: int) -> dict[str, Any]:
     """Both layers by turns in one process; ratios are taken within each turn."""
     torch.manual_seed(0)
@@ -67,18 +59,11 @@ def compare(name: str, nodes: int, edges: int, edge_dim: int | None, turns: int)
     with torch.no_grad():
         error = float((ours(*inputs) - rival(*inputs)).abs().max())
     steps = step(ours, inputs), step(rival, inputs)
-    clocked(steps[0])
-    times = [[clocked(call) for call in steps] for _ in range(turns)]
     return {
         "what": f"{name}, forward and backward",
-        "size": f"{nodes:,} nodes, {edges:,} edges, {HEADS} x {CHANNELS}, "
-        f"edge_dim={edge_dim}, {torch.get_num_threads()} threads",
-        "seconds": spread([a[0] for a, _ in times]),
-        "rival_seconds": spread([b[0] for _, b in times]),
-        "times_faster": spread([b[0] / a[0] for a, b in times]),
-        "times_less_processor": spread([b[1] / a[1] for a, b in times]),
+        "size": f"{nodes:,} nodes, {edges:,} edges, {HEADS} x {CHANNELS}, edge_dim={edge_dim}",
         "largest_error": error,
-    }
+    } | in_turns(*steps, turns, seconds=9)
 
 
 def rows(quick: bool = False) -> list[dict[str, Any]]:
@@ -86,7 +71,7 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
     large, small = (
         ((2_000, 40_000), (200, 2_000)) if quick else ((20_000, 400_000), (1_000, 10_000))
     )
-    turns = {large: 3 if quick else 9, small: 3 if quick else 30}
+    turns = {large: 3 if quick else 15, small: 3 if quick else 60}
     cases: list[tuple[str, tuple[int, int], int | None]] = [
         (name, size, None) for name in (*ATTENTIONS, *SUMS) for size in (large, small)
     ]

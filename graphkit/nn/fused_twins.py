@@ -70,7 +70,7 @@ class Acceleration:
         """Gives every layer its own class back, and returns the model."""
         modules = dict(self.model.named_modules(remove_duplicate=False))
         for name, kind in self.swapped.items():
-            modules[name].__class__ = kind
+            take_back(modules[name], kind)
         self.swapped = {}
         return self.model
 
@@ -153,9 +153,17 @@ def swap(layer: MessagePassing) -> str:
     fused = cast("FastPath", layer)
     watch_all(fused)
     if not fused.is_as_written():
-        layer.__class__ = kind
+        take_back(fused, kind)
         return "its aggregation or its messages are not those of the class"
     return ""
+
+
+def take_back(layer: nn.Module, kind: type[nn.Module]) -> None:
+    """Gives a layer its own class back, without what only the twin kept on it."""
+    twin = type(layer)
+    layer.__class__ = kind
+    for name in [name for name in vars(layer) if hasattr(twin, name) and not hasattr(kind, name)]:
+        delattr(layer, name)
 
 
 def watch_all(layer: FastPath) -> None:

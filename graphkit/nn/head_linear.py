@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
+from graphkit.nn.sparse_features import sparse_product, with_values
+
 
 def draw(*parts: Tensor) -> None:
     r"""Xavier-normal with gain :math:`\sqrt{2}`, as GAT's authors start every parameter."""
@@ -79,14 +81,7 @@ class HeadLinear(Linear):
             return super().forward(x)
         if x.layout != torch.sparse_csr:
             raise ValueError(f"'x' must be dense or sparse CSR, got {x.layout}")
-        out = F.embedding_bag(
-            x.col_indices(),
-            self.weight.t().contiguous(),
-            x.crow_indices(),
-            mode="sum",
-            per_sample_weights=x.values(),
-            include_last_offset=True,
-        )
+        out = sparse_product(x, self.weight)
         return out if self.bias is None else out + self.bias
 
 
@@ -129,6 +124,4 @@ def feature_dropout(x: Tensor, p: float, training: bool) -> Tensor:
     if x.layout == torch.strided or not training:
         return F.dropout(x, p, training)
     values = F.dropout(x.values(), p, training)
-    return torch.sparse_csr_tensor(
-        x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False
-    )
+    return with_values(x, values)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
 from graphkit.ops.situation import is_plain
+
+Word = TypeVar("Word", Tensor, int)
+"""32 bits, as an integer or in a tensor: on one seed PyTorch would take twenty steps."""
 
 WORD = 0xFFFFFFFF
 GOLDEN = 0x9E3779B1
@@ -31,14 +36,14 @@ def threshold(probability: float) -> int:
     return min(int(probability * 2**32), WORD)
 
 
-def mixed(value: Tensor) -> Tensor:
-    """A 32-bit integer hash (two rounds of xor-shift and multiply), held in int64."""
+def mixed(value: Word) -> Word:
+    """A 32-bit integer hash (two rounds of xor-shift and multiply), held in 64."""
     for shift, factor in MIX:
         value = ((value ^ (value >> shift)) * factor) & WORD
     return value ^ (value >> FINAL_SHIFT)
 
 
-def keys(seed: Tensor) -> tuple[Tensor, Tensor]:
+def keys(seed: Word) -> tuple[Word, Word]:
     """Two 32-bit words made of the seed: one moves the counter, one scrambles its hash."""
     return mixed(seed & WORD), mixed((seed ^ GOLDEN) & WORD)
 

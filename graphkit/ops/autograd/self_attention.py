@@ -12,7 +12,12 @@ from graphkit.ops.autograd import attention
 from graphkit.ops.autograd.op import differentiable, gradients_of, views
 from graphkit.ops.backends import implementation
 from graphkit.ops.dtypes import wide_dtype
-from graphkit.ops.layout.rows import graph_of
+from graphkit.ops.layout.rows import Graph, graph_of
+
+
+def _in_one_call(module: Any, graph: Graph, x: Tensor) -> bool:
+    """Whether the backend has one kernel for all of this, and the graph is small enough for it."""
+    return hasattr(module, "is_small") and module.is_small(graph, x)
 
 
 def _backward_fake(edge_index, x, att_src, att_dst, *_):
@@ -42,9 +47,13 @@ def self_attention_backward(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of ``x`` and of both vectors; weights are computed anew."""
-    module = implementation(backend, x)
+    module, graph = implementation(backend, x), graph_of(edge_index, x.size(1), x.size(1))
+    if _in_one_call(module, graph, x):
+        ends, result = (att_src, att_dst, score_src, score_dst), (out, statistics, grad)
+        settings = (seed, negative_slope, dropout)
+        return module.self_attention_backward(graph, x, *ends, *result, *settings)
     grad_x, grad_src, grad_dst, _ = module.gat_backward(
-        graph_of(edge_index, x.size(1), x.size(1)),
+        graph,
         x,
         score_src,
         score_dst,
@@ -119,10 +128,13 @@ def self_attention(
     .gat_forward`, and the scores of both ends, ``[B, N, H]``. One op instead of six saves what
     PyTorch spends on each of them, which is most of the time while graphs are small.
     """
-    module = implementation(backend, x)
+    module, graph = implementation(backend, x), graph_of(edge_index, x.size(1), x.size(1))
+    if _in_one_call(module, graph, x):
+        settings = (seed, negative_slope, dropout)
+        return module.self_attention(graph, x, att_src, att_dst, *settings)
     score_src, score_dst = module.end_scores(x, att_src, att_dst)
     out, statistics = module.gat_forward(
-        graph_of(edge_index, x.size(1), x.size(1)),
+        graph,
         x,
         score_src,
         score_dst,

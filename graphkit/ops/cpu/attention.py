@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from graphkit.ops import dropout as dropping
@@ -22,8 +21,7 @@ def _keys(seed: Tensor, probability: float) -> Array:
     """What the kernels need to decide about dropout; empty if nothing is dropped."""
     if probability == 0:
         return _NOTHING_DROPPED
-    first, second = dropping.keys(seed)
-    words = [int(first), int(second), dropping.threshold(probability)]
+    words = [*dropping.keys(int(seed)), dropping.threshold(probability)]
     return np.array(words, dtype=np.uint32)
 
 
@@ -121,9 +119,9 @@ def gat_backward(
     tables = min(walk.units, MOST_TABLES)
     # Gradients of targets: a table per share of the units, summed at the end, costs less than one
     # value per edge while there are few targets. Edge scores need a value per edge in any case.
-    few_targets = tables * num_out <= graph.num_edges
-    few_targets = few_targets and torch.get_num_threads() <= MOST_TABLES
-    per_edge = score_edge is not None or not few_targets
+    # Sizes alone decide: the number of threads must not change a sum. More than eight threads
+    # find nothing to do here.
+    per_edge = score_edge is not None or tables * num_out > graph.num_edges
     grad_edge = empty(x, batch, graph.num_edges if per_edge else 0, heads)
     grad_dst = empty(x, 0 if per_edge else tables, batch, num_out, heads).zero_()
     pieces = np.empty(walk.slots.size * features, kind)

@@ -23,6 +23,7 @@ from graphkit.ops.cpu.pair_attention import (
     gatv2_backward,
     gatv2_forward,
 )
+from graphkit.ops.cpu.self_attention import is_small, self_attention, self_attention_backward
 from graphkit.ops.cpu.threads import run
 from graphkit.ops.dtypes import widened
 from graphkit.ops.layout.rows import Graph, Rows
@@ -36,10 +37,13 @@ __all__ = [
     "gat_forward",
     "gatv2_backward",
     "gatv2_forward",
+    "is_small",
     "sddmm",
     "segment_lse",
     "segment_max",
     "segment_sum",
+    "self_attention",
+    "self_attention_backward",
     "softmax",
     "softmax_backward",
     "spmm",

@@ -174,8 +174,8 @@ def _dropping(like: Array, dropout: float, seed: Tensor) -> tuple[Array, Any]:
     scale = like.dtype.type(1 / (1 - dropout) if dropout < 1 else 0)
     if dropout == 0:
         return np.empty(0, np.uint32), scale
-    words = [int(key) for key in dropping.keys(seed)]
-    return np.array([*words, dropping.threshold(dropout)], dtype=np.uint32), scale
+    words = [*dropping.keys(int(seed)), dropping.threshold(dropout)]
+    return np.array(words, dtype=np.uint32), scale
 
 
 def _forward(

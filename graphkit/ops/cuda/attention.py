@@ -9,6 +9,7 @@ import triton
 from torch import Tensor
 
 from graphkit.ops import dropout as dropping
+from graphkit.ops import reference
 from graphkit.ops.cuda import attention_kernels as kernels
 from graphkit.ops.cuda.sums import segment_sum
 from graphkit.ops.cuda.tiles import TILE, blocks_of, perm_of, sum_type
@@ -28,6 +29,10 @@ def gat_forward(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`graphkit.ops.reference.gat_forward`."""
     batch, count, heads, width = x.shape
+    if width > TILE:
+        # A program holds all channels of a head; nobody has met a head as wide as that.
+        inputs = (graph, x, score_src, score_dst, score_edge, seed, negative_slope, dropout)
+        return reference.gat_forward(*inputs)
     size = graph.target.size
     out = x.new_zeros(batch, size, heads, width)
     statistics = x.new_zeros(batch, size, 2, heads, dtype=wide_dtype(x.dtype))
@@ -66,6 +71,9 @@ def gat_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See :func:`graphkit.ops.reference.gat_backward`."""
     batch, count, heads, width = x.shape
+    if width > TILE:
+        rest = (out, statistics, grad, seed, negative_slope, dropout)
+        return reference.gat_backward(graph, x, score_src, score_dst, score_edge, *rest)
     wide = wide_dtype(x.dtype)
     grad_x, grad_src = x.new_zeros(x.shape), score_src.new_zeros(score_src.shape)
     grad_edge = x.new_zeros(batch, graph.num_edges, heads, dtype=wide)

@@ -14,6 +14,8 @@ from graphkit.ops.layout.order import Order
 
 MOST_CHANNELS = 128
 TILE = 4096
+TUNED: dict[tuple[int, int], dict[str, int]] = {}
+"""What a measurement found better, by heads and width; ``python -m benchmarks gpu`` fills it."""
 
 
 def sum_type(x: Tensor) -> Any:
@@ -30,7 +32,7 @@ def blocks_of(heads: int, width: int, most_channels: int = MOST_CHANNELS) -> dic
         "BLOCK_E": max(1, min(32, TILE // (channels * rows))),
         "BLOCK_H": rows,
         "BLOCK_C": channels,
-    }
+    } | TUNED.get((heads, width), {})
 
 
 def perm_of(order: Order) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from graphkit.nn.edges import (
 )
 from graphkit.nn.fast_path import FastPath
 from graphkit.nn.head_linear import head_products
+from graphkit.nn.sparse_features import projected
 from graphkit.ops.attention import self_attention
 from graphkit.ops.checks import as_edge_index
 
@@ -191,13 +192,13 @@ class FusedGATConv(FastPath, GATConv, fast=True):
         """The residual of the targets, and both ends' features, head by head."""
         x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
         shape = (self.heads, self.out_channels)
-        residual = None if self.res is None or x_dst is None else self.res(x_dst)
+        residual = None if self.res is None or x_dst is None else projected(self.res, x_dst)
         to_src = self.lin_src if self.lin is None else self.lin
         to_dst = self.lin_dst if self.lin is None else self.lin
-        source = to_src(x_src).unflatten(-1, shape)
+        source = projected(to_src, x_src).unflatten(-1, shape)
         if x_dst is None or (x_dst is x_src and to_dst is to_src):
             return residual, source, None if x_dst is None else source
-        return residual, source, to_dst(x_dst).unflatten(-1, shape)
+        return residual, source, projected(to_dst, x_dst).unflatten(-1, shape)
 
     def count_nodes(self, x_src: Tensor, x_dst: Tensor | None, size: Any) -> tuple[int, int]:
         """The numbers of sources and targets, checked against ``size``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,6 +20,7 @@ from graphkit.nn.conv.fused.inputs import (
 )
 from graphkit.nn.edges import without_void
 from graphkit.nn.fast_path import FastPath
+from graphkit.nn.sparse_features import projected
 
 
 @method(
@@ -190,12 +191,13 @@ class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
         self, x: Tensor | tuple[Tensor, Tensor | None]
     ) -> tuple[Tensor | None, Tensor, Tensor]:
         """The residual of the targets, and both ends' features, head by head."""
-        x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
+        x_src, given = (x, x) if isinstance(x, Tensor) else x
         check_features(x_src, self.lin_l.in_channels)
-        check_features(x_dst, self.lin_r.in_channels)
-        residual = None if self.res is None else self.res(x_dst)
+        check_features(given, self.lin_r.in_channels)
+        x_dst = cast("Tensor", given)
+        residual = None if self.res is None else projected(self.res, x_dst)
         shape = (self.heads, self.out_channels)
-        source = self.lin_l(x_src).unflatten(-1, shape)
+        source = projected(self.lin_l, x_src).unflatten(-1, shape)
         if self.share_weights and x_dst is x_src:
             return residual, source, source
-        return residual, source, self.lin_r(x_dst).unflatten(-1, shape)
+        return residual, source, projected(self.lin_r, x_dst).unflatten(-1, shape)

@@ -12,6 +12,7 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from graphkit.catalog import method
 from graphkit.nn.conv.fused.neighbour_sum import NeighbourSum, summed
 from graphkit.nn.edges import by_flow
+from graphkit.nn.sparse_features import projected
 from graphkit.ops.checks import as_edge_index
 from graphkit.ops.layout.memo import remember
 
@@ -99,13 +100,15 @@ class FusedGCNConv(NeighbourSum, GCNConv, fast=True):
 
     def forward(self, x: Tensor, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
         """Runs the layer; arguments as those of :class:`torch_geometric.nn.GCNConv`."""
+        # Sparse features are dense behind the linear map, which comes before the sums.
+        dense = () if isinstance(x, Tensor) and x.layout == torch.sparse_csr else (x,)
         compiled = torch.compiler.is_compiling() and self.add_self_loops
-        if compiled or not self.can_fuse(edge_index, x):
+        if compiled or not self.can_fuse(edge_index, *dense):
             return super().forward(x, edge_index, edge_weight)
         edges, weight = as_edge_index(edge_index), edge_weight
         if self.normalize:
             edges, weight = self.normalized(edges, weight, x)
-        hidden = self.lin(x)
+        hidden = projected(self.lin, x)
         if weight is not None:
             weight = weight.view(-1)
         out = summed(by_flow(edges, self.flow), hidden, x.size(-2), weight)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch_geometric.nn import Linear
+from torch import Tensor
 
 from graphkit.nn.edges import with_loop_features, with_self_loops
+from graphkit.nn.sparse_features import is_untouched
 from graphkit.ops.checks import as_edge_index
 from graphkit.ops.layout.rows import graph_of
 
@@ -22,10 +22,7 @@ def is_plain_linear(module: Any) -> bool:
     """
     if module is None:
         return True
-    # PyTorch has no public list of the hooks on a module.
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    plain = type(module) in (nn.Linear, Linear) and module.bias is None
-    return plain and not any(getattr(module, name) for name in hooks)
+    return is_untouched(module) and module.bias is None
 
 
 def check_features(x: Any, width: int) -> None:

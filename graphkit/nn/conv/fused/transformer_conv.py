@@ -18,6 +18,7 @@ from graphkit.nn.conv.fused.inputs import (
     is_plain_linear,
 )
 from graphkit.nn.fast_path import FastPath
+from graphkit.nn.sparse_features import projected
 
 
 @method(
@@ -137,8 +138,10 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
         check_features(x_src, self.lin_key.in_channels)
         check_features(x_dst, self.lin_query.in_channels)
         shape = (self.heads, self.out_channels)
-        query = self.lin_query(x_dst).unflatten(-1, shape)
-        key, value = (lin(x_src).unflatten(-1, shape) for lin in (self.lin_key, self.lin_value))
+        query = projected(self.lin_query, x_dst).unflatten(-1, shape)
+        key, value = (
+            projected(lin, x_src).unflatten(-1, shape) for lin in (self.lin_key, self.lin_value)
+        )
         index = checked_edges(edge_index, key, query)
         asked = isinstance(return_attention_weights, bool)
         attend: Any = ops.dot_attention
@@ -171,7 +174,7 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
         """The sums with the skip connection, added or let in by the gate."""
         if not self.root_weight:
             return out
-        root = self.lin_skip(x_dst)
+        root = projected(self.lin_skip, x_dst)
         if self.lin_beta is None:
             return out + root
         gate = self.lin_beta(torch.cat([out, root, out - root], dim=-1)).sigmoid()
