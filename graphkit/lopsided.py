@@ -12,7 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["LopsidedWarning", "warn_lopsided", "watch_penalty", "watch_terms"]
+__all__ = [
+    "LopsidedWarning",
+    "warn_lopsided",
+    "watch_penalty",
+    "watch_scale",
+    "watch_spreads",
+    "watch_terms",
+]
 
 LOOK = 2
 """Which call is looked at: the first one's features are those of random weights."""
@@ -21,7 +28,8 @@ MOST_PENALTY = 2.0
 distillation losses on Cora and digits: all that cost over two points were above it, but for one."""
 MOST_TERM = 1e3
 """How many times the gradient of one term that of another in the same objective may be."""
-COUNT = "calls_watched"
+MOST_SPREAD = 10.0
+"""How many times the spread of one summand that of another may be, or it alone gives the order."""
 
 
 class LopsidedWarning(UserWarning):
@@ -53,7 +61,7 @@ def watch_penalty(owner: Any, terms: Mapping[str, Tensor], parameters: Iterable[
         LopsidedWarning: If the gradient of a term is over twice that of all but the terms.
     """
     shared = [p for p in parameters if p.requires_grad]
-    if not due(owner) or not shared:
+    if not due(owner, "penalty") or not shared:
         return
     grads = {name: gradients(term, shared) for name, term in terms.items() if term.requires_grad}
     penalty = [sum(parts) for parts in zip(*grads.values(), strict=True)]
@@ -92,7 +100,7 @@ def watch_terms(owner: Any, terms: Mapping[str, Tensor], parameters: Iterable[Te
         LopsidedWarning: If the gradient of one is over a thousand times that of another.
     """
     shared = [p for p in parameters if p.requires_grad]
-    if not due(owner) or not shared:
+    if not due(owner, "terms") or not shared:
         return
     sizes = {n: norm(gradients(term, shared)) for n, term in terms.items() if term.requires_grad}
     sizes = {name: size for name, size in sizes.items() if 0 < size < math.inf}
@@ -107,13 +115,60 @@ def watch_terms(owner: Any, terms: Mapping[str, Tensor], parameters: Iterable[Te
         )
 
 
-def due(owner: Any) -> bool:
+def watch_scale(owner: Any, x: Tensor, eps: float, advice: str) -> None:
+    """Looks once at whether a norm's small constant is all that it divides features by.
+
+    Args:
+        owner (object): Whose calls are counted.
+        x (torch.Tensor): What is to be normalised, ``[N, C]``.
+        eps (float): The constant that the norm adds to the variance.
+        advice (str): What to do.
+
+    Warns:
+        LopsidedWarning: If the mean variance of the columns is below the constant.
+    """
+    if len(x) < 2 or not due(owner, "scale", look=1):
+        return
+    variance = float(x.detach().double().var(0).mean())
+    if 0 < variance < eps:
+        warn_lopsided(
+            f"features of variance {variance:.0e} meet a norm that adds {eps:.0e} to it, so that "
+            f"their signal is lost: {advice}"
+        )
+
+
+def watch_spreads(first: Tensor, second: Tensor, names: tuple[str, str], advice: str) -> None:
+    """Looks at whether one of two summands alone gives the order of their sums.
+
+    Args:
+        first, second (torch.Tensor): The summands, one of each candidate.
+        names (tuple of str): What they are called.
+        advice (str): What to do.
+
+    Warns:
+        LopsidedWarning: If the deviation of one is over ten times that of the other.
+    """
+    spreads = [float(part.double().std()) for part in (first, second)]
+    if len(first) < 3 or not min(spreads) > 0:
+        return
+    most = spreads.index(max(spreads))
+    ratio = spreads[most] / spreads[1 - most]
+    if ratio > MOST_SPREAD:
+        warn_lopsided(
+            f"{names[most]} vary {ratio:.0f} times as much as {names[1 - most]}, which then have "
+            f"no say in the order: {advice}",
+            stacklevel=4,
+        )
+
+
+def due(owner: Any, what: str, look: int = LOOK) -> bool:
     """Whether this call of the owner is the one to look at."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return False
-    count = vars(owner).get(COUNT, 0) + 1
-    vars(owner)[COUNT] = count
-    return count == LOOK
+    counter = f"{what}_watched"
+    count = vars(owner).get(counter, 0) + 1
+    vars(owner)[counter] = count
+    return count == look
 
 
 def gradients(term: Tensor, parameters: list[Tensor]) -> list[Tensor]:

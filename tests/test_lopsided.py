@@ -5,8 +5,12 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch_geometric.nn import GCN
 
+from graphkit.distill import CommonFeatureLearning, MutualExploration
 from graphkit.lopsided import LopsidedWarning, watch_penalty, watch_terms
+from graphkit.nn import FactorBalance, FactorGCN
+from graphkit.transfer import AttributionGraph, rank_models
 
 
 class Owner:
@@ -102,3 +106,76 @@ def test_terms_of_one_objective_are_compared_with_each_other(model, weights, nam
     assert named in "".join(messages)
     if named:
         assert "lower 'big', or raise 'small'" in messages[0]
+
+
+def random_graph(nodes, channels, edges):
+    return torch.randn(nodes, channels), torch.randint(0, nodes, (2, edges))
+
+
+@pytest.mark.parametrize(("variant", "lost"), [("paper", False), ("released", True)])
+def test_a_size_norm_that_batch_norm_cannot_undo_is_named(variant, lost):
+    torch.manual_seed(0)
+    x, edge_index = random_graph(20_000, 4, 40_000)
+    model = FactorGCN(4, 8, 2, head="node", variant=variant)
+    messages = caught(lambda: [model(0.1 * x, edge_index) for _ in range(2)])
+    assert len(messages) == lost
+    assert "take 'paper'" in "".join(messages) or not lost
+
+
+@pytest.mark.parametrize(
+    ("options", "named"), [({}, False), ({"weight": 0.25}, True), ({"weight": 100.0}, False)]
+)
+def test_similarities_that_leave_others_no_say_in_an_order_are_named(options, named):
+    torch.manual_seed(0)
+    # Maps that are very unlike, features that are almost the same: the nodes decide.
+    feature = torch.randn(12, 3)
+    graphs = [
+        AttributionGraph(x=torch.randn(12, 2) + k, feature=feature + 0.01 * torch.randn(12, 3))
+        for k in range(6)
+    ]
+    sources = {str(k): graph for k, graph in enumerate(graphs[1:])}
+    messages = caught(lambda: rank_models(graphs[0], sources, **options))
+    assert len(messages) == named
+    assert "leave out 'weight'" in "".join(messages) or not named
+
+
+@pytest.mark.parametrize(("cover", "named"), [(0.1, False), (1e7, True)])
+def test_objectives_of_several_terms_name_the_weight_that_drowns_another(cover, named):
+    torch.manual_seed(0)
+    gate = torch.rand(30, 4, requires_grad=True)
+    edge_index = torch.randint(0, 9, (2, 30))
+    balance = FactorBalance(cover=cover)
+    messages = caught(lambda: [balance(gate, edge_index) for _ in range(3)])
+    assert len(messages) == named
+    assert "lower 'cover'" in "".join(messages) or not named
+
+
+@pytest.mark.parametrize(("weight", "named"), [(1.0, False), (1e6, True)])
+def test_common_features_that_drown_soft_targets_are_named(weight, named):
+    torch.manual_seed(0)
+    x, edge_index = random_graph(40, 8, 160)
+    student, teachers = GCN(8, 16, 2, 5), [GCN(8, 32, 2, 3), GCN(8, 24, 2, 2)]
+    model = CommonFeatureLearning(
+        student, teachers, ["convs.0"] * 3, [16, 32, 24], 12, spatial=False, weight=weight
+    )
+    messages = caught(lambda: [model.loss(x, edge_index).backward() for _ in range(3)])
+    assert len(messages) == named
+    assert "lower 'weight'" in "".join(messages) or not named
+
+
+@pytest.mark.parametrize(("inheritance", "named"), [(50.0, False), (1e7, True)])
+def test_mutual_exploration_names_what_drowns_the_labels(inheritance, named):
+    torch.manual_seed(0)
+    x, edge_index = random_graph(40, 8, 160)
+    model = MutualExploration(
+        *(GCN(8, 16, 2, 3) for _ in range(2)),
+        ("convs.0", "convs.0"),
+        (16, 16),
+        spatial=False,
+        inheritance=inheritance,
+    )
+    y = torch.randint(0, 3, (40,))
+    messages = caught(lambda: [model.loss(x, edge_index, y=y) for _ in range(3)])
+    # Once for each network.
+    assert len(messages) == 2 * named
+    assert "lower 'inheritance'" in "".join(messages) or not named

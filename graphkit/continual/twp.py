@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from graphkit.continual.strategy import (
     losses_of,
     nonnegative,
 )
+from graphkit.lopsided import warn_lopsided
 from graphkit.modes import copied_buffers, evaluating
 from graphkit.precision import wide
 
@@ -105,7 +105,7 @@ class TWP(Strategy):
         - **output:** the penalty, a scalar
 
     Warns:
-        UserWarning: If the topology's importance is over ten thousand times the loss's, which
+        LopsidedWarning: If the topology's importance is over ten thousand times the loss's, which
             leaves no parameter free to learn; once per task.
 
     Raises:
@@ -185,7 +185,7 @@ class TWP(Strategy):
         )
         if 0 < task * MOST_LOPSIDED < other:
             remedy = "" if self.relative else ", or take relative=True"
-            warnings.warn(
+            warn_lopsided(
                 f"the topology's share of TWP's importance is {other / task:.0e} times the loss's, "
                 f"which freezes the model: lower 'topology_weight'{remedy}",
                 stacklevel=4,

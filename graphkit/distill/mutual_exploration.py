@@ -13,6 +13,7 @@ from graphkit.catalog import method, no_method
 from graphkit.distill.distiller import features
 from graphkit.distill.losses.inheritance_exploration import InheritanceExploration
 from graphkit.distill.losses.soft_target import SoftTargetLoss
+from graphkit.lopsided import watch_terms
 from graphkit.modes import evaluating
 from graphkit.taps import Call, tap
 from graphkit.train import TensorTask
@@ -160,8 +161,19 @@ class MutualExploration(nn.Module):
     def term(self, place: int, seen: list[tuple[Tensor, Tensor]], y: Tensor) -> Tensor:
         """The loss of one network; the other one gets no gradient."""
         (logits, inner), (wanted, theirs) = seen[place], (t.detach() for t in seen[1 - place])
-        loss = F.cross_entropy(logits, y) + self.divergence * self.soft(logits, wanted)
-        return loss + self.losses[place](inner, theirs)
+        labels = F.cross_entropy(logits, y)
+        imitation = self.divergence * self.soft(logits, wanted)
+        features_apart = self.losses[place](inner, theirs)
+        watch_terms(
+            self.losses[place],
+            {
+                "labels": labels,
+                "divergence": imitation,
+                "inheritance' and 'exploration": features_apart,
+            },
+            self.networks[place].parameters(),
+        )
+        return labels + imitation + features_apart
 
 
 @no_method("trains MutualExploration in turns for a Trainer")

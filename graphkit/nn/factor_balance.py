@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from graphkit.catalog import method
+from graphkit.lopsided import watch_terms
 
 
 @method(
@@ -86,7 +87,9 @@ class FactorBalance(nn.Module):
         mean = (counts @ gate) / total
         uneven = (mean - 1 / gate.size(1)).square().sum() * (counts.sum() > 0)
         surplus = (counts * (gate.sum(1) - 1).square()).sum() / total
-        return self.usage * uneven + self.cover * surplus
+        terms = {"usage": self.usage * uneven, "cover": self.cover * surplus}
+        watch_terms(self, terms, [gate])
+        return terms["usage"] + terms["cover"]
 
     def extra_repr(self) -> str:
         return f"usage={self.usage}, cover={self.cover}"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from graphkit.lopsided import watch_spreads
 from graphkit.transfer.attribution import Target
 from graphkit.transfer.attribution_graph import AttributionGraph
 from graphkit.transfer.model_cosines import edge_vector, node_cosines, ranks, zero_maps
@@ -246,7 +247,15 @@ def rank_models(
         raise ValueError("'sources' holds no candidate")
     node = torch.tensor([node_similarity(target, sources[name]) for name in names])
     edge = torch.tensor([edge_similarity(target, sources[name]) for name in names])
-    score = combine(node, edge, *settled(weight, how))
+    weight, how = settled(weight, how)
+    if how == "sum":
+        watch_spreads(
+            node,
+            weight * edge,
+            ("similarities of nodes", f"those of edges at weight {weight:g}"),
+            "leave out 'weight', or take how='zscores' or how='ranks'",
+        )
+    score = combine(node, edge, weight, how)
     order = score.argsort(descending=True, stable=True).tolist()
     return [Ranked(names[i], float(score[i]), float(node[i]), float(edge[i])) for i in order]
 

@@ -16,6 +16,7 @@ from graphkit.distill.amalgamation.teachers import Teachers
 from graphkit.distill.distiller import CALL, Distiller, features
 from graphkit.distill.losses.multi_kernel import SIGMAS, MultiKernelMMDLoss
 from graphkit.distill.losses.soft_target import SoftTargetLoss
+from graphkit.lopsided import watch_terms
 from graphkit.modes import evaluating
 from graphkit.taps import Call, tap
 from graphkit.words import refuse_class
@@ -188,6 +189,11 @@ class CommonFeatureLearning(Distiller):
         terms = self.terms(rows)
         if not self.weight:
             return terms["soft"]
+        watch_terms(
+            self,
+            {"soft targets": terms["soft"], "weight": self.weight * terms["mmd"]},
+            self.student.parameters(),
+        )
         return terms["soft"] + self.weight * (
             terms["mmd"] + self.reconstruction * terms["reconstruction"]
         )

@@ -12,6 +12,7 @@ from torch_geometric.nn import BatchNorm, GraphSizeNorm
 from torch_geometric.utils import add_self_loops, remove_self_loops
 
 from graphkit.catalog import method
+from graphkit.lopsided import watch_scale
 from graphkit.nn.conv.factor_conv import FactorConv, Norm
 from graphkit.nn.edges import plain_edges
 from graphkit.nn.factor_balance import FactorBalance
@@ -225,7 +226,15 @@ class FactorGCN(nn.Module):
         states, gates = [x], []
         for conv, norm in zip(self.layers, self.norms, strict=True):
             out, (_, gate) = conv(states[-1], edges, return_attention_weights=True)
-            out = norm(out if self.size_norm is None else self.size_norm(out, batch))
+            out = out if self.size_norm is None else self.size_norm(out, batch)
+            if isinstance(self.size_norm, GraphSizeNorm):
+                watch_scale(
+                    self,
+                    out,
+                    norm.module.eps,
+                    "variant='released' divides by the root of the number of nodes; take 'paper'",
+                )
+            out = norm(out)
             states.append(out.relu() if self.head == "jk" else F.leaky_relu(out, 0.2))
             gates.append(gate)
         out = self.read(states, batch)

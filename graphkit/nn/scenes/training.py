@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import no_method
 from graphkit.data.scene_batch import KnockOut, SceneBatch
+from graphkit.lopsided import watch_terms
 from graphkit.modes import call_fixed
 from graphkit.nn.models.scene_graph_enricher import Proposal
 from graphkit.nn.straight_through import straight_through
@@ -108,8 +109,11 @@ class EnrichmentTask(ShardedTask):
         stop = proposal.object_logits.size(1) - 1
         target = batch.category.masked_fill(batch.category < 0, stop)
         loss = F.cross_entropy(proposal.object_logits, target)
-        relations = relation_loss(proposal.relation_logits, batch, self.none_weight)
-        return loss + self.relation_weight * relations
+        relations = self.relation_weight * relation_loss(
+            proposal.relation_logits, batch, self.none_weight
+        )
+        watch_terms(self, {"objects": loss, "relation_weight": relations}, model.parameters())
+        return loss + relations
 
     def size(self, batch: KnockOut) -> int:
         return batch.category.numel()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import method, no_method
+from graphkit.lopsided import watch_terms
 from graphkit.metrics import lcs_pairs
 from graphkit.modes import frozen
 from graphkit.vision.lips.attention_decoder import Decoded, masked_softmax
@@ -230,8 +231,10 @@ class LIBS(nn.Module):
         """
         out = self(video, target)
         loss = symbol_loss(out.logits, target)
-        for term, value in self.terms(out, taught).items():
-            loss = loss + self.weights[term] * value
+        terms = {term: self.weights[term] * v for term, v in self.terms(out, taught).items()}
+        watch_terms(self, {"symbols": loss, **terms}, self.parameters())
+        for term in terms.values():
+            loss = loss + term
         return loss
 
     def terms(self, out: Decoded, taught: Taught) -> dict[str, Tensor]:
