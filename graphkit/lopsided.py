@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +29,8 @@ MOST_PENALTY = 2.0
 distillation losses on Cora and digits: all that cost over two points were above it, but for one."""
 MOST_TERM = 1e3
 """How many times the gradient of one term that of another in the same objective may be."""
+MOST_WEIGHT = 100.0
+"""How many times the weight of one term that of another may be."""
 MOST_SPREAD = 10.0
 """How many times the spread of one summand that of another may be, or it alone gives the order."""
 
@@ -47,10 +50,10 @@ def warn_lopsided(message: str, stacklevel: int = 3) -> None:
 
 
 def watch_penalty(owner: Any, terms: Mapping[str, Tensor], parameters: Iterable[Tensor]) -> None:
-    """Compares a penalty's gradient with that of all else in the backward pass that follows.
+    """Compares a penalty's gradient with that of all else that is differentiated in the same step.
 
-    It looks once, at the second call, for a backward pass of the terms more. A penalty that is
-    differentiated apart from the loss, or whose loss a gradient scaler multiplies, is not judged.
+    It looks once, at the second call, for a backward pass of the terms more, and judges at the
+    third. A loss that a gradient scaler multiplies is not judged right.
 
     Args:
         owner (object): Whose calls are counted.
@@ -60,55 +63,85 @@ def watch_penalty(owner: Any, terms: Mapping[str, Tensor], parameters: Iterable[
     Warns:
         LopsidedWarning: If the gradient of a term is over twice that of all but the terms.
     """
-    shared = [p for p in parameters if p.requires_grad]
-    if not due(owner, "penalty") or not shared:
-        return
-    grads = {name: gradients(term, shared) for name, term in terms.items() if term.requires_grad}
-    penalty = [sum(parts) for parts in zip(*grads.values(), strict=True)]
-    sizes = {name: norm(parts) for name, parts in grads.items()}
+    watch = vars(owner).pop("penalty_watch", None)
+    if watch is not None:
+        watch.judge()
+    if due(owner, "penalty"):
+        shared = [p for p in parameters if p.requires_grad]
+        live = {name: term for name, term in terms.items() if term.requires_grad}
+        if shared and live:
+            vars(owner)["penalty_watch"] = PenaltyWatch(live, shared)
 
-    def judge(total: Any) -> None:
-        handle.remove()
-        rest = [-p if t is None else t.detach() - p for t, p in zip(total, penalty, strict=True)]
-        task = norm(rest)
-        # What is left of the penalty's own gradient by rounding is no task.
-        if not task > 1e-6 * norm(penalty):
+
+class PenaltyWatch:
+    """Gradients of some terms, and what flows into the parameters until they are judged.
+
+    Args:
+        terms (dict): The weighted terms.
+        parameters (list of torch.Tensor): The parameters.
+    """
+
+    def __init__(self, terms: dict[str, Tensor], parameters: list[Tensor]) -> None:
+        self.terms = {name: gradients(term, parameters) for name, term in terms.items()}
+        self.rest = [-sum(parts) for parts in zip(*self.terms.values(), strict=True)]
+        self.handles = [p.register_hook(partial(self.add, k)) for k, p in enumerate(parameters)]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> None:
+        """A copy of a model is not watched."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()
+
+    def add(self, place: int, gradient: Tensor) -> None:
+        """What a backward pass brings to one parameter."""
+        self.rest[place] = self.rest[place] + gradient.detach()
+
+    def judge(self) -> None:
+        """Warns of terms beside which all else is small, and stops watching."""
+        for handle in self.handles:
+            handle.remove()
+        sizes, task = {name: norm(parts) for name, parts in self.terms.items()}, norm(self.rest)
+        # What rounding leaves of the terms' own gradient is no task.
+        if not task > 1e-6 * sum(sizes.values()):
             return
         for name, size in sizes.items():
-            if size > MOST_PENALTY * task:
+            if MOST_PENALTY * task < size < math.inf:
                 ratio = size / task
                 warn_lopsided(
                     f"the gradient of {name} is {ratio:.2g} times that of the task's loss, which "
                     f"then has little say: take {1 / ratio:.1g} of that weight, or less",
+                    stacklevel=5,
                 )
 
-    if penalty:
-        handle = torch.autograd.graph.register_multi_grad_hook(shared, judge)
 
-
-def watch_terms(owner: Any, terms: Mapping[str, Tensor], parameters: Iterable[Tensor]) -> None:
+def watch_terms(
+    owner: Any, terms: Mapping[str, tuple[float, Tensor]], parameters: Iterable[Tensor]
+) -> None:
     """Compares the gradients of the weighted terms of one objective with each other, once.
 
-    Terms without any gradient, as those that are fulfilled, are not judged.
+    Only weights that are far apart themselves are at fault: a term that is fulfilled has hardly
+    any gradient at whatever weight.
 
     Args:
         owner (object): Whose calls are counted.
-        terms (dict): The weighted terms, by the arguments that weigh them.
+        terms (dict): The weight and the term without it, by the argument that weighs it.
         parameters (iterable of torch.Tensor): Those that the terms share.
 
     Warns:
-        LopsidedWarning: If the gradient of one is over a thousand times that of another.
+        LopsidedWarning: If the gradient of one is over a thousand times that of another, and its
+            weight over a hundred times.
     """
-    shared = [p for p in parameters if p.requires_grad]
-    if not due(owner, "terms") or not shared:
+    if not due(owner, "terms"):
         return
-    sizes = {n: norm(gradients(term, shared)) for n, term in terms.items() if term.requires_grad}
+    shared = [p for p in parameters if p.requires_grad]
+    live = {n: (w, t) for n, (w, t) in terms.items() if w > 0 and shared and t.requires_grad}
+    sizes = {name: w * norm(gradients(term, shared)) for name, (w, term) in live.items()}
     sizes = {name: size for name, size in sizes.items() if 0 < size < math.inf}
     if len(sizes) < 2:
         return
     least, most = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
     ratio = sizes[most] / sizes[least]
-    if ratio > MOST_TERM:
+    if ratio > MOST_TERM and live[most][0] > MOST_WEIGHT * live[least][0]:
         warn_lopsided(
             f"the gradient of the term of '{most}' is {ratio:.0e} times that of '{least}', which "
             f"then has no say: lower '{most}', or raise '{least}'"

@@ -1,5 +1,7 @@
 """Terms that drown others are named once, in the second call, and only then."""
 
+import copy
+import pickle
 import warnings
 
 import pytest
@@ -61,9 +63,30 @@ def test_the_first_call_alone_is_not_judged(model):
     assert caught(lambda: step(Owner(), model, 50.0)) == []
 
 
-def test_losses_differentiated_apart_are_not_judged(model):
+def test_losses_differentiated_apart_are_judged_alike(model):
     owner = Owner()
-    assert caught(lambda: [step(owner, model, 50.0, apart=True) for _ in range(3)]) == []
+    (message,) = caught(lambda: [step(owner, model, 50.0, apart=True) for _ in range(3)])
+    assert "is 50 times" in message
+
+
+def test_a_penalty_without_a_task_is_not_judged(model):
+    owner = Owner()
+
+    def look():
+        penalty = model(torch.ones(1, 3)).sum()
+        watch_penalty(owner, {"p": penalty}, model.parameters())
+        penalty.backward()
+
+    assert caught(lambda: [look() for _ in range(4)]) == []
+
+
+def test_a_watched_model_is_copied_and_saved_without_its_watch(model):
+    owner = nn.Module()
+    for _ in range(2):
+        step(owner, model, 5.0)
+    assert owner.penalty_watch is not None
+    assert copy.deepcopy(owner).penalty_watch is None
+    assert pickle.loads(pickle.dumps(owner)).penalty_watch is None
 
 
 def test_looking_changes_no_gradient_and_leaves_no_hook(model):
@@ -98,7 +121,7 @@ def test_terms_of_one_objective_are_compared_with_each_other(model, weights, nam
     owner, (big, small) = Owner(), weights
 
     def look():
-        terms = {"big": big * model.weight.sum(), "small": small * model.weight.sum()}
+        terms = {"big": (big, model.weight.sum()), "small": (small, model.weight.sum())}
         watch_terms(owner, terms, model.parameters())
 
     messages = caught(lambda: [look() for _ in range(4)])

@@ -185,6 +185,7 @@ class Distiller(nn.Module):
                 for loss, pair, weight, term in zip(
                     self.losses, self.pairs, self.weights, terms, strict=True
                 )
+                if not loss.teaches_task
             },
             self.student.parameters(),
         )

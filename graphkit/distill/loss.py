@@ -33,6 +33,8 @@ class DistillationLoss(nn.Module):
 
     takes_edges = False
     takes_batch = False
+    teaches_task = False
+    """Whether it says what the labels say, so that it may well weigh more than they do."""
     usual_weight = 1.0
     """What :class:`~graphkit.distill.Distiller` multiplies it with unless told otherwise."""
 

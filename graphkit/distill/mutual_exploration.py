@@ -161,19 +161,19 @@ class MutualExploration(nn.Module):
     def term(self, place: int, seen: list[tuple[Tensor, Tensor]], y: Tensor) -> Tensor:
         """The loss of one network; the other one gets no gradient."""
         (logits, inner), (wanted, theirs) = seen[place], (t.detach() for t in seen[1 - place])
-        labels = F.cross_entropy(logits, y)
-        imitation = self.divergence * self.soft(logits, wanted)
-        features_apart = self.losses[place](inner, theirs)
+        labels, apart = F.cross_entropy(logits, y), self.losses[place]
+        imitation, explored = self.soft(logits, wanted), apart(inner, theirs)
+        heaviest = max(apart.inheritance, apart.exploration, 1.0)
         watch_terms(
-            self.losses[place],
+            apart,
             {
-                "labels": labels,
-                "divergence": imitation,
-                "inheritance' and 'exploration": features_apart,
+                "labels": (1.0, labels),
+                "divergence": (self.divergence, imitation),
+                "inheritance' and 'exploration": (heaviest, explored / heaviest),
             },
             self.networks[place].parameters(),
         )
-        return labels + imitation + features_apart
+        return labels + self.divergence * imitation + explored
 
 
 @no_method("trains MutualExploration in turns for a Trainer")

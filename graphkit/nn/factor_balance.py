@@ -87,9 +87,9 @@ class FactorBalance(nn.Module):
         mean = (counts @ gate) / total
         uneven = (mean - 1 / gate.size(1)).square().sum() * (counts.sum() > 0)
         surplus = (counts * (gate.sum(1) - 1).square()).sum() / total
-        terms = {"usage": self.usage * uneven, "cover": self.cover * surplus}
+        terms = {"usage": (self.usage, uneven), "cover": (self.cover, surplus)}
         watch_terms(self, terms, [gate])
-        return terms["usage"] + terms["cover"]
+        return self.usage * uneven + self.cover * surplus
 
     def extra_repr(self) -> str:
         return f"usage={self.usage}, cover={self.cover}"

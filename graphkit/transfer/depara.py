@@ -226,6 +226,10 @@ def rank_models(
         ValueError: If there is no candidate or graphs do not fit.
         TypeError: If something else than graphs is given, such as models.
 
+    Warns:
+        LopsidedWarning: If a weight is given and one of the similarities varies over ten times as
+            much as the other, weighted, so that it alone gives the order.
+
     Example:
         >>> import torch
         >>> def graph(): return AttributionGraph(x=torch.randn(4, 9), feature=torch.randn(4, 3))
@@ -242,13 +246,24 @@ def rank_models(
         )
     for name, graph in sources.items():
         check_graph(f"sources[{name!r}]", graph)
+    return in_order(target, sources, weight, how, watched=True)
+
+
+def in_order(
+    target: AttributionGraph,
+    sources: Mapping[str, AttributionGraph],
+    weight: float | None,
+    how: str | None,
+    watched: bool = False,
+) -> list[Ranked]:
+    """The candidates in order; watched, it warns where one similarity alone gives it."""
     names = [name for name, graph in sources.items() if graph is not target]
     if not names:
         raise ValueError("'sources' holds no candidate")
     node = torch.tensor([node_similarity(target, sources[name]) for name in names])
     edge = torch.tensor([edge_similarity(target, sources[name]) for name in names])
     weight, how = settled(weight, how)
-    if how == "sum":
+    if watched and how == "sum":
         watch_spreads(
             node,
             weight * edge,
@@ -318,4 +333,4 @@ def rank_layers(
         layer: AttributionGraph.build(source, probes, method, layer=layer, target=goal, **shared)
         for layer in layers
     }
-    return rank_models(goal_graph, graphs, weight, how)
+    return in_order(goal_graph, graphs, weight, how)

@@ -19,6 +19,9 @@ from benchmarks.studies import distillation_sweep
 from graphkit.datasets import find_card
 from tests.datasets.files import write_ppi
 
+# Weights are as large as these tests need them.
+pytestmark = pytest.mark.filterwarnings("ignore::graphkit.lopsided.LopsidedWarning")
+
 QUICK = {"epochs": 3, "lr": 0.01}
 
 

@@ -8,6 +8,9 @@ from graphkit.datasets import load
 from graphkit.distill import Distillation, Distiller, FitNetLoss, LocalStructureLoss
 from graphkit.train import NodeTask, Trainer, seed_everything
 
+# Weights are as large as these tests need them.
+pytestmark = pytest.mark.filterwarnings("ignore::graphkit.lopsided.LopsidedWarning")
+
 
 @pytest.fixture(scope="module")
 def data():

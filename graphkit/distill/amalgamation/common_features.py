@@ -191,7 +191,7 @@ class CommonFeatureLearning(Distiller):
             return terms["soft"]
         watch_terms(
             self,
-            {"soft targets": terms["soft"], "weight": self.weight * terms["mmd"]},
+            {"soft targets": (1.0, terms["soft"]), "weight": (self.weight, terms["mmd"])},
             self.student.parameters(),
         )
         return terms["soft"] + self.weight * (

@@ -58,6 +58,8 @@ class SoftTargetLoss(DistillationLoss):
         tensor(0.)
     """
 
+    teaches_task = True
+
     def __init__(self, temperature: float = 2.0, multilabel: bool = False) -> None:
         super().__init__()
         if not temperature > 0:

@@ -109,11 +109,10 @@ class EnrichmentTask(ShardedTask):
         stop = proposal.object_logits.size(1) - 1
         target = batch.category.masked_fill(batch.category < 0, stop)
         loss = F.cross_entropy(proposal.object_logits, target)
-        relations = self.relation_weight * relation_loss(
-            proposal.relation_logits, batch, self.none_weight
-        )
-        watch_terms(self, {"objects": loss, "relation_weight": relations}, model.parameters())
-        return loss + relations
+        relations = relation_loss(proposal.relation_logits, batch, self.none_weight)
+        terms = {"objects": (1.0, loss), "relation_weight": (self.relation_weight, relations)}
+        watch_terms(self, terms, model.parameters())
+        return loss + self.relation_weight * relations
 
     def size(self, batch: KnockOut) -> int:
         return batch.category.numel()

@@ -231,10 +231,10 @@ class LIBS(nn.Module):
         """
         out = self(video, target)
         loss = symbol_loss(out.logits, target)
-        terms = {term: self.weights[term] * v for term, v in self.terms(out, taught).items()}
-        watch_terms(self, {"symbols": loss, **terms}, self.parameters())
-        for term in terms.values():
-            loss = loss + term
+        terms = {term: (self.weights[term], v) for term, v in self.terms(out, taught).items()}
+        watch_terms(self, {"symbols": (1.0, loss), **terms}, self.parameters())
+        for weight, value in terms.values():
+            loss = loss + weight * value
         return loss
 
     def terms(self, out: Decoded, taught: Taught) -> dict[str, Tensor]:

@@ -281,17 +281,17 @@ class SSKD(nn.Module):
         for k, (f, logits) in enumerate(outputs):
             head = self.pairs[k][0].head
             hard = smoothed_cross_entropy(logits, y, head.active, self.smoothing)
-            terms = {"hard labels": (1 - self.soft_weight) * hard}
+            terms = {"hard labels": (1 - self.soft_weight, hard)}
             if self.soft_weight:
-                terms["soft_weight"] = self.soft_weight * self.imitation(k, logits, views)
+                terms["soft_weight"] = self.soft_weight, self.imitation(k, logits, views)
             if self.metric_weight:
                 metric = multi_similarity_loss(f, y, variant=self.variant)
-                terms["metric_weight"] = self.metric_weight * metric
+                terms["metric_weight"] = self.metric_weight, metric
             if self.nuclear_weight:
-                terms["nuclear_weight"] = self.nuclear_weight * batch_nuclear_norm(logits)
+                terms["nuclear_weight"] = self.nuclear_weight, batch_nuclear_norm(logits)
             watch_terms(self.peers[k], terms, self.peers[k].parameters())
-            for term in terms.values():
-                total = total + term
+            for weight, term in terms.values():
+                total = total + weight * term
         return total
 
     def imitation(self, k: int, logits: Tensor, views: Sequence[Tensor]) -> Tensor:
