@@ -42,9 +42,12 @@ def three_steps(kind, digits, weights):
 @pytest.mark.parametrize("kind", TRIED, ids=lambda kind: kind.__name__)
 def test_defaults_are_quiet_and_weights_that_drown_the_task_are_named(kind, digits):
     assert three_steps(kind, digits, None) == []
-    (message,) = three_steps(kind, digits, 1e4)
-    assert f"{kind.__name__} of" in message
-    assert "at weight 10000 is" in message
+    messages = three_steps(kind, digits, 1e4)
+    # Soft targets say what the labels say: they may outweigh them.
+    assert len(messages) == (not kind.teaches_task)
+    for message in messages:
+        assert f"{kind.__name__} of" in message
+        assert "at weight 10000 is" in message
 
 
 def test_every_public_loss_is_in_the_table_of_defaults():
