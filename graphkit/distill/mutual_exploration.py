@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -161,7 +161,7 @@ class MutualExploration(nn.Module):
     def term(self, place: int, seen: list[tuple[Tensor, Tensor]], y: Tensor) -> Tensor:
         """The loss of one network; the other one gets no gradient."""
         (logits, inner), (wanted, theirs) = seen[place], (t.detach() for t in seen[1 - place])
-        labels, apart = F.cross_entropy(logits, y), self.losses[place]
+        labels, apart = F.cross_entropy(logits, y), cast(InheritanceExploration, self.losses[place])
         imitation, explored = self.soft(logits, wanted), apart(inner, theirs)
         heaviest = max(apart.inheritance, apart.exploration, 1.0)
         watch_terms(

@@ -231,7 +231,7 @@ class FactorGCN(nn.Module):
                 watch_scale(
                     self,
                     out,
-                    norm.module.eps,
+                    cast("nn.BatchNorm1d", norm.module).eps,
                     "variant='released' divides by the root of the number of nodes; take 'paper'",
                 )
             out = norm(out)
