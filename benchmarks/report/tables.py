@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.recipe import Recipe
+from benchmarks.report.best_known import best_known
 from benchmarks.report.markdown import markdown_table, measured, percent
 
 __all__ = [
@@ -252,6 +253,7 @@ def transferability(recipes: Iterable[Recipe]) -> str:
 
 
 TABLES: dict[str, Any] = {
+    "best_known": best_known,
     "factors": factors,
     "strategies": strategies,
     "class_incremental": class_incremental,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import pytest
 
 from benchmarks.harness import recipe as recipes
 from benchmarks.report import tables
+from benchmarks.report.best_known import REFERENCES, best_known
 from benchmarks.report.tables import (
     TABLES,
+    class_incremental,
     distillation,
     skeletons,
     strategies,
     sweep,
     transferability,
+    welch,
 )
 
 
@@ -102,3 +106,42 @@ def test_every_row_has_all_columns(name: str) -> None:
     rows = TABLES[name]([recipes.load(each) for each in recipes.names()]).splitlines()
     assert len({row.count("|") for row in rows}) == 1
     assert len(rows) > 2
+
+
+def test_strategies_are_sorted_and_the_gain_is_over_the_best_that_keeps_no_data() -> None:
+    figures = {"tpp": 0.9, "joint": 0.95, "ssm": 0.7, "ewc": 0.3}
+    rest = {"average_forgetting": (0.1, 0.0), "told_average_performance": (0.9, 0.0)}
+    recipes = [
+        measured(f"cil-{name}-photo", {"average_performance": (mean, 0.02), **rest}, 5)
+        for name, mean in figures.items()
+    ]
+    rows = class_incremental(recipes).splitlines()[2:]
+    names = [row.split("|")[2].strip() for row in rows]
+    assert names == ["JointTrain", "TPP", "SSM", "EWC"]
+    # Equal deviations and sizes: Student's interval with 8 degrees of freedom.
+    half = 2.306 * (2 * 0.02**2 / 5) ** 0.5
+    assert f"{100 * (0.2 - half):+.1f} … {100 * (0.2 + half):+.1f} over SSM" in rows[1]
+    assert sum("over" in row for row in rows) == 1
+
+
+def test_intervals_of_unequal_deviations_are_those_of_scipy() -> None:
+    from scipy.stats import ttest_ind_from_stats
+
+    one = measured("cil-tpp-photo", {"average_performance": (0.9, 0.01)}, 5)
+    other = measured("cil-ssm-photo", {"average_performance": (0.7, 0.05)}, 3)
+    low, high = welch(one, other, "average_performance")
+    # The interval just touches the difference at which the test's p is 5 %.
+    for shift in (low, high):
+        p = ttest_ind_from_stats(0.9 - shift, 0.01, 5, 0.7, 0.05, 3, equal_var=False).pvalue
+        assert abs(p - 0.05) < 1e-9
+
+
+def test_the_best_known_figure_stands_beside_runs_on_its_own_split_only() -> None:
+    cora = measured("gat-cora", {"test_accuracy": (0.83, 0.01)}, 5)
+    assert "83.0 ± 1.0, `gat-cora`" in best_known([cora])
+    assert "83.1 ± 0.4, PyG" in best_known([cora])
+    cora.sections["dataset"]["split"] = "random"
+    assert len(best_known([cora]).splitlines()) == 2
+    for reference in REFERENCES:
+        assert 0.5 < reference.mean < 1
+        assert re.search(r"arXiv:\d{4}\.\d{5}|doi:", reference.source)
