@@ -11,6 +11,7 @@ from graphkit.metrics import (
     backward_transfer,
     forward_transfer,
 )
+from tests.spoiled import spoiled
 
 HAND = torch.tensor([[0.9, 0.0], [0.5, 0.8]], dtype=torch.double)
 THREE = torch.tensor([[0.9, 0.6, 0.5], [0.95, 0.8, 0.7], [0.6, 0.9, 0.7]], dtype=torch.double)
@@ -47,7 +48,7 @@ def test_entries_above_the_diagonal_may_be_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    "matrix", [torch.zeros(2, 3), torch.zeros(0, 0), torch.zeros(2), HAND * float("nan")]
+    "matrix", [torch.zeros(2, 3), torch.zeros(0, 0), torch.zeros(2), spoiled(HAND)]
 )
 def test_wrong_matrices_are_refused(matrix: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="'matrix'"):

@@ -8,6 +8,7 @@ from torch_geometric.utils import to_dense_adj
 
 from graphkit.datasets import SyntheticFactorGraphs
 from graphkit.metrics import factor_ged
+from tests.spoiled import spoiled
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ def test_graphs_without_edges_or_factors_have_no_cost():
     ("change", "name"),
     [
         ({"score": torch.ones(3, 2)}, "score"),
-        ({"score": torch.full((4, 2), torch.nan)}, "score"),
+        ({"score": spoiled((4, 2))}, "score"),
         ({"truth": torch.ones(4)}, "truth"),
         ({"truth": torch.tensor([[1], [0], [0], [0]])}, "truth"),
         ({"edge_index": torch.tensor([[0, 1, 1, 1], [1, 0, 2, 2]])}, "edge_index"),

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 
@@ -11,6 +9,7 @@ from graphkit.metrics import (
     perplexity,
     relation_hits,
 )
+from tests.spoiled import spoiled
 
 
 def test_hits_by_sorting():
@@ -69,7 +68,7 @@ def test_diversity_by_sets():
     [
         (lambda: hits_at_k(torch.zeros(2, 3), torch.zeros(3).long(), 1), "'scores' must have"),
         (lambda: hits_at_k(torch.zeros(2, 3), torch.zeros(2).long(), 4), "'k' must be between"),
-        (lambda: hits_at_k(torch.full((1, 3), math.nan), torch.zeros(1).long(), 1), "NaN"),
+        (lambda: hits_at_k(spoiled((1, 3)), torch.zeros(1).long(), 1), "NaN"),
         (lambda: perplexity(torch.zeros(0, 3), torch.zeros(0).long()), "'scores' must have"),
         (lambda: mean_class_recall(torch.ones(2).bool(), torch.zeros(3).long()), "same shape"),
         (lambda: distinct_share(torch.zeros(0, 3)), "holds nothing"),

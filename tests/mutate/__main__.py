@@ -15,6 +15,10 @@ from tests.mutate.running import ROOT, copy_of, outcome, preload, tests_of
 
 LEFT_OUT = ("ops/cuda", "scaffold", "testing")
 """Kernels that need a GPU, and what is itself a test."""
+GUARDS = ("tests/test_defaults.py",)
+"""Tests that look over all files and cost little; asked last."""
+FEW = 3
+"""Tests that are asked about a file without one of its name."""
 LEAST, LONGEST = 15.0, 240.0
 Mutant = tuple[Path, Fault]
 
@@ -27,7 +31,7 @@ def main(words: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=int, default=0, help="number of the first fault")
     parser.add_argument("--room", nargs="+", help="only these rooms, such as metrics")
-    parser.add_argument("--narrow", action="store_true", help="the test of the same name alone")
+    parser.add_argument("--wide", action="store_true", help="all tests that name what is defined")
     parser.add_argument("--list", action="store_true", help="show the faults, run nothing")
     given = parser.parse_args(words)
     files = [path.resolve().relative_to(root.resolve()) for path in given.files]
@@ -40,7 +44,7 @@ def main(words: Sequence[str] | None = None, root: Path = ROOT) -> int:
     preload()
     with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
         copy = copy_of(Path(folder), root)
-        judge = Judge(copy, given.narrow)
+        judge = Judge(copy, given.wide)
         for number, (file, fault) in enumerate(drawn, given.start):
             verdict = judge(file, fault)
             line = described(root, number, file, fault)
@@ -95,11 +99,11 @@ class Judge:
 
     Args:
         copy (Path): The copy of the checkout.
-        narrow (bool): Whether only the test of the same name is asked.
+        wide (bool): Whether all tests of the room that name what a file defines are asked, too.
     """
 
-    def __init__(self, copy: Path, narrow: bool = False) -> None:
-        self.copy, self.narrow = copy, narrow
+    def __init__(self, copy: Path, wide: bool = False) -> None:
+        self.copy, self.wide = copy, wide
         self.seen: list[tuple[Path, str]] = []
         self.costs: dict[tuple[str, ...], float] = {}
 
@@ -125,7 +129,9 @@ class Judge:
     def stages(self, file: Path) -> Iterator[list[str]]:
         """Test files in the order in which they are asked."""
         mirror, others = tests_of(file, self.copy)
-        yield from ([test] for test in (mirror if self.narrow and mirror else [*mirror, *others]))
+        stages = [*mirror, *others] if self.wide else mirror or others[:FEW]
+        guards = [name for name in GUARDS if (self.copy / name).is_file()]
+        yield from ([test] for test in (*stages, *guards))
 
     def limit(self, tests: list[str]) -> float:
         """Seconds for tests, from what they take without a fault; 0 if they do not pass."""

@@ -11,6 +11,7 @@ from graphkit.testing import assert_no_trace
 from graphkit.train import Callback, TensorTask, Trainer
 from graphkit.vision import CausalAdv, pgd
 from graphkit.vision.causal_adv import StyleClassifier, style_basis
+from tests.spoiled import spoiled
 
 
 def network():
@@ -371,7 +372,7 @@ def test_too_few_channels_are_named():
         (torch.rand(4, 1, 4, 4), torch.tensor([0, 1, 2, -1]), "'y'"),
         (torch.rand(0, 1, 4, 4), torch.zeros(0, dtype=torch.long), "'y' is empty"),
         (torch.rand(4, 1, 4, 4) + 1, torch.arange(4), "normalisation"),
-        (torch.full((4, 1, 4, 4), torch.nan), torch.arange(4), "NaN"),
+        (spoiled((4, 1, 4, 4)), torch.arange(4), "NaN"),
     ],
 )
 def test_wrong_samples_are_named(x, y, name):

@@ -19,7 +19,8 @@ def test_layers_are_as_in_the_released_program():
 def test_maps_keep_their_size_and_vectors_stay_vectors():
     maps, rows = torch.randn(3, 6, 5, 4), torch.randn(3, 6)
     for x, spatial in ((maps, True), (rows, False)):
-        coder = FactorCoder(6, 4, spatial)
+        # Maps are what is meant unless something else is said.
+        coder = FactorCoder(6, 4) if spatial else FactorCoder(6, 4, spatial=False)
         assert coder(x).shape == (3, 4, *x.shape[2:])
         assert coder.reconstruct(x).shape == x.shape
         assert coder.reconstruct(x).min() < 0

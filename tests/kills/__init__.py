@@ -1,0 +1,1 @@
+"""Kills runs that contend for a folder: ``python -m tests.kills``."""
