@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from graphkit.datasets.store.reading.guard import Translated
+
 __all__ = ["read_file", "read_text"]
 
 LONGEST = 128 << 10
@@ -66,12 +68,15 @@ def read_text(text: str) -> Any:
     if len(text) > LONGEST:
         raise ValueError(f"it has {len(text):,} characters; at most {LONGEST:,} are read")
     # PyYAML raises what int(), float(), dates and Python's stack raise.
-    try:
+    with Translated(told):
         return yaml.load(text, PlainLoader)
-    except Exception as error:
-        words = " ".join(str(error).split())[:SHOWN]
-        plain = isinstance(error, yaml.YAMLError | ValueError) and words
-        raise ValueError(words if plain else f"{type(error).__name__}: {words}") from error
+
+
+def told(error: Exception) -> ValueError:
+    """What PyYAML says, in a line, with its type where that alone tells something."""
+    words = " ".join(str(error).split())[:SHOWN]
+    plain = isinstance(error, yaml.YAMLError | ValueError) and words
+    return ValueError(words if plain else f"{type(error).__name__}: {words}")
 
 
 def read_file(path: Path) -> Any:

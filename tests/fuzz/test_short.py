@@ -49,8 +49,8 @@ def test_slow_inputs_are_seen_and_stopped(monkeypatch):
     def sleep(content, _):
         if b"a" not in content:
             time.sleep(60)
-        until = time.process_time() + 0.07
-        while content[:1] == b"{" and time.process_time() < until:
+        until = campaign.processor_seconds() + 0.07
+        while content[:1] == b"{" and campaign.processor_seconds() < until:
             pass
 
     outcome = run(planted(sleep), range(10), 0)

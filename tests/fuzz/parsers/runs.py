@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,7 @@ import yaml
 
 from benchmarks.harness import fingerprint, recipe, records, states
 from benchmarks.harness.errors import RecipeError
-from graphkit.train.checkpoint import load_checkpoint, rng_state, save_checkpoint, seal
+from graphkit.train.checkpoint import load_checkpoint, rng_state, save_checkpoint
 from tests.fuzz.parsers.reading import put
 from tests.fuzz.registry import parser
 
@@ -116,21 +115,4 @@ def checkpoints() -> list[bytes]:
 @parser(checkpoints, ValueError)
 def checkpoint(content: bytes, folder: Path) -> None:
     path = put(folder, "a.pt", content)
-    assert "graphkit_checkpoint" in load_checkpoint(path)
-
-
-@cache
-def unsealed() -> list[bytes]:
-    buffer = io.BytesIO()
-    torch.save({"graphkit_checkpoint": 1, "model": {"weight": torch.ones(2, 3)}}, buffer)
-    return [buffer.getvalue()]
-
-
-@parser(unsealed, ValueError, inside="zip", name="checkpoint_sealed")
-def checkpoint_of_others(content: bytes, folder: Path) -> None:
-    """An archive that somebody sealed who is not the trainer."""
-    path = put(folder, "a.pt", content)
-    with path.open("r+b") as file:
-        if len(content) > 2:
-            seal(file)
     assert "graphkit_checkpoint" in load_checkpoint(path)

@@ -1,0 +1,1 @@
+"""Hours of random user scripts: ``python -m tests.soak``."""
