@@ -15,6 +15,10 @@ import numpy as np
 import torch
 
 
+COMPILED = ("torch_geometric.", "torchinductor")
+"""What PyG and PyTorch write once for every class that they compile, and keep."""
+
+
 def traces() -> dict[str, Any]:
     """What is there now, by kind; two calls around a script that leaves nothing are equal."""
     gc.collect()
@@ -24,7 +28,11 @@ def traces() -> dict[str, Any]:
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "files": sorted(name for name in opened if name.startswith("/")),
         "processes": (here / "task" / str(os.getpid()) / "children").read_text().split(),
-        "temporary files": sorted(path.name for path in Path(tempfile.gettempdir()).iterdir()),
+        "temporary files": sorted(
+            path.name
+            for path in Path(tempfile.gettempdir()).iterdir()
+            if not path.name.startswith(COMPILED)
+        ),
         "gradients": torch.is_grad_enabled(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "type": torch.get_default_dtype(),
