@@ -123,7 +123,7 @@ def work(tests: Sequence[str], folder: Path, limit: float) -> None:
         prepare(folder)
         import pytest
 
-        options = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header")
+        options = ("-x", "-q", "-n", "0", "-o", f"cache_dir={folder}/pytest", "--no-header")
         code = int(pytest.main([*options, *tests]))
     except BaseException:
         traceback.print_exc()

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-
 COMPILED = ("torch_geometric.", "torchinductor")
 """What PyG and PyTorch write once for every class that they compile, and keep."""
 

@@ -64,8 +64,8 @@ def test_wrong_arguments_are_named():
         MobileNetFeatures({"features.0.0.weight": torch.zeros(1)})
 
 
-@pytest.mark.usefixtures("cache")
-def test_weights_that_are_missing_or_damaged_are_named(tmp_path):
+def test_weights_that_are_missing_or_damaged_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
     with pytest.raises(MissingDataError, match=r"mobilenet_v2_features\.pt"):
         mobilenet_weights(tmp_path)
     path = tmp_path / "weights" / "mobilenet_v2_features.pt"
