@@ -71,9 +71,10 @@ def on_cora(kind: str, sparse: bool) -> Case:
 
 
 def sage_on_computers() -> Case:
-    """Mini-batches of 1,024 nodes with 10 and 10 neighbours."""
+    """The training nodes in mini-batches of 1,024, with 10 and 10 neighbours."""
     data = node_sets.load("Computers", split="random", train_per_class=200)
-    loader = NeighborLoader(data, [10, 10], batch_size=1024, shuffle=True)
+    seeds = {"input_nodes": data.train_mask, "batch_size": 1024, "shuffle": True}
+    loader = NeighborLoader(data, [10, 10], **seeds)
     return GraphSAGE(data.num_features, 64, 2, 10), loader, seed_loss
 
 

@@ -53,9 +53,16 @@ def table_of(name: str, measured: Any) -> Table:
             table.add_row(leaf, text_of(value))
         return table
     columns = list(dict.fromkeys(key for row in measured for key in row))
-    table = Table(*(column.replace("_", " ") for column in columns), title=name)
-    for row in measured:
-        table.add_row(*(text_of(row[key]) if key in row else "-" for key in columns))
+    texts = {key: [text_of(row[key]) if key in row else "-" for row in measured] for key in columns}
+    # What is the same everywhere stands once below: the table is wide enough without it.
+    same = {key: text[0] for key, text in texts.items() if len(text) > 1 and len(set(text)) == 1}
+    caption = ", ".join(f"{key.replace('_', ' ')}: {text}" for key, text in same.items())
+    table = Table(title=name, caption=caption or None)
+    columns = [key for key in columns if key not in same]
+    for key in columns:
+        table.add_column(key.replace("_", " "), overflow="fold")
+    for cells in zip(*(texts[key] for key in columns), strict=True):
+        table.add_row(*cells)
     return table
 
 

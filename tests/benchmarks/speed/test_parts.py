@@ -29,8 +29,10 @@ def test_ratios_are_taken_within_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_list_is_a_table_with_a_line_per_measurement() -> None:
-    rows: list[dict[str, Any]] = [{"what": "a", "ms": {"median": 1.0, "low": 0.5, "high": 2.0}}]
-    table = table_of("part", [*rows, {"what": "b", "more": 3}])
+    spread = {"median": 1.0, "low": 0.5, "high": 2.0}
+    rows: list[dict[str, Any]] = [{"what": "a", "threads": 2, "ms": spread}]
+    table = table_of("part", [*rows, {"what": "b", "threads": 2, "more": 3}])
+    assert table.caption == "threads: 2"
     assert [column.header for column in table.columns] == ["what", "ms", "more"]
     assert list(table.columns[1].cells) == ["1 (0.5-2)", "-"]
     assert text_of(0.123456) == "0.1235"
