@@ -24,6 +24,10 @@ from graphkit.precision import normalize
         "because those need no table of all pairs.",
     ],
     verified_by="tests/distill/losses/test_global_structure.py",
+    limits=[
+        "short budgets: with its defaults a GCN of 16 channels was 2.7 +- 1.9 points behind labels "
+        "alone on CiteSeer, 100 epochs, 3 seeds",
+    ],
 )
 class GlobalStructureLoss(DistillationLoss):
     r"""Makes the similarity of every pair of nodes the teacher's: the global structure
