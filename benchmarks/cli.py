@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from benchmarks.harness.outputs import check_file, check_folder
 
@@ -189,13 +190,27 @@ def execute(command: Command, json_file: Path | None = None) -> None:
         fail(error)
     except BrokenProcessPool:
         fail(RuntimeError("a process was killed, for want of memory?; add --jobs 1 --resume"))
+    except (OSError, MemoryError, RecursionError) as error:
+        fail(RuntimeError(f"{told(error)}; {command.finished()}: add --resume to go on from there"))
     if leads():
-        present(results, json_file, command.out)
+        try:
+            present(results, json_file, command.out)
+        except OSError as error:
+            fail(RuntimeError(f"{told(error)}; {command.finished()}: add --resume to show them"))
+
+
+def told(error: BaseException) -> str:
+    """What the system says, and of which file."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: '{error.filename}'" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def fail(error: Exception) -> NoReturn:
     """Ends the command with a message instead of a traceback."""
-    Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+    # Square brackets in a message are its own, and no colours.
+    text = f"[red]error:[/red] {escape(str(error))}"
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
     raise typer.Exit(1) from error
 
 

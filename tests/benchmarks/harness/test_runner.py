@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +156,34 @@ def test_peak_memory_follows_an_allocation() -> None:
     block = bytearray(120 * 2**20)
     assert peak_memory_mb() - before > 100
     del block
+
+
+@pytest.mark.parametrize("when", ["seed-1.json", "results.json"])
+def test_a_disk_that_is_full_ends_a_command_with_a_line_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    words = ["run", "gcn-karate", "--seeds", "2", "--set", "train.epochs=3", "--out", str(tmp_path)]
+    replace = os.replace
+
+    def full(source: str, target: Path) -> None:
+        if Path(target).name == when:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("graphkit.files.os.replace", full)
+        done = command(*words)
+    assert done.exit_code == 1
+    *_, line = done.stderr.splitlines()
+    assert line.startswith("error: No space left on device")
+    assert f"{1 if when == 'seed-1.json' else 2} seeds of 1 recipes are finished" in line
+    assert "Traceback" not in done.stderr
+    kept = (tmp_path / "state" / "gcn-karate" / "seed-0.json").read_bytes()
+    assert command(*words, "--resume").exit_code == 0
+    assert (tmp_path / "state" / "gcn-karate" / "seed-0.json").read_bytes() == kept
+
+
+def test_brackets_in_an_error_are_shown_as_they_are() -> None:
+    done = command("run", "gcn-karate", "--set", "[/red]=1")
+    assert done.exit_code == 1
+    assert "[/red]" in done.stderr
