@@ -1,5 +1,7 @@
 """A few kills of a small run; the command in CONTRIBUTING makes a hundred over five protocols."""
 
+import re
+
 from tests.processes import run
 
 PROGRAM = "import sys; from tests.kills.__main__ import main; sys.exit(main(sys.argv[1:]))"
@@ -13,9 +15,12 @@ FORGETS = (
 
 
 def test_killed_pairs_lose_nothing() -> None:
-    done = run(PROGRAM, "--count", 3, "--protocol", "node", "--seed", 1)
+    done = run(PROGRAM, "--count", 1, "--protocol", "node", "--seed", 1)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "| node | 3 |" in done.stdout
+    # The last run goes on to its end, and may be killed on the way there.
+    kills, faults = re.search(r"\| node \| (\d+) \|.*\| (\d+) \|", done.stdout).groups()
+    assert int(kills) >= 1
+    assert faults == "0"
 
 
 def test_other_figures_are_seen() -> None:
