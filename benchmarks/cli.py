@@ -155,6 +155,13 @@ def run(
     out: Out = Path("runs"),
     resume: Resume = False,
     record: Annotated[bool, typer.Option(help="Keep the figures in benchmarks/results.")] = False,
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="Hand seeds to dask, --jobs processes of this machine."),
+    ] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(help="With --cluster: the address of dask's scheduler.")
+    ] = None,
 ) -> None:
     """Runs recipes and prints a table; writes JSON and a plot, and says where."""
     from benchmarks.harness.command import Command
@@ -166,7 +173,8 @@ def run(
         "precision": precision,
     }
     numbers = seeds_from(seeds, seed)
-    execute(Command(recipes, numbers, launch, set_ or (), out, resume, record, jobs), json_file)
+    words = (recipes, numbers, launch, set_ or (), out, resume, record, jobs, cluster, scheduler)
+    execute(Command(*words), json_file)
 
 
 def execute(command: Command, json_file: Path | None = None) -> None:

@@ -33,7 +33,11 @@ class Command:
         out (Path, optional): Folder of states, results and plots.
         resume (bool, optional): Continues what an earlier, killed command left there.
         record (bool, optional): Keeps the figures in ``benchmarks/results``.
-        jobs (str, optional): Recipes at a time, or ``auto``. (default: :obj:`"1"`)
+        jobs (str, optional): Recipes at a time, or ``auto``; with ``cluster`` processes.
+            (default: :obj:`"1"`)
+        cluster (bool, optional): Hands seeds to dask.
+        scheduler (str, optional): Address of dask's scheduler.
+            (default: processes of this machine)
     """
 
     names: Iterable[str]
@@ -44,6 +48,8 @@ class Command:
     resume: bool = False
     record: bool = False
     jobs: str = "1"
+    cluster: bool = False
+    scheduler: str | None = None
 
     def recipes(self) -> list[Recipe]:
         """The recipes, read, changed and checked, before any of them runs.
@@ -85,6 +91,7 @@ class Command:
         Raises:
             ValueError: If a recipe is wrong or the folder cannot be written, before any runs.
         """
+        from benchmarks.harness.cluster import run_on_cluster
         from benchmarks.harness.runner import Options, record, run_recipe
         from benchmarks.harness.side_by_side import processes, run_side_by_side
         from graphkit.train import make_fabric
@@ -92,18 +99,27 @@ class Command:
         loaded = self.recipes()
         check_folder("--out", self.out)
         plain = self.launch in ({}, PLAIN)
+        if self.cluster and not plain:
+            raise ValueError(
+                "--cluster computes each seed in one process on a CPU; leave out --devices, "
+                "--nodes, --accelerator and --precision"
+            )
+        if self.scheduler is not None and not self.cluster:
+            raise ValueError("--scheduler is the address of a --cluster; add that")
         fabric = None if plain else make_fabric(**self.launch)
         launch = {} if plain else self.launch
         options = Options(self.seeds, self.out, self.resume, fabric, launch)
-        at_once = processes(self.jobs, len(loaded), plain)
+        at_once = 1 if self.cluster else processes(self.jobs, len(loaded), plain)
         results = {}
         total = sum(len(options.seeds_of(recipe)) for recipe in loaded)
         with Display(total, quiet=quiet) as display:
-            for recipe, result in (
-                run_side_by_side(loaded, options, display, at_once)
-                if at_once > 1
-                else ((recipe, run_recipe(recipe, options, display)) for recipe in loaded)
-            ):
+            if self.cluster:
+                found = run_on_cluster(loaded, options, display, self.jobs, self.scheduler)
+            elif at_once > 1:
+                found = run_side_by_side(loaded, options, display, at_once)
+            else:
+                found = ((recipe, run_recipe(recipe, options, display)) for recipe in loaded)
+            for recipe, result in found:
                 results[recipe.name] = result
                 # At once, not at the end: a command that is killed keeps what is done.
                 if self.record and options.leads:
