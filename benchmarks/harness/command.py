@@ -109,6 +109,7 @@ class Command:
         fabric = None if plain else make_fabric(**self.launch)
         launch = {} if plain else self.launch
         options = Options(self.seeds, self.out, self.resume, fabric, launch)
+        # Seeds of a cluster are shared out there, not here.
         at_once = 1 if self.cluster else processes(self.jobs, len(loaded), plain)
         results = {}
         total = sum(len(options.seeds_of(recipe)) for recipe in loaded)

@@ -161,6 +161,7 @@ def run_large(
     if training["seeds"]:
         note("training", started, training)
     started = time.perf_counter()
+    # One hop is known of attention: nothing has to be tried out.
     out = layerwise(model.stack(), stores, folder / "outputs", hops=1)
     if "inference" not in figures:
         y = stores[0].get_tensor(None, "y", index=slice(0, CHUNK))
