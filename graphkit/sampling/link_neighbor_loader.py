@@ -41,8 +41,8 @@ class LinkNeighborLoader(SeededPasses, LinkLoader):
         num_neighbors (list of int or dict): Neighbours per hop, :obj:`-1` for all.
         edge_label_index (torch.Tensor or tuple, optional): Seed edges. (default: all edges)
         edge_label, edge_label_time (torch.Tensor, optional): Their labels and times.
-        replace, subgraph_type, disjoint, temporal_strategy, time_attr, weight_attr, is_sorted,
-            directed: As in :class:`NeighborSampler`.
+        replace, subgraph_type, disjoint, temporal_strategy: As in :class:`NeighborSampler`.
+        time_attr, weight_attr, is_sorted, directed: As there, too.
         neg_sampling (NegativeSampling or str, optional): How to draw negatives.
         neg_sampling_ratio (float, optional): PyG's old word for binary negatives.
         transform, transform_sampler_output (callable, optional): Applied to a batch, and to the

@@ -41,8 +41,8 @@ class NeighborLoader(SeededPasses, NodeLoader):
         input_nodes (torch.Tensor or str or (str, torch.Tensor), optional): Seeds, as indices or
             as a mask. (default: all nodes)
         input_time (torch.Tensor, optional): Times of the seeds. (default: their own)
-        replace, subgraph_type, disjoint, temporal_strategy, time_attr, weight_attr, is_sorted,
-            directed: As in :class:`NeighborSampler`.
+        replace, subgraph_type, disjoint, temporal_strategy: As in :class:`NeighborSampler`.
+        time_attr, weight_attr, is_sorted, directed: As there, too.
         transform, transform_sampler_output (callable, optional): Applied to a batch, and to the
             sampler's output.
         filter_per_worker (bool, optional): Gather features in the workers.
