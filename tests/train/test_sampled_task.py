@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from torch_geometric.sampler import NodeSamplerInput
 from graphkit.sampling import NeighborSampler, open_graph, write_graph
 from graphkit.sampling.pruning import pruned
 from graphkit.train import SampledNodeTask, Trainer
-from tests.processes import run
 from tests.sampling.graphs import graph
 from tests.train.test_distributed import launch
 
@@ -45,31 +45,24 @@ for name, counts, options in (("uneven", [4, 2], {}), ("trees", [3, 3], {"disjoi
     torch.save(state, f"{folder}/{name}-{processes}-{rank}.pt")
 """
 )
-ELASTIC = (
+KILLED = (
     PROBLEM
     + """
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-class Killed(Callback):
+class Watch(Callback):
+    epochs = 0
     def on_epoch_end(self, run):
-        first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
-        if first and run.epoch == 3 and os.environ["RANK"] == "1":
+        self.epochs += 1
+        if not again and run.epoch == 2 and rank == "1":
             os.kill(os.getpid(), signal.SIGKILL)
 
-def work(file, killed):
-    torch.set_num_threads(1)
-    model, optimizer, task = problem([4, 2])
-    trainer = Trainer(4, seed=1, devices=2, monitor=None, progress=False, strategy="ddp",
-                      checkpoint=file, checkpoint_seconds=0, resume=True,
-                      callbacks=[Killed()] if killed else [])
-    trainer.fit(model, optimizer, task)
-    torch.save(model.state_dict(), file + f".{os.environ['RANK']}.weights")
-
-for name in ("whole", "killed"):
-    config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=2, max_restarts=1,
-                          rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", run_id=name,
-                          monitor_interval=0.1, start_method="fork")
-    elastic_launch(config, work)(f"{sys.argv[1]}/{name}.ckpt", name == "killed")
+folder, rank, again = sys.argv[2], os.environ["RANK"], os.path.exists(f"{sys.argv[2]}/again")
+model, optimizer, task = problem([4, 2])
+watch = Watch()
+trainer = Trainer(3, seed=1, devices=2, monitor=None, progress=False, strategy="ddp",
+                  checkpoint=f"{folder}/run.ckpt", checkpoint_seconds=0, resume=True,
+                  callbacks=[watch])
+trainer.fit(model, optimizer, task)
+torch.save({"weights": model.state_dict(), "epochs": watch.epochs}, f"{folder}/end-{rank}.pt")
 """
 )
 
@@ -99,17 +92,21 @@ def test_several_processes_equal_one(name: str, processes: int, runs: Path) -> N
         assert len(other["history"]) == 3
 
 
-def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
-    """torchrun's agent starts all workers again, and they go on from the last checkpoint."""
-    done = run(ELASTIC, tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path, runs: Path) -> None:
+    """Started again, as torchrun's agent does, all workers go on from the last checkpoint."""
+    first, second = (process.wait() for process in launch(2, tmp_path, KILLED))
+    assert second.returncode == -signal.SIGKILL
+    assert first.returncode != 0
+    assert not list(tmp_path.glob("end-*.pt"))
+    (tmp_path / "again").touch()
+    for process in launch(2, tmp_path, KILLED):
+        done = process.wait()
+        assert done.returncode == 0, done.stderr
     for rank in range(2):
-        whole, killed = (
-            torch.load(tmp_path / f"{name}.ckpt.{rank}.weights", weights_only=True)
-            for name in ("whole", "killed")
-        )
-        assert all(torch.equal(whole[key], killed[key]) for key in whole)
-    assert "SIGKILL" in done.stderr or "Signal 9" in done.stderr
+        whole = torch.load(runs / f"uneven-2-{rank}.pt", weights_only=True)["weights"]
+        end = torch.load(tmp_path / f"end-{rank}.pt", weights_only=True)
+        assert 1 <= end["epochs"] < 3
+        assert all(torch.equal(whole[key], end["weights"][key]) for key in whole)
 
 
 def problem(data: object, **options: object) -> tuple[nn.Module, SampledNodeTask]:
