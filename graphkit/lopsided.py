@@ -49,7 +49,9 @@ def warn_lopsided(message: str, stacklevel: int = 3) -> None:
     warnings.warn(message, LopsidedWarning, stacklevel=stacklevel + 1)
 
 
-def watch_penalty(owner: Any, terms: Mapping[str, Tensor], parameters: Iterable[Tensor]) -> None:
+def watch_penalty(
+    owner: Any, terms: Iterable[tuple[str, Tensor]], parameters: Iterable[Tensor]
+) -> None:
     """Compares a penalty's gradient with that of all else that is differentiated in the same step.
 
     It looks once, at the second call, for a backward pass of the terms more, and judges at the
@@ -57,7 +59,8 @@ def watch_penalty(owner: Any, terms: Mapping[str, Tensor], parameters: Iterable[
 
     Args:
         owner (object): Whose calls are counted.
-        terms (dict): The weighted terms, by what the warning shall call them.
+        terms (iterable): The weighted terms after what the warning shall call each; only a call
+            that looks at them goes through it.
         parameters (iterable of torch.Tensor): Those that penalty and loss share.
 
     Warns:
@@ -68,7 +71,7 @@ def watch_penalty(owner: Any, terms: Mapping[str, Tensor], parameters: Iterable[
         watch.judge()
     if due(owner, "penalty"):
         shared = [p for p in parameters if p.requires_grad]
-        live = {name: term for name, term in terms.items() if term.requires_grad}
+        live = {name: term for name, term in terms if term.requires_grad}
         if shared and live:
             vars(owner)["penalty_watch"] = PenaltyWatch(live, shared)
 

@@ -24,7 +24,7 @@ def step(owner, model, weight, apart=False):
     model.zero_grad()
     x = torch.ones(1, 3)
     task, penalty = model(x).sum(), weight * model(x).sum()
-    watch_penalty(owner, {f"the penalty at {weight}": penalty}, model.parameters())
+    watch_penalty(owner, [(f"the penalty at {weight}", penalty)], model.parameters())
     if apart:
         task.backward()
         penalty.backward()
@@ -74,7 +74,7 @@ def test_a_penalty_without_a_task_is_not_judged(model):
 
     def look():
         penalty = model(torch.ones(1, 3)).sum()
-        watch_penalty(owner, {"p": penalty}, model.parameters())
+        watch_penalty(owner, [("p", penalty)], model.parameters())
         penalty.backward()
 
     assert caught(lambda: [look() for _ in range(4)]) == []
@@ -104,13 +104,13 @@ def test_frozen_parameters_and_constant_terms_pass(model):
     model.requires_grad_(False)
 
     def look():
-        watch_penalty(owner, {"p": model(torch.ones(1, 3)).sum()}, model.parameters())
+        watch_penalty(owner, [("p", model(torch.ones(1, 3)).sum())], model.parameters())
 
     assert caught(lambda: [look() for _ in range(3)]) == []
     model.requires_grad_(True)
     owner, constant = Owner(), torch.tensor(1.0)
     for _ in range(3):
-        assert caught(lambda: watch_penalty(owner, {"p": constant}, model.parameters())) == []
+        assert caught(lambda: watch_penalty(owner, [("p", constant)], model.parameters())) == []
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.harness import states
 from benchmarks.harness.progress import Display
 from benchmarks.harness.recipe import Recipe
-from benchmarks.harness.side_by_side import cores, share
+from benchmarks.harness.side_by_side import asked, cores, share
 
 DEATHS = 5
 """Workers that may die over one seed before the seed is to blame."""
@@ -86,9 +86,7 @@ def run_on_cluster(
     """
     from benchmarks.harness.runner import facts_of, run_recipe
 
-    if jobs != "auto" and (not jobs.isdecimal() or int(jobs) < 1):
-        raise ValueError(f"--jobs takes a number of at least 1 or 'auto', got '{jobs}'")
-    workers = cores() if jobs == "auto" else int(jobs)
+    workers = asked(jobs, cores())
     threads = max(cores() // workers, 1) if scheduler is None else 1
     named = {recipe.name: recipe for recipe in recipes}
     facts = {recipe.name: facts_of(recipe, options) for recipe in recipes}

@@ -27,6 +27,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def asked(jobs: str, auto: int) -> int:
+    """The number that ``--jobs`` gives, or what ``auto`` stands for."""
+    if jobs == "auto":
+        return auto
+    if not jobs.isdecimal() or int(jobs) < 1:
+        raise ValueError(f"--jobs takes a number of at least 1 or 'auto', got '{jobs}'")
+    return int(jobs)
+
+
 def processes(jobs: str, recipes: int, plain: bool = True) -> int:
     """The number of processes behind ``--jobs``; ``auto`` is one per core, at most 8.
 
@@ -39,11 +48,7 @@ def processes(jobs: str, recipes: int, plain: bool = True) -> int:
                 "--devices, --nodes, --accelerator and --precision"
             )
         return 1
-    if jobs == "auto":
-        return max(min(recipes, cores(), MOST), 1)
-    if not jobs.isdecimal() or int(jobs) < 1:
-        raise ValueError(f"--jobs takes a number of at least 1 or 'auto', got '{jobs}'")
-    return min(int(jobs), max(recipes, 1))
+    return min(asked(jobs, min(cores(), MOST)), max(recipes, 1))
 
 
 class RemoteDisplay(Display):

@@ -11,16 +11,19 @@ from torch_geometric.utils import add_remaining_self_loops
 from graphkit import ops
 from graphkit.catalog import method
 
+CARD: dict[str, Any] = {
+    "paper": "arXiv:2410.10341",
+    "title": "Replay-and-Forget-Free Graph Class-Incremental Learning: "
+    "A Task Profiling and Prompting Approach",
+    "authors": "Chaoxi Niu, Guansong Pang, Ling Chen, Bing Liu",
+    "venue": "NeurIPS 2024",
+    "year": 2024,
+    "code": "https://github.com/mala-lab/TPP",
+    "licence": "none",
+}
+
 
 @method(
-    paper="arXiv:2410.10341",
-    title="Replay-and-Forget-Free Graph Class-Incremental Learning: "
-    "A Task Profiling and Prompting Approach",
-    authors="Chaoxi Niu, Guansong Pang, Ling Chen, Bing Liu",
-    venue="NeurIPS 2024",
-    year=2024,
-    code="https://github.com/mala-lab/TPP",
-    licence="none",
     takes="the graph of each task, and which of its nodes are trained on",
     gives="which task a graph, or a node, belongs to",
     deviations=[
@@ -32,6 +35,7 @@ from graphkit.catalog import method
         "test nodes that come one by one, or from several tasks in one graph: the paper's 100 % "
         "is for all test nodes of one task at once",
     ],
+    **CARD,
 )
 class TaskPrototypes:
     r"""Task profiling from the `"Replay-and-Forget-Free Graph Class-Incremental Learning: A Task

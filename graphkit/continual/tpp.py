@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import dropout_edge
 
 from graphkit.catalog import method
-from graphkit.continual.task_prototypes import TaskPrototypes
+from graphkit.continual.task_prototypes import CARD, TaskPrototypes
 from graphkit.precision import normalize, wide
 from graphkit.words import refuse_class
 
@@ -44,14 +44,6 @@ class GraphPrompt(nn.Module):
 
 
 @method(
-    paper="arXiv:2410.10341",
-    title="Replay-and-Forget-Free Graph Class-Incremental Learning: "
-    "A Task Profiling and Prompting Approach",
-    authors="Chaoxi Niu, Guansong Pang, Ling Chen, Bing Liu",
-    venue="NeurIPS 2024",
-    year=2024,
-    code="https://github.com/mala-lab/TPP",
-    licence="none",
     takes="a graph network, the graph of each task",
     gives="class scores of a task that it finds out itself; old tasks stay as they were, exactly",
     deviations=[
@@ -64,6 +56,7 @@ class GraphPrompt(nn.Module):
         "test nodes that come one by one, or from several tasks in one graph",
         "tasks with the same nodes: their prototypes are the same",
     ],
+    **CARD,
 )
 class TPP(nn.Module):
     r"""Task profiling and prompting from the `"Replay-and-Forget-Free Graph Class-Incremental

@@ -180,13 +180,13 @@ class Distiller(nn.Module):
             terms.append(weight * loss(student, teacher, **extra))
         watch_penalty(
             self,
-            {
-                f"{type(loss).__name__} of {pair} at weight {weight:g}": term
+            (
+                (f"{type(loss).__name__} of {pair} at weight {weight:g}", term)
                 for loss, pair, weight, term in zip(
                     self.losses, self.pairs, self.weights, terms, strict=True
                 )
                 if not loss.teaches_task
-            },
+            ),
             self.student.parameters(),
         )
         return torch.stack(terms).sum()
