@@ -6,20 +6,16 @@ Splits and graphs are those of ``class_streams``; here all classes seen so far c
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
-import graphkit.continual
 from benchmarks.harness.fitting import Fitter
-from benchmarks.harness.keys import check_keys
-from benchmarks.problems import streams
 from benchmarks.problems.class_streams import LearnTask
-from benchmarks.problems.streams import BeforeStep
+from benchmarks.problems.streams import STRATEGIES, BeforeStep
 from graphkit.continual import TPP, FineTune, Strategy, TaskPrototypes
 from graphkit.continual.replay import GraphReplay
 from graphkit.datasets import StreamTask, TaskSequence
@@ -27,20 +23,11 @@ from graphkit.datasets.task_sequence import run
 from graphkit.metrics import accuracy, average_forgetting, average_performance
 from graphkit.modes import evaluating
 
-__all__ = ["REPLAYS", "learn", "learn_prompts", "make_strategy", "summary"]
+__all__ = ["LEARNED", "learn", "learn_prompts", "summary"]
 
-REPLAYS = ("ERGNN", "SSM")
+LEARNED = (*STRATEGIES, "ERGNN", "SSM")
+"""Strategies around an ordinary network, replay included."""
 Answer = Callable[[StreamTask], Tensor]
-
-
-def make_strategy(settings: dict[str, Any], model: nn.Module) -> Strategy:
-    """The strategy of a recipe's ``strategy`` section, replay included, its keys checked."""
-    settings = dict(settings)
-    if settings.get("name") not in REPLAYS:
-        return streams.make_strategy(settings, model)
-    cls = getattr(graphkit.continual, settings.pop("name"))
-    check_keys("section 'strategy'", settings, cls, provided=("model",))
-    return cls(model, **settings)
 
 
 @dataclass
@@ -75,16 +62,17 @@ class Rehearsed:
 
 @dataclass
 class Scores:
-    """Rows of accuracies after each task, without the task and with the one that was predicted."""
+    """Rows of accuracies after each task, without the task and with the one that was predicted.
 
-    alone: list[Tensor]
-    told: list[Tensor]
+    Args:
+        profiles (TaskPrototypes): What names the task; it knows all tasks when the last is learned.
+    """
 
-    @classmethod
-    def none(cls) -> Scores:
-        return cls([], [])
+    profiles: TaskPrototypes
+    alone: list[Tensor] = field(default_factory=list)
+    told: list[Tensor] = field(default_factory=list)
 
-    def add(self, tasks: TaskSequence, now: int, profiles: TaskPrototypes, answer: Answer) -> None:
+    def add(self, tasks: TaskSequence, now: int, answer: Answer) -> None:
         """Asks about all tasks up to the latest; what comes later has no score yet."""
         alone, told = torch.full((2, len(tasks)), torch.nan)
         for number in range(now + 1):
@@ -92,7 +80,7 @@ class Scores:
             out, y = answer(task), task.y["test"]
             graph, rows = task.graphs["test"], task.rows["test"]
             alone[number] = accuracy(out, y)
-            predicted = profiles.predict(graph.x, graph.edge_index, rows)
+            predicted = self.profiles.predict(graph.x, graph.edge_index, rows)
             columns = own_columns(tasks, predicted)
             told[number] = accuracy(
                 torch.full_like(out, -torch.inf).index_copy(1, columns, out[:, columns]), y
@@ -107,7 +95,6 @@ def own_columns(tasks: TaskSequence, number: int) -> Tensor:
     return torch.arange(first, first + tasks.classes_per_task)
 
 
-@torch.no_grad()
 def plain_answer(model: nn.Module) -> Answer:
     """Scores of a task's test nodes over all classes seen so far, by an ordinary network."""
 
@@ -120,18 +107,18 @@ def plain_answer(model: nn.Module) -> Answer:
 
 def learn(tasks: TaskSequence, model: nn.Module, strategy: Strategy, fit: Fitter) -> Scores:
     """Learns all tasks by a strategy; no task is named when the model is asked."""
-    scores, latest, profiles = Scores.none(), [0], TaskPrototypes()
+    scores, latest = Scores(TaskPrototypes()), [0]
     for task in tasks:
         latest[0] = task.number
         data, rows = task.data, task.rows["train"]
-        profiles.add(data.x, data.edge_index, rows)
+        scores.profiles.add(data.x, data.edge_index, rows)
         if isinstance(strategy, GraphReplay):
             labels = task.columns[task.y["train"]]
             strategy.see_task(data.x, data.edge_index, rows, labels, task.columns)
         fit(model, LearnTask(task, strategy), [BeforeStep(strategy)], tag=f"task-{task.number}")
         seen = Rehearsed(tasks, task.number, latest)
         strategy.finish_task(seen.losses, seen.output, own_columns(tasks, task.number))
-        scores.add(tasks, task.number, profiles, plain_answer(model))
+        scores.add(tasks, task.number, plain_answer(model))
     return scores
 
 
@@ -156,7 +143,7 @@ class LearnPrompt(LearnTask):
 
 def learn_prompts(tasks: TaskSequence, model: TPP, fit: Fitter) -> Scores:
     """Learns all tasks by prompts on a network that is trained once and then frozen."""
-    scores, nothing = Scores.none(), FineTune(model)
+    scores, nothing = Scores(model.profiles), FineTune(model)
 
     def answer(task: StreamTask) -> Tensor:
         graph, rows = task.graphs["test"], task.rows["test"]
@@ -169,19 +156,16 @@ def learn_prompts(tasks: TaskSequence, model: TPP, fit: Fitter) -> Scores:
         data, rows = task.data, task.rows["train"]
         model.add_task(data.x, data.edge_index, rows, classes=tasks.classes_per_task)
         fit(model, LearnPrompt(task, nothing), tag=f"task-{task.number}")
-        scores.add(tasks, task.number, model.profiles, answer)
+        scores.add(tasks, task.number, answer)
     return scores
 
 
-def identification(tasks: TaskSequence, steps: int = 3) -> dict[str, float]:
+def identification(tasks: TaskSequence, profiles: TaskPrototypes) -> dict[str, float]:
     """How often prototypes alone name the right task after the last one.
 
     For all test nodes of a task at once, as the paper asks; the same where the graph holds test
     nodes only, so that nothing smooths over from training nodes; and for every test node alone.
     """
-    profiles = TaskPrototypes(steps)
-    for task in tasks:
-        profiles.add(task.data.x, task.data.edge_index, task.rows["train"])
     whole, apart, lone = [], [], []
     for task in tasks:
         graph, rows = task.graphs["test"], task.rows["test"]
@@ -212,5 +196,5 @@ def summary(scores: Scores, tasks: TaskSequence) -> dict[str, float]:
         "new_task_accuracy": float(alone.diagonal().mean()),
         "told_average_performance": average_performance(told),
         "told_average_forgetting": average_forgetting(told),
-        **identification(tasks),
+        **identification(tasks, scores.profiles),
     }

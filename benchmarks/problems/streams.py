@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,12 +35,14 @@ class BeforeStep(Callback):
         self.strategy.before_step()
 
 
-def make_strategy(settings: dict[str, Any], model: nn.Module) -> Strategy:
-    """The strategy of a recipe's ``strategy`` section, its keys checked."""
+def make_strategy(
+    settings: dict[str, Any], model: nn.Module, names: Sequence[str] = STRATEGIES
+) -> Strategy:
+    """The strategy of a recipe's ``strategy`` section, one of some names, its keys checked."""
     settings = dict(settings)
     name = settings.pop("name", None)
-    if name not in STRATEGIES:
-        hint = did_you_mean(str(name), STRATEGIES)
+    if name not in names:
+        hint = did_you_mean(str(name), names)
         raise RecipeError(f"section 'strategy': unknown strategy {name!r}; {hint}")
     cls = getattr(graphkit.continual, name)
     check_keys("section 'strategy'", settings, cls, provided=("model",))

@@ -20,7 +20,8 @@ from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.fitting import Fitter
 from benchmarks.harness.keys import check_keys
 from benchmarks.problems.class_streams import load
-from benchmarks.problems.growing_classes import learn, learn_prompts, make_strategy, summary
+from benchmarks.problems.growing_classes import LEARNED, learn, learn_prompts, summary
+from benchmarks.problems.streams import make_strategy
 from benchmarks.rivals.nodes import build
 from graphkit.continual import TPP
 from graphkit.train import seed_everything
@@ -51,4 +52,5 @@ def run(
         tpp = TPP(build(model, width, hidden), width, hidden, **options)
         return summary(learn_prompts(tasks, tpp, fit), tasks)
     network = build(model, width, tasks.num_classes)
-    return summary(learn(tasks, network, make_strategy(strategy, network), fit), tasks)
+    rival = make_strategy(strategy, network, LEARNED)
+    return summary(learn(tasks, network, rival, fit), tasks)

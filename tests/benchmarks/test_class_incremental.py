@@ -10,7 +10,7 @@ from benchmarks.harness import recipe as recipes
 from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems import class_streams, growing_classes
-from benchmarks.problems.streams import STRATEGIES
+from benchmarks.problems.streams import make_strategy
 from benchmarks.protocols import class_incremental
 from benchmarks.rivals.nodes import build
 from graphkit.continual import TPP, JointTrain
@@ -26,7 +26,7 @@ DATASET = {
 }
 MODEL = {"name": "GCN", "hidden_channels": 8, "dropout": 0.5}
 TRAIN = {"epochs": 5, "lr": 0.05, "monitor": None}
-ALL = (*STRATEGIES, *growing_classes.REPLAYS, "TPP")
+ALL = (*growing_classes.LEARNED, "TPP")
 
 
 def run(strategy: dict[str, object], dataset: dict[str, object] = DATASET) -> dict[str, float]:
@@ -114,7 +114,7 @@ def test_no_test_label_and_no_future_is_used(name: str, monkeypatch: pytest.Monk
             out = model.eval()(tasks[0].data.x, tasks[0].data.edge_index)
         else:
             model = build(MODEL, width, 4)
-            strategy = growing_classes.make_strategy({"name": name}, model)
+            strategy = make_strategy({"name": name}, model, growing_classes.LEARNED)
             growing_classes.learn(tasks, model, strategy, fit)
             out = model.eval()(tasks[0].data.x, tasks[0].data.edge_index)
         outputs.append(out.detach())
