@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from graphkit.datasets.store.reading.guard import Translated
+from graphkit.guard import Translated
 
 __all__ = ["read_file", "read_text"]
 

@@ -17,6 +17,7 @@ from typing import Any
 from graphkit.datasets import dataset_cards
 from graphkit.datasets.store.loading import fingerprint, locate
 from graphkit.files import replacing
+from graphkit.guard import reading
 
 WORDS = {
     "settings": "other settings",
@@ -117,10 +118,8 @@ def read(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"'{path}' is damaged: its checksum does not fit; delete it, and --resume runs it again"
         )
-    try:
+    with reading(path, "a run's state"):
         content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"'{path}' is no state of a run: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"'{path}' is no state of a run: it holds no mapping")
     return content

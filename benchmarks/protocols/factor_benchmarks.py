@@ -22,7 +22,7 @@ from graphkit.datasets import DatasetCard
 from graphkit.datasets import load as load_dataset
 from graphkit.datasets.store.in_place import InPlace
 from graphkit.datasets.store.published import tidy_zinc
-from graphkit.datasets.store.reading.archives import read_tensors
+from graphkit.tensor_files import read_tensors
 from graphkit.train import seed_everything
 
 MAIN = "test_score"

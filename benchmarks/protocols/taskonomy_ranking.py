@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from graphkit.datasets import DamagedDataError, MissingDataError, data_root
+from graphkit.guard import reading
 from graphkit.metrics import compare_rankings
 from graphkit.transfer import ModelSpace
 from graphkit.transfer.baselines import rsa
@@ -58,10 +59,8 @@ def load(name: str = "taskonomy", attributions: str | None = None) -> Tensor:
             f"the published ranking is not at '{path}'; it is sort_gt.npy of "
             "https://github.com/zju-vipa/TransferbilityFromAttributionMaps"
         )
-    try:
+    with reading(path):
         order = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DamagedDataError(f"cannot read '{path}': {error}") from error
     if order.shape != (18, 20) or not (np.sort(order, axis=1) == np.arange(20)).all():
         raise DamagedDataError(f"'{path}' must hold 18 orders of 20 sources, got {order.shape}")
     truth = torch.full((18, 20), torch.nan, dtype=torch.double)
@@ -104,8 +103,10 @@ def methods(folder: Path, targets: Tensor, weight: float, centre: bool) -> dict[
     space, features = ModelSpace(centre), []
     models = {}
     for task, (maps, feature) in paths.items():
-        features.append(torch.from_numpy(np.load(feature, allow_pickle=False)).flatten(1))
-        models[task] = (np.load(maps, mmap_mode="c", allow_pickle=False), features[-1])
+        with reading(feature):
+            features.append(torch.from_numpy(np.load(feature, allow_pickle=False)).flatten(1))
+        with reading(maps):
+            models[task] = (np.load(maps, mmap_mode="c", allow_pickle=False), features[-1])
     space.extend(models)
     scores = {
         "depara": space.similarity(weight),

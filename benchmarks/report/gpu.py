@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report.markdown import markdown_table
+from graphkit.datasets.store.reading.text import read_json
 
 __all__ = ["gpu_table"]
 
@@ -25,7 +25,7 @@ def gpu_table(file: Path = FILE) -> str:
             "Not measured: no GPU was at hand. `python -m benchmarks gpu --json "
             "benchmarks/results/gpu.json` checks, tunes and times the kernels in eight minutes."
         )
-    found = json.loads(file.read_text())
+    found = read_json(file)
     right = sum(check["right"] and "error" in check for check in found["checks"])
     head = ["layer", "edges", "dtype", "passes", *(f"{who}, ms" for who in CONTENDERS)]
     table = markdown_table([*head, "share of copy"], (row(time) for time in found["times"]))

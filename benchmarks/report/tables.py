@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.harness.recipe import Recipe
 from benchmarks.report.best_known import best_known
 from benchmarks.report.markdown import markdown_table, measured, percent
+from graphkit.datasets.store.reading.text import read_json
 
 __all__ = [
     "TABLES",
@@ -191,7 +192,7 @@ def sweep(recipes: Iterable[Recipe]) -> str:
         if not path.is_file():
             continue
         gains: dict[tuple[str, str], dict[float, str]] = {}
-        runs = json.loads(path.read_text())
+        runs = read_json(path)
         for option in runs[0]:
             arm, _, text = option.partition(" ")
             if arm != "lsp":

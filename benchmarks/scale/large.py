@@ -18,6 +18,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from benchmarks.harness.environment import environment, peak_memory_mb, reset_peak_memory
+from graphkit.datasets.store.reading.text import read_json
 from graphkit.files import replacing
 from graphkit.sampling import (
     EdgeSource,
@@ -136,7 +137,7 @@ def run_large(
     console = Console()
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "figures.json"
-    figures = json.loads(file.read_text()) if file.exists() else {"environment": environment()}
+    figures = dict(read_json(file)) if file.exists() else {"environment": environment()}
     reset_peak_memory()
 
     def note(name: str, started: float, more: dict[str, Any]) -> None:

@@ -30,6 +30,8 @@ from benchmarks.zoo.probing import linear_probe
 from graphkit.datasets import cache_root
 from graphkit.datasets import load as load_dataset
 from graphkit.files import replacing
+from graphkit.guard import reading
+from graphkit.tensor_files import read_tensors
 from graphkit.train import seed_everything
 
 __all__ = [
@@ -189,7 +191,10 @@ def pretrained(name: str, budget: Budget | None = None) -> nn.Module:
         fit(model, head_of(kind, data), data, where, y, budget.epochs, budget.lr)
         with replacing(path) as file:
             torch.save(model.state_dict(), file)
-    model.load_state_dict(torch.load(path, weights_only=True))
+    again = "delete it, and the network is trained again"
+    weights = read_tensors(path, again)
+    with reading(path, advice=again):
+        model.load_state_dict(weights)
     return model.eval()
 
 

@@ -14,11 +14,14 @@ import yaml
 from rich.progress import track
 from torch import Tensor
 
+from benchmarks.harness import plain_yaml
 from benchmarks.harness.environment import environment
 from benchmarks.zoo import graph_zoo
 from benchmarks.zoo.images import image_zoo
 from graphkit.datasets import MissingDataError, cache_root
+from graphkit.datasets.store.reading.text import read_json
 from graphkit.files import replacing
+from graphkit.guard import reading
 
 __all__ = ["MEASURES", "ZOOS", "Zoo", "load_table", "measure", "table_path"]
 
@@ -58,13 +61,15 @@ def load_table(name: str, measure: str = "finetune") -> tuple[list[str], Tensor]
             f"there is no table '{table_path(name)}'; python -m benchmarks.zoo {name} {measure} "
             "measures it"
         )
-    table = yaml.safe_load(table_path(name).read_text())
+    with reading(table_path(name)):
+        table = dict(plain_yaml.read_file(table_path(name)))
     if measure not in MEASURES or measure not in table:
         there = [kind for kind in MEASURES if kind in table]
         raise ValueError(f"'measure' must be one of {there} in {name!r}, got {measure!r}")
-    names, accuracies = table["networks"], table[measure]["accuracy"]
-    rows = [[accuracies[target][source]["mean"] for source in names] for target in names]
-    truth = torch.tensor(rows, dtype=torch.double)
+    with reading(table_path(name), measure):
+        names, accuracies = table["networks"], table[measure]["accuracy"]
+        rows = [[accuracies[target][source]["mean"] for source in names] for target in names]
+        truth = torch.tensor(rows, dtype=torch.double)
     return names, truth.masked_fill(torch.eye(len(names), dtype=torch.bool), torch.nan)
 
 
@@ -108,7 +113,9 @@ def measure(
             row = transfers_to(zoo, target, networks, kind, draws)
             with replacing(path) as file:
                 file.write(json.dumps(row).encode())
-        rows[target] = json.loads(path.read_text())
+        with reading(path, advice="delete it, and the transfers are measured again"):
+            row = read_json(path)
+            rows[target] = {key: row[key] for key in ("accuracy", "seconds")}
     return {
         "command": f"python -m benchmarks.zoo {name} {kind} --draws {draws}",
         "draws": draws,
@@ -145,7 +152,8 @@ def transfers_to(
 def write(name: str, kind: str, part: dict[str, Any]) -> Path:
     """Puts a part into the table that the recipes read."""
     path, place = table_path(name), environment()
-    table = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    with reading(path):
+        table = dict(plain_yaml.read_file(path)) if path.is_file() else {}
     table |= {
         "about": "Test accuracy on each target (row) of each source (column), few labels of the "
         "target; 'scratch' is the target's own network untrained.",

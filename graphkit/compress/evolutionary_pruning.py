@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from graphkit.catalog import method
 from graphkit.compress.channel_dependency import ChannelDependency
 from graphkit.compress.evolution import Lineage, descend
+from graphkit.guard import reading
 from graphkit.modes import evaluating
 from graphkit.train.checkpoint import load_checkpoint, save_checkpoint
 from graphkit.words import refuse_class
@@ -240,9 +241,10 @@ class EvolutionaryPruning:
                 f"'{self.checkpoint}' belongs to another search: other options or weights; "
                 "remove it or name another file"
             )
-        self.scores = dict(state["scores"])
-        generator.set_state(state["generator"])
-        return list(state["history"])[: self.generations]
+        with reading(self.checkpoint):
+            self.scores = dict(state["scores"])
+            generator.set_state(state["generator"])
+            return list(state["history"])[: self.generations]
 
 
 def size_of(model: nn.Module) -> int:

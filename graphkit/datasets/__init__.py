@@ -40,7 +40,7 @@ from graphkit.datasets.skeletons.nw_ucla import NWUCLA
 from graphkit.datasets.skeletons.synthetic import SyntheticSkeletons
 from graphkit.datasets.skeletons.utd_mhad import UTDMHAD
 from graphkit.datasets.splits import class_split
-from graphkit.datasets.store.errors import CacheError, DamagedDataError, MissingDataError
+from graphkit.datasets.store.errors import CacheError, MissingDataError
 from graphkit.datasets.store.folders import cache_root, data_root
 from graphkit.datasets.store.loading import load
 from graphkit.datasets.store.registry import (
@@ -52,6 +52,7 @@ from graphkit.datasets.store.registry import (
 from graphkit.datasets.synthetic_factor_graphs import SyntheticFactorGraphs
 from graphkit.datasets.task_sequence import StreamTask, TaskSequence
 from graphkit.datasets.tox21 import Tox21
+from graphkit.guard import DamagedDataError
 
 __all__ = [
     "NTURGBD",

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from graphkit.datasets.store.reading.guard import reading
 from graphkit.datasets.store.reading.text import read_text
+from graphkit.guard import reading
 
 __all__ = ["read_off"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch_geometric.data import Data, InMemoryDataset
 
-from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.in_place import InPlace
 from graphkit.datasets.store.reading.archives import read_arrays
+from graphkit.guard import DamagedDataError
 
 __all__ = ["ModelNet10Points"]
 

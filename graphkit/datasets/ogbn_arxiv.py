@@ -13,11 +13,10 @@ from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset, download_url, extract_zip
 from torch_geometric.utils import index_to_mask, to_undirected
 
-from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.in_place import InPlace
 from graphkit.datasets.store.reading.archives import read_gzip
-from graphkit.datasets.store.reading.guard import reading
 from graphkit.datasets.store.reading.text import decode, table_of
+from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["OGBNArxiv"]
 

@@ -16,9 +16,10 @@ from torch_geometric.utils import index_sort, select
 
 from graphkit.catalog import method
 from graphkit.files import replacing
+from graphkit.guard import reading
 from graphkit.ops.cpu.kernels import sorting
 from graphkit.sampling.partitions import partition
-from graphkit.sampling.saved import ERRORS, load_tensors
+from graphkit.tensor_files import read_tensors
 
 CARD: dict[str, Any] = {
     "paper": "arXiv:1905.07953",
@@ -243,13 +244,11 @@ def read_partition(
 ) -> Partition:
     """A partition out of a file, which must be that of this graph."""
     assert data.edge_index is not None
-    entries = load_tensors(file)
-    try:
+    entries = read_tensors(file, "delete it")
+    with reading(file, advice="it is damaged or of another graph: delete it"):
         saved = Partition(*(entries[name] for name in ENTRIES), sparse_format=sparse_format)
         part = torch.empty(data.num_nodes or 0, dtype=torch.long)
         part[saved.node_perm] = torch.repeat_interleave(saved.partptr.diff())
-    except ERRORS as error:
-        raise ValueError(f"'{file}' is damaged or of another graph ({error}); delete it") from error
     # What the parts give for this graph tells whether all of the file is right.
     inside = part.numel() == 0 or 0 <= int(part.min()) <= int(part.max()) < num_parts
     fresh = sorted_by(part, data.edge_index, num_parts, sparse_format) if inside else None

@@ -16,6 +16,7 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 from torch_geometric.sampler import NodeSamplerInput
 
 from graphkit.files import replacing
+from graphkit.guard import reading
 from graphkit.modes import evaluating
 from graphkit.sampling.disk.folder import as_tensor, open_array
 from graphkit.sampling.neighbor_sampler import NeighborSampler
@@ -108,11 +109,9 @@ class Progress:
         folder.mkdir(parents=True, exist_ok=True)
         state = folder / "progress.json"
         if resume and state.is_file():
-            try:
+            with reading(state, advice="delete it"):
                 saved = json.loads(state.read_bytes())
-                same, (self.layer, self.chunk) = saved["shape"] == shape, saved["done"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"'{state}' is damaged ({error!r}); delete it") from error
+                same, (self.layer, self.chunk) = saved["shape"] == shape, map(int, saved["done"])
             if not same:
                 raise ValueError(f"'{state}' belongs to another run; use another folder")
 

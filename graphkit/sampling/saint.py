@@ -16,10 +16,11 @@ from torch_geometric.sampler import NodeSamplerInput
 
 from graphkit.catalog import method
 from graphkit.files import replacing
+from graphkit.guard import reading
 from graphkit.sampling.kernels import walking
 from graphkit.sampling.neighbor_sampler import NeighborSampler
 from graphkit.sampling.passes import SeededPasses
-from graphkit.sampling.saved import load_tensors
+from graphkit.tensor_files import read_tensors
 
 MOST = 1e4
 UNSEEN = 0.1
@@ -170,11 +171,12 @@ class GraphSAINTRandomWalkSampler(SeededPasses, DataLoader[Any]):
 
 def read_norms(file: Path, num_nodes: int, num_edges: int) -> tuple[Tensor, Tensor]:
     """Norms out of a file, of as many nodes and edges as the graph has."""
-    norms = load_tensors(file)
+    norms = read_tensors(file, "delete it")
     if not isinstance(norms, list) or len(norms) != 2:
         raise ValueError(f"'{file}' holds no norms; delete it")
-    node_norm, edge_norm = norms
-    sizes = (node_norm.numel(), edge_norm.numel())
+    with reading(file, "norms", "delete it"):
+        node_norm, edge_norm = (norm.float() for norm in norms)
+        sizes = (node_norm.numel(), edge_norm.numel())
     if sizes != (num_nodes, num_edges):
         raise ValueError(
             f"'{file}' holds norms of {sizes[0]} nodes and {sizes[1]} edges; delete it"

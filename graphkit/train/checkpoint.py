@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import random
 import shutil
 import struct
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from graphkit.files import replacing
+from graphkit.guard import reading
 
 
 def rng_state() -> dict[str, Any]:
@@ -94,12 +94,8 @@ def read(path: Path) -> dict[str, Any]:
             f"'{path}' is a damaged checkpoint or none: it does not end in its checksum; delete it "
             "to start afresh, or give another path"
         )
-    try:
+    with reading(path, "a checkpoint", "delete it to start afresh"):
         state = torch.load(path, weights_only=True, map_location="cpu")
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"checkpoint '{path}' cannot be read ({error}); delete it to start afresh"
-        ) from error
     if not isinstance(state, dict) or "graphkit_checkpoint" not in state:
         raise ValueError(f"'{path}' is no graphkit checkpoint; give another path")
     return state

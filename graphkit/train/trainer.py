@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from graphkit.guard import reading
 from graphkit.modes import modes_kept
 from graphkit.train.callback import Callback
 from graphkit.train.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
@@ -345,27 +346,31 @@ class Trainer:
         """Continues from the checkpoint; tells whether that run had already finished."""
         assert self.checkpoint is not None
         state = load_checkpoint(self.checkpoint)
+        other = "it is of another model, optimizer or callbacks: use another checkpoint file"
+        with reading(self.checkpoint, advice=other):
+            written, processes = dict(state["settings"]), len(state["rng"])
         for name, value in self.settings().items():
-            if state["settings"][name] != value:
+            if written.get(name) != value:
                 raise ValueError(
                     f"checkpoint '{self.checkpoint}' was written with {name}="
-                    f"{state['settings'][name]}, this run has {name}={value}; "
+                    f"{written.get(name)}, this run has {name}={value}; "
                     "use the same settings or another checkpoint file"
                 )
-        if len(state["rng"]) != fabric.world_size:
+        if processes != fabric.world_size:
             raise ValueError(
-                f"checkpoint '{self.checkpoint}' was written by {len(state['rng'])} processes, "
+                f"checkpoint '{self.checkpoint}' was written by {processes} processes, "
                 f"this run has {fabric.world_size}"
             )
-        run.load_state_dict(state["run"])
-        run.best_weights = {k: v.to(fabric.device) for k, v in run.best_weights.items()}
-        for callback, saved in zip(self.callbacks, state["callbacks"], strict=True):
-            callback.load_state_dict(saved)
-        run.model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        if scheduler is not None:
-            scheduler.load_state_dict(state["scheduler"])
-        set_rng_state(state["rng"][fabric.global_rank])
+        with reading(self.checkpoint, advice=other):
+            run.load_state_dict(state["run"])
+            run.best_weights = {k: v.to(fabric.device) for k, v in run.best_weights.items()}
+            for callback, saved in zip(self.callbacks, state["callbacks"], strict=True):
+                callback.load_state_dict(saved)
+            run.model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            if scheduler is not None:
+                scheduler.load_state_dict(state["scheduler"])
+            set_rng_state(state["rng"][fabric.global_rank])
         return bool(state["finished"])
 
 

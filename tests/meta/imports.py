@@ -13,6 +13,8 @@ from tests.meta.source import Source, sources
 FLOORS: tuple[set[str], ...] = (
     {
         "files",
+        "guard",
+        "tensor_files",
         "words",
         "catalog",
         "named_modules",

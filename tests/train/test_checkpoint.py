@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 import signal
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from graphkit.files import replacing
 from graphkit.train import NodeTask, Trainer, load_checkpoint, save_checkpoint
-from graphkit.train.checkpoint import rng_state, set_rng_state
+from graphkit.train.checkpoint import rng_state, seal, set_rng_state
 from tests.processes import Process
 from tests.train.problems import LinearGCN, ring
 
@@ -48,6 +50,49 @@ def test_damaged_files_are_named(tmp_path: Path, damage: str) -> None:
         torch.save([1, 2], path)
     with pytest.raises(ValueError, match=r"run\.pt"):
         load_checkpoint(path)
+
+
+def sealed(path: Path, pickled: bytes) -> None:
+    """A file that is whole by its checksum and holds other bytes where the pickle was."""
+    with replacing(path) as file:
+        torch.save({}, file)
+        with zipfile.ZipFile(file) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+    with replacing(path) as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, pickled if name.endswith("data.pkl") else content)
+        seal(file)
+
+
+# PyTorch raises on these: IndexError, struct.error, UnicodeDecodeError, KeyError, UnpicklingError.
+RAISING = (b"e.", b"G\x00.", b"X\x01\x00\x00\x00\xff.", b"h\x07.", b"~")
+
+
+@pytest.mark.parametrize("body", RAISING)
+def test_whatever_a_foreign_file_makes_pytorch_raise_names_it(tmp_path: Path, body: bytes) -> None:
+    path = tmp_path / "run.pt"
+    sealed(path, b"\x80\x02" + body)
+    with pytest.raises(ValueError, match=r"cannot read '.*run\.pt', a checkpoint"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("lost", ["settings", "rng", "run", "callbacks", "model", "optimizer"])
+def test_a_checkpoint_of_another_kind_is_named(tmp_path: Path, lost: str) -> None:
+    path = tmp_path / "run.pt"
+
+    def fit(resume: bool) -> None:
+        model = LinearGCN()
+        optimizer = torch.optim.Adam(model.parameters())
+        trainer = Trainer(2, checkpoint=path, seed=1, progress=False, resume=resume)
+        trainer.fit(model, optimizer, NodeTask(ring()))
+
+    fit(resume=False)
+    state = load_checkpoint(path)
+    del state[lost]
+    save_checkpoint(state, path)
+    with pytest.raises(ValueError, match=r"run\.pt': .*use another checkpoint file"):
+        fit(resume=True)
 
 
 def test_every_cut_and_every_flipped_bit_is_seen(tmp_path: Path) -> None:

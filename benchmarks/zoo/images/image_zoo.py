@@ -16,6 +16,8 @@ from benchmarks.zoo.images.tasks import TASKS, Task, task
 from benchmarks.zoo.probing import linear_probe
 from graphkit.datasets import cache_root
 from graphkit.files import replacing
+from graphkit.guard import reading
+from graphkit.tensor_files import read_tensors
 from graphkit.train import seed_everything
 
 __all__ = ["TASKS", "Budget", "few", "finetune", "pretrained", "probe", "train", "untrained"]
@@ -89,7 +91,10 @@ def pretrained(name: str, budget: Budget | None = None) -> networks.Network:
         train(model, here.x, here.y, budget.steps, budget, seed=0)
         with replacing(path) as file:
             torch.save(model.state_dict(), file)
-    model.load_state_dict(torch.load(path, weights_only=True))
+    again = "delete it, and the network is trained again"
+    weights = read_tensors(path, again)
+    with reading(path, advice=again):
+        model.load_state_dict(weights)
     return model.eval()
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import io
 import tarfile
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit.datasets import DamagedDataError, MissingDataError, cache_root, data_root
+from graphkit.datasets import MissingDataError, cache_root, data_root
+from graphkit.datasets.store.reading.archives import read_arrays
 from graphkit.files import replacing
+from graphkit.guard import reading
+from graphkit.tensor_files import open_zip
 
 __all__ = ["TASKS", "Pool", "Task", "load_pool", "probe_images", "task"]
 
 SIZE = 28
+LARGEST, WIDEST = 1 << 20, 1024
+"""What an image in an archive may have: bytes, and pixels a side."""
 FILES = {
     "digits": ("MNIST/mnist.npz",),
     "objects": ("CIFAR10/cifar10_jpg.tar.gz",),
@@ -109,49 +113,52 @@ def load_pool(domain: str) -> Pool:
         arrays = {"digits": read_digits, "objects": read_objects, "letters": read_letters}[domain]()
         with replacing(file_of) as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    with np.load(file_of) as file:
-        return Pool(**{name: torch.from_numpy(file[name]) for name in file.files})
+    arrays = read_arrays(file_of, [field.name for field in fields(Pool)])
+    return Pool(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def read_digits() -> dict[str, np.ndarray]:
     """The first digits of every class."""
     path = find(FILES["digits"][0])
     arrays: dict[Any, Any] = {}
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            for part, count in zip(("train", "test"), COUNTS["digits"], strict=True):
-                y = file[f"y_{part}"].astype(np.int64)
-                rows = np.concatenate([np.flatnonzero(y == c)[:count] for c in range(10)])
-                images = np.repeat(file[f"x_{part}"][rows][:, None], 3, axis=1)
-                arrays |= {part: images, f"{part}_y": y[rows]}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DamagedDataError(f"cannot read '{path}': {error}") from error
+    file = read_arrays(path, [f"{kind}_{part}" for kind in "xy" for part in ("train", "test")])
+    with reading(path):
+        for part, count in zip(("train", "test"), COUNTS["digits"], strict=True):
+            y = file[f"y_{part}"].astype(np.int64)
+            rows = np.concatenate([np.flatnonzero(y == c)[:count] for c in range(10)])
+            images = np.repeat(file[f"x_{part}"][rows][:, None], 3, axis=1)
+            arrays |= {part: images, f"{part}_y": y[rows]}
     return arrays
+
+
+def decoded(stream: IO[bytes] | None, size: int, mode: str) -> np.ndarray:
+    """A small image out of an archive."""
+    from PIL import Image
+
+    if stream is None or size > LARGEST:
+        raise ValueError(f"it holds an image of {size:,} bytes")
+    with Image.open(io.BytesIO(stream.read())) as image:
+        if max(image.size) > WIDEST:
+            raise ValueError(f"it holds an image of {image.size} pixels")
+        return np.asarray(image.convert(mode))
 
 
 def read_objects() -> dict[str, np.ndarray]:
     """The first objects of every class, without a border of two pixels."""
-    from PIL import Image
-
     path, wanted = (
         find(FILES["objects"][0]),
         dict(zip(("train", "test"), COUNTS["objects"], strict=True)),
     )
     images: dict[tuple[str, int], dict[str, np.ndarray]] = defaultdict(dict)
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                parts = Path(member.name).parts
-                if not member.isfile() or len(parts) < 3 or parts[-2] not in OBJECTS:
-                    continue
-                place = images[parts[-3], OBJECTS.index(parts[-2])]
-                if len(place) < wanted.get(parts[-3], 0):
-                    data = archive.extractfile(member)
-                    assert data is not None
-                    pixels = np.asarray(Image.open(io.BytesIO(data.read())).convert("RGB"))
-                    place[parts[-1]] = pixels[2:-2, 2:-2].transpose(2, 0, 1)
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise DamagedDataError(f"cannot read '{path}': {error}") from error
+    with reading(path), tarfile.open(path) as archive:
+        for member in archive:
+            parts = Path(member.name).parts
+            if not member.isfile() or len(parts) < 3 or parts[-2] not in OBJECTS:
+                continue
+            place = images[parts[-3], OBJECTS.index(parts[-2])]
+            if len(place) < wanted.get(parts[-3], 0):
+                pixels = decoded(archive.extractfile(member), member.size, "RGB")
+                place[parts[-1]] = pixels[2:-2, 2:-2].transpose(2, 0, 1)
     arrays: dict[str, np.ndarray] = {}
     for part in wanted:
         groups = [[images[part, c][n] for n in sorted(images[part, c])] for c in range(10)]
@@ -162,20 +169,16 @@ def read_objects() -> dict[str, np.ndarray]:
 
 def read_letters() -> dict[str, np.ndarray]:
     """All characters of both small sets, white on black, shrunk by averaging areas."""
-    from PIL import Image
-
     drawn: dict[tuple[str, str], dict[str, np.ndarray]] = defaultdict(dict)
     for name in FILES["letters"]:
         path = find(name)
-        try:
-            with zipfile.ZipFile(path) as archive:
-                for entry in archive.namelist():
-                    if entry.endswith(".png"):
-                        _, alphabet, character, file = entry.split("/")
-                        image = Image.open(io.BytesIO(archive.read(entry))).convert("L")
-                        drawn[alphabet, character][file] = 255 - np.asarray(image)
-        except (OSError, EOFError, zipfile.BadZipFile) as error:
-            raise DamagedDataError(f"cannot read '{path}': {error}") from error
+        with open_zip(path) as archive:
+            for entry in archive.infolist():
+                if entry.filename.endswith(".png"):
+                    _, alphabet, character, file = entry.filename.split("/")
+                    with archive.open(entry) as stream:
+                        image = decoded(stream, entry.file_size, "L")
+                    drawn[alphabet, character][file] = 255 - image
     arrays: dict[str, list[np.ndarray]] = defaultdict(list)
     for alphabet, character in sorted(drawn):
         files = drawn[alphabet, character]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graphkit.datasets.store.errors import DamagedDataError, MissingDataError
-from graphkit.datasets.store.folders import search_path
-from graphkit.datasets.store.reading.guard import reading, visible
+from graphkit.datasets.store.errors import MissingDataError
+from graphkit.datasets.store.folders import search_path, visible
 from graphkit.datasets.store.reading.text import read_text
+from graphkit.guard import DamagedDataError, reading
 
 if TYPE_CHECKING:
     from graphkit.vision import Clip

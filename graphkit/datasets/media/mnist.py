@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from graphkit.datasets.store.dataset_card import DatasetCard
-from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.folders import search_path
 from graphkit.datasets.store.loading import locate
 from graphkit.datasets.store.reading.archives import read_arrays, read_gzip
-from graphkit.datasets.store.reading.guard import reading
+from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["mnist", "read_idx"]
 

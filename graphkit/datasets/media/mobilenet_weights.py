@@ -7,9 +7,9 @@ import os
 from torch import Tensor
 
 from graphkit.datasets.store.dataset_card import DatasetCard
-from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.loading import locate
-from graphkit.datasets.store.reading.archives import read_tensors
+from graphkit.guard import DamagedDataError
+from graphkit.tensor_files import read_tensors
 
 __all__ = ["mobilenet_weights"]
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit.datasets.store.errors import DamagedDataError, MissingDataError
-from graphkit.datasets.store.reading.guard import reading
+from graphkit.datasets.store.errors import MissingDataError
 from graphkit.datasets.store.reading.text import read_table, read_text
+from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["MOTBoxes", "mot_sequence"]
 

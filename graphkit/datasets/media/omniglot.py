@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.datasets.store.dataset_card import DatasetCard
-from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.loading import locate
-from graphkit.datasets.store.reading.archives import open_zip
-from graphkit.datasets.store.reading.guard import reading
+from graphkit.guard import DamagedDataError, reading
+from graphkit.tensor_files import open_zip
 
 __all__ = ["OmniglotImages", "omniglot"]
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from graphkit.datasets.media.omniglot import PARTS, omniglot
 from graphkit.datasets.store.dataset_card import DatasetCard
-from graphkit.datasets.store.errors import DamagedDataError, MissingDataError
-from graphkit.datasets.store.folders import search_path
-from graphkit.datasets.store.reading.guard import reading, visible
+from graphkit.datasets.store.errors import MissingDataError
+from graphkit.datasets.store.folders import search_path, visible
+from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["ReIDImages", "digits_reid", "market1501", "omniglot_reid"]
 

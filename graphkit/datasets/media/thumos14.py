@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from graphkit.datasets.store.dataset_card import DatasetCard
-from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.loading import locate
-from graphkit.datasets.store.reading.guard import reading
 from graphkit.datasets.store.reading.text import read_json
 from graphkit.datasets.store.reading.values import number
+from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["ActionVideo", "thumos14"]
 

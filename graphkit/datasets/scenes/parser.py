@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from graphkit.datasets.scenes.records import from_mapping, from_triples, split_mark
 from graphkit.datasets.scenes.vocabulary import SceneVocabulary
+from graphkit.guard import Translated, reason
 from graphkit.words import did_you_mean
 
 __all__ = ["format_scene", "parse_scene"]
@@ -67,10 +68,8 @@ def parse_scene(
         'sheep by tree; tree on grass; sheep#2 on grass'
     """
     if isinstance(scene, str) and scene.lstrip()[:1] in ("{", "["):
-        try:
+        with Translated(lambda e: ValueError(f"'scene' is not valid JSON: {reason(e)}")):
             scene = json.loads(scene)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"'scene' is not valid JSON: {error}") from error
     if isinstance(scene, str):
         return from_text(scene, vocabulary)
     if isinstance(scene, Mapping):

@@ -12,13 +12,12 @@ import torch
 from torch_geometric.data import Data, InMemoryDataset
 
 from graphkit.datasets.scenes.vocabulary import SceneVocabulary
-from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.in_place import InPlace
-from graphkit.datasets.store.reading.guard import reading
 from graphkit.datasets.store.reading.text import read_json, read_text
 from graphkit.datasets.store.reading.values import number, shown, whole
 from graphkit.datasets.store.registry import VG_FILES
 from graphkit.files import replacing
+from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["VisualGenomeGraphs"]
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from graphkit.datasets.store.errors import DamagedDataError
-from graphkit.datasets.store.reading.guard import reading
 from graphkit.datasets.store.reading.pickles import read_pickle
+from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["read_annotations"]
 

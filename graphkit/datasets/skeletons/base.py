@@ -12,9 +12,9 @@ from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
 from graphkit.data.skeleton_graph import SkeletonGraph
-from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.reading.archives import read_arrays
 from graphkit.datasets.store.reading.values import single
+from graphkit.guard import DamagedDataError
 
 __all__ = ["SkeletonDataset"]
 

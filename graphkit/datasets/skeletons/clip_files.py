@@ -16,10 +16,11 @@ from torch import Tensor
 from graphkit.datasets.skeletons.base import SkeletonDataset
 from graphkit.datasets.skeletons.nw_ucla import ACTIONS
 from graphkit.datasets.store.errors import MissingDataError
-from graphkit.datasets.store.reading.guard import reading, visible
+from graphkit.datasets.store.folders import visible
 from graphkit.datasets.store.reading.matlab import read_matlab
 from graphkit.datasets.store.reading.text import read_json
 from graphkit.datasets.store.reading.values import number, whole
+from graphkit.guard import reading
 
 __all__ = ["SkeletonFiles"]
 

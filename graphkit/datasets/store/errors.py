@@ -7,7 +7,9 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-__all__ = ["CacheError", "DamagedDataError", "MissingDataError"]
+from graphkit.guard import NamedFault
+
+__all__ = ["CacheError", "MissingDataError"]
 
 DISK_ERRORS = frozenset(
     {
@@ -24,15 +26,11 @@ DISK_ERRORS = frozenset(
 """What the system says of a folder that cannot be written to, and never of a damaged file."""
 
 
-class MissingDataError(FileNotFoundError):
+class MissingDataError(NamedFault, FileNotFoundError):
     """Files of a data set are not there; says which, where they belong and how to get them."""
 
 
-class DamagedDataError(ValueError):
-    """A raw file of a data set is truncated, unreadable or not what was published."""
-
-
-class CacheError(OSError):
+class CacheError(NamedFault, OSError):
     """The cache folder cannot be written to: full, over quota, read-only or not permitted."""
 
     def __str__(self) -> str:

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from graphkit.datasets.store.errors import CacheError, cache_error
 
-__all__ = ["cache_root", "data_root", "using_cache"]
+__all__ = ["cache_root", "data_root", "using_cache", "visible"]
 
 
 def cache_root() -> Path:
@@ -50,3 +50,12 @@ def using_cache() -> Iterator[None]:
         if error.errno is None:
             raise
         raise cache_error(cache_root(), error) from error
+
+
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """Files in order, without the hidden ones that systems leave beside them."""
+    return sorted(
+        path
+        for path in paths
+        if not path.name.startswith(".") and "__MACOSX" not in path.parts and path.is_file()
+    )

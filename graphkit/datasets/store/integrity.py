@@ -7,9 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from graphkit.datasets.store.errors import DamagedDataError, disk_error
-from graphkit.datasets.store.reading.archives import read_gzip, read_npy_length, read_zip
-from graphkit.datasets.store.reading.guard import reading
+from graphkit.datasets.store.errors import disk_error
+from graphkit.datasets.store.reading.archives import read_gzip, read_npy_length
 from graphkit.datasets.store.reading.pickles import read_pickle
 from graphkit.datasets.store.reading.text import (
     number_of,
@@ -18,6 +17,8 @@ from graphkit.datasets.store.reading.text import (
     read_text,
     rows_of,
 )
+from graphkit.guard import DamagedDataError, reading
+from graphkit.tensor_files import read_zip
 
 __all__ = ["check_counts", "check_files", "check_rows"]
 

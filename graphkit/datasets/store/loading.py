@@ -16,19 +16,14 @@ from torch_geometric.data import Data, InMemoryDataset
 
 import graphkit
 from graphkit.datasets.store.download import DownloadError, download
-from graphkit.datasets.store.errors import (
-    DamagedDataError,
-    MissingDataError,
-    cache_error,
-    disk_error,
-)
-from graphkit.datasets.store.folders import cache_root, search_path, using_cache
+from graphkit.datasets.store.errors import MissingDataError, cache_error, disk_error
+from graphkit.datasets.store.folders import cache_root, search_path, using_cache, visible
 from graphkit.datasets.store.in_place import in_place
 from graphkit.datasets.store.integrity import check_counts, check_files, check_rows
 from graphkit.datasets.store.ranges import check_ranges
-from graphkit.datasets.store.reading.archives import read_tensors
-from graphkit.datasets.store.reading.guard import Translated, reading, reason, visible
 from graphkit.datasets.store.registry import DatasetCard, find_card
+from graphkit.guard import DamagedDataError, Translated, reading, reason
+from graphkit.tensor_files import read_tensors
 
 __all__ = ["load"]
 

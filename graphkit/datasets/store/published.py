@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from graphkit.datasets.store.errors import DamagedDataError
 from graphkit.datasets.store.reading.archives import read_arrays
-from graphkit.datasets.store.reading.guard import reading
 from graphkit.datasets.store.reading.pickles import check_compressed, read_pickle
 from graphkit.datasets.store.reading.text import read_json, read_table, read_text, rows_of
 from graphkit.datasets.store.reading.values import single
+from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["check_npz", "tidy_planetoid", "tidy_ppi", "tidy_tu", "tidy_zinc"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from graphkit.datasets.store.errors import DamagedDataError
+from graphkit.guard import DamagedDataError
 
 __all__ = ["check_ranges"]
 

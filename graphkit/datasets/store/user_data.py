@@ -7,8 +7,6 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-import pickle
-import struct
 import sys
 import warnings
 import zipfile
@@ -17,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphkit.datasets.store.dataset_card import DatasetCard
-from graphkit.datasets.store.errors import DamagedDataError, MissingDataError
-from graphkit.datasets.store.reading.archives import read_zip
-from graphkit.datasets.store.reading.guard import reading
+from graphkit.datasets.store.errors import MissingDataError
+from graphkit.guard import DamagedDataError, Translated, reading
+from graphkit.tensor_files import read_zip
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data, InMemoryDataset
@@ -27,20 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["UserCard", "is_user_data", "saved_graphs", "user_card"]
 
 ENDINGS = (".pt", ".pth")
-UNREADABLE = (
-    pickle.UnpicklingError,
-    struct.error,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What PyTorch's reader raises for bytes that it does not understand."""
 
 
 def is_user_data(name: str) -> bool:
@@ -150,19 +134,24 @@ def read(file: Path) -> Any:
     # At its end the block takes away what it was given, PyG's own entries too, were they among it.
     known = torch.serialization.get_safe_globals()
     graphs = [each for each in graphs if each not in known]
-    try:
-        with torch.serialization.safe_globals(graphs), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise DamagedDataError(f"cannot read '{file}': {error}") from error
-    except UNREADABLE as error:
+
+    def unreadable(error: Exception) -> DamagedDataError:
+        if isinstance(error, OSError):
+            return DamagedDataError(f"cannot read '{file}': {error}")
         # PyTorch's own words advise to load unsafely, which this will not say.
-        raise DamagedDataError(
+        return DamagedDataError(
             f"'{file}' is not what torch.save makes of a Data, or of a list of them, or holds "
             "classes that may run code. Save anew: torch.save(dataset[0], path), or "
             "InMemoryDataset.save(list(dataset), path) for several graphs"
-        ) from error
+        )
+
+    with (
+        Translated(unreadable),
+        torch.serialization.safe_globals(graphs),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def unpacked(content: Any, file: Path) -> list[Data]:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from graphkit.files import replacing
+from graphkit.guard import reading
 
 CONTENTS = "graph.json"
 VERSION = 1
@@ -73,14 +74,12 @@ def read_contents(folder: Path) -> dict[str, Any]:
     file = folder / CONTENTS
     if not file.is_file():
         raise FileNotFoundError(f"'{folder}' holds no graph: there is no '{CONTENTS}'")
-    try:
+    with reading(file):
         contents = json.loads(file.read_bytes())
         version = contents["graphkit_graph"]
         nodes = [(n["type"], n["num_nodes"], n["attrs"]) for n in contents["nodes"]]
         edges = [(e["type"], e["num_edges"], e["attrs"]) for e in contents["edges"]]
         whole = all(isinstance(size, int) and size >= 0 for _, size, _ in nodes + edges)
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"'{file}' is damaged ({error!r})") from error
     if version != VERSION or not whole:
         raise ValueError(f"'{file}' is damaged, or of a later version of graphkit")
     return contents
@@ -92,10 +91,8 @@ def open_array(file: Path, rows: int, dtypes: str = "biuf") -> np.ndarray:
     Raises:
         ValueError: If the file is missing, damaged, of other rows or of another kind of numbers.
     """
-    try:
+    with reading(file):
         array = np.load(file, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
-        raise ValueError(f"'{file}' is missing or damaged ({error})") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in dtypes or array.ndim == 0:
         raise ValueError(f"'{file}' is damaged: no array of such numbers")
     if array.shape[0] != rows:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from graphkit.guard import reading
 from graphkit.sampling.disk.writing import Chunk, EdgeSource, GraphSource
 
 BLOCK = 1 << 24
@@ -16,7 +17,7 @@ BLOCK = 1 << 24
 def batches_of(path: str | Path, header: bool = True) -> Iterator[Any]:
     """The record batches of a CSV file (also ``.gz``) or of a Parquet file or folder of these."""
     try:
-        from pyarrow import ArrowInvalid, csv, parquet
+        from pyarrow import csv, parquet
     except ImportError as error:
         raise ImportError('CSV and Parquet need pyarrow: pip install "graphkit[arrow]"') from error
     path = Path(path)
@@ -24,14 +25,12 @@ def batches_of(path: str | Path, header: bool = True) -> Iterator[Any]:
     if not files or not all(file.is_file() for file in files):
         raise FileNotFoundError(f"there is no table at '{path}'")
     for file in files:
-        try:
+        with reading(file):
             if file.suffix == ".parquet":
                 yield from parquet.ParquetFile(file).iter_batches()
             else:
                 names = csv.ReadOptions(autogenerate_column_names=not header, block_size=BLOCK)
                 yield from csv.open_csv(file, read_options=names)
-        except (ArrowInvalid, OSError) as error:
-            raise ValueError(f"'{file}' cannot be read ({error})") from error
 
 
 def column(batch: Any, name: str | int, path: Any) -> np.ndarray:

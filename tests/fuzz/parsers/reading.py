@@ -13,9 +13,10 @@ import scipy.sparse as sp
 import torch
 
 from graphkit.datasets import DamagedDataError
-from graphkit.datasets.store.reading.archives import read_arrays, read_gzip, read_tensors, read_zip
+from graphkit.datasets.store.reading.archives import read_arrays, read_gzip
 from graphkit.datasets.store.reading.pickles import read_pickle
 from graphkit.datasets.store.reading.text import read_json, read_table
+from graphkit.tensor_files import read_tensors, read_zip
 from tests.fuzz.registry import parser
 
 VALUE = {"a": [1, 2.5, None, True, "ä"], "b": {"c": [[], {}]}}

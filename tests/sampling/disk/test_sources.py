@@ -98,7 +98,7 @@ def test_tables_that_are_wrong_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no table"):
         write_graph(tmp_path / "g", edge_table(tmp_path / "other.csv", 30))
     for text, words in (
-        (b"source,target\n1,2\n3\n", "cannot be read"),
+        (b"source,target\n1,2\n3\n", "cannot read"),
         (b"source,target\n1,\n2,1\n", "holes"),
         (b"source,target\na,b\n", "no numbers"),
     ):
@@ -106,5 +106,5 @@ def test_tables_that_are_wrong_are_named(tmp_path):
         with pytest.raises(ValueError, match=words):
             write_graph(tmp_path / "g", edge_table(path, 30))
     (tmp_path / "e.parquet").write_bytes(b"PAR1junk")
-    with pytest.raises(ValueError, match=r"e\.parquet' cannot be read"):
+    with pytest.raises(ValueError, match=r"cannot read '.*e\.parquet'"):
         write_graph(tmp_path / "g", edge_table(tmp_path / "e.parquet", 30))

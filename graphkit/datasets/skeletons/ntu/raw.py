@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graphkit.datasets.store.errors import DamagedDataError
+from graphkit.guard import DamagedDataError
 
 __all__ = ["RawSkeleton", "parse_skeleton", "read_skeleton"]
 

@@ -18,10 +18,10 @@ from graphkit.datasets.skeletons.annotations import read_annotations
 from graphkit.datasets.skeletons.base import SkeletonDataset
 from graphkit.datasets.skeletons.ntu.actors import find_actors
 from graphkit.datasets.skeletons.ntu.raw import read_skeleton
-from graphkit.datasets.store.errors import DamagedDataError
+from graphkit.datasets.store.folders import visible
 from graphkit.datasets.store.in_place import InPlace
-from graphkit.datasets.store.reading.guard import reading, visible
 from graphkit.datasets.store.reading.text import read_text
+from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["NTURGBD"]
 

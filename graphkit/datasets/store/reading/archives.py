@@ -9,24 +9,20 @@ import math
 import os
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
-from graphkit.datasets.store.errors import DamagedDataError
-from graphkit.datasets.store.reading.guard import bounded, reading
+from graphkit.guard import DamagedDataError, bounded, reading
+from graphkit.tensor_files import open_zip
 
 __all__ = [
     "check_arrays",
     "check_characters",
-    "open_zip",
     "read_arrays",
     "read_gzip",
-    "read_tensors",
-    "read_zip",
 ]
 
 CHUNK = 1 << 20
@@ -34,33 +30,6 @@ HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-
-
-@contextmanager
-def open_zip(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
-    """An archive whose members unpack to a sensible size.
-
-    Raises:
-        DamagedDataError: If it is no archive, or one of those that fill the memory.
-    """
-    with reading(path):
-        packed = os.stat(path).st_size
-        with Path(path).open("rb") as file:
-            start = file.read(64).lstrip()
-            if start[:1] == b"<":
-                raise ValueError("it is a web page, not an archive")
-            with zipfile.ZipFile(file) as archive:
-                bounded(packed, sum(member.file_size for member in archive.infolist()))
-                yield archive
-
-
-def read_zip(path: str | os.PathLike[str]) -> int:
-    """The number of members, each of which has the checksum that it states."""
-    with open_zip(path) as archive:
-        broken = archive.testzip()
-        if broken is not None:
-            raise ValueError(f"'{broken}' in it is damaged")
-        return len(archive.namelist())
 
 
 def read_arrays(
@@ -182,21 +151,3 @@ def read_gzip(path: str | os.PathLike[str]) -> bytes:
                 bounded(packed, length)
                 parts.append(chunk)
         return b"".join(parts)
-
-
-def read_tensors(path: str | os.PathLike[str], **options: Any) -> Any:
-    """What :func:`torch.load` reads without running code.
-
-    Raises:
-        DamagedDataError: If it cannot be read, has another checksum than it states, would run
-            code, or would fill the memory.
-    """
-    import torch
-
-    with reading(path):
-        with Path(path).open("rb") as file:
-            packed = zipfile.is_zipfile(file)
-        if packed:
-            # PyTorch does not compare the checksums that it writes.
-            read_zip(path)
-        return torch.load(path, map_location="cpu", weights_only=True, **options)

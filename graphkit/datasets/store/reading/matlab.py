@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graphkit.datasets.store.reading.guard import GROWTH, ROOM, reading
+from graphkit.guard import GROWTH, ROOM, reading
 
 __all__ = ["read_matlab"]
 

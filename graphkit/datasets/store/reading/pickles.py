@@ -24,7 +24,7 @@ from typing import IO, Any
 import numpy as np
 
 from graphkit.datasets.store.reading.archives import check_characters
-from graphkit.datasets.store.reading.guard import GROWTH, ROOM, reading
+from graphkit.guard import GROWTH, ROOM, reading
 
 __all__ = ["SparseRows", "read_pickle"]
 

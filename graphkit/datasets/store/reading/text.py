@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from graphkit.datasets.store.errors import DamagedDataError
-from graphkit.datasets.store.reading.guard import reading
+from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["decode", "read_json", "read_table", "read_text", "rows_of", "table_of"]
 

@@ -8,13 +8,8 @@ import pytest
 import torch
 
 from graphkit.datasets import DamagedDataError
-from graphkit.datasets.store.reading.archives import (
-    read_arrays,
-    read_gzip,
-    read_npy_length,
-    read_tensors,
-    read_zip,
-)
+from graphkit.datasets.store.reading.archives import read_arrays, read_gzip, read_npy_length
+from graphkit.tensor_files import read_tensors, read_zip
 from graphkit.testing.damage import make_hole
 
 ARRAYS = {

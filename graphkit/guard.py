@@ -5,20 +5,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from graphkit.datasets.store.errors import CacheError, DamagedDataError, MissingDataError
-
-__all__ = ["Translated", "bounded", "reading", "visible"]
+__all__ = ["DamagedDataError", "NamedFault", "Translated", "bounded", "reading", "reason"]
 
 GROWTH = 300
 """How many times its own size a file may unpack to; ModelNet10's voxels need 264."""
 ROOM = 64 << 20
 """What any file may unpack to, in bytes."""
 LONGEST = 300
-OWN = (DamagedDataError, MissingDataError, CacheError, ImportError)
+
+
+class NamedFault(Exception):  # noqa: N818
+    """An error whose words say which file, or folder, is at fault: no guard rewords it."""
+
+
+class DamagedDataError(NamedFault, ValueError):
+    """A file is truncated, unreadable, or not what was published or written."""
 
 
 class Translated:
@@ -38,25 +42,26 @@ class Translated:
         """Nothing is to be done before."""
 
     def __exit__(self, _: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, OWN):
+        if isinstance(error, Exception) and not isinstance(error, NamedFault | ImportError):
             instead = self.translate(error)
             if instead is not None:
                 raise instead from error
 
 
-def reading(path: str | os.PathLike[str], place: str = "") -> Translated:
+def reading(path: str | os.PathLike[str], place: str = "", advice: str = "") -> Translated:
     """A block in which whatever is raised becomes an error about a file, and a place in it.
 
     Args:
         path (str or Path): The file.
         place (str, optional): Where in it. (default: nowhere in particular)
+        advice (str, optional): What to do. (default: nothing is said)
 
     Raises:
         DamagedDataError: For every exception but those that name their file already.
     """
-    where = f", {place}" if place else ""
+    where, end = (f", {place}" if place else ""), (f"; {advice}" if advice else "")
     return Translated(
-        lambda error: DamagedDataError(f"cannot read '{path}'{where}: {reason(error)}")
+        lambda error: DamagedDataError(f"cannot read '{path}'{where}: {reason(error)}{end}")
     )
 
 
@@ -80,12 +85,3 @@ def bounded(packed: int, unpacked: int) -> None:
     """
     if unpacked > max(ROOM, GROWTH * packed):
         raise ValueError(f"its {packed:,} bytes unpack to {unpacked:,}: no data set does that")
-
-
-def visible(paths: Iterable[Path]) -> list[Path]:
-    """Files in order, without the hidden ones that systems leave beside them."""
-    return sorted(
-        path
-        for path in paths
-        if not path.name.startswith(".") and "__MACOSX" not in path.parts and path.is_file()
-    )
