@@ -23,6 +23,7 @@ NODES, EDGES = {"few targets": 200, "many targets": 1_000}, 4_000
 def every_kernel_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No work is too small for several threads, and the number of them is put back."""
     monkeypatch.setattr(threads, "SMALL", 0)
+    monkeypatch.setattr(threads, "SMALL_FOR_POOL", 0)
     monkeypatch.setattr(small, "SMALL", 0)
     before = torch.get_num_threads()
     yield
@@ -55,8 +56,19 @@ ALL = CASES | {
 }
 
 
+@pytest.fixture(params=["PyTorch's threads", "a pool"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where ranges are handed to: a pool of our own serves where there is no OpenMP."""
+    if request.param == "a pool":
+        monkeypatch.setattr(threads, "team", lambda: 0)
+    elif threads.team() == 0:
+        pytest.skip("PyTorch's OpenMP has no GOMP_parallel")
+    return str(request.param)
+
+
 @pytest.mark.parametrize("kind", NODES)
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.usefixtures("way")
 def test_the_number_of_threads_changes_no_bit(name: str, kind: str) -> None:
     nodes = NODES[kind]
     edge_index = random_graph(nodes, nodes, EDGES)
@@ -70,11 +82,12 @@ def test_the_number_of_threads_changes_no_bit(name: str, kind: str) -> None:
             assert torch.equal(value, other), f"{count} threads"
 
 
-def test_the_kernels_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kernels_are_shared_out(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the test above would compare one thread with itself."""
-    ranges = []
-    executor = threads._executor
-    monkeypatch.setattr(threads, "_executor", lambda size: ranges.append(size) or executor(size))
+    calls = []
+    name = "_executor" if way == "a pool" else "shared"
+    before = getattr(threads, name)
+    monkeypatch.setattr(threads, name, lambda value: calls.append(value) or before(value))
     torch.set_num_threads(2)
     results(CASES["self_attention"], random_graph(200, 200, EDGES), 200)
-    assert len(ranges) >= 2
+    assert len(calls) >= 2

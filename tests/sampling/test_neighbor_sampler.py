@@ -169,6 +169,7 @@ def test_threads_do_not_change_what_is_drawn(monkeypatch):
     sampler = NeighborSampler(data, [10, 10], seed=1)
     alone = sampler.sample_from_nodes(seeds)
     monkeypatch.setattr("graphkit.ops.cpu.threads.SMALL", 1)
+    monkeypatch.setattr("graphkit.ops.cpu.threads.SMALL_FOR_POOL", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:

@@ -11,9 +11,9 @@ from torch import Tensor
 from graphkit.ops import dropout as dropping
 from graphkit.ops.cpu.arrays import EXACT
 from graphkit.ops.cpu.kernels import self_attention as kernels
-from graphkit.ops.cpu.threads import SMALL
 from graphkit.ops.layout.rows import Graph
 
+SMALL = 1 << 20
 _KIND = {torch.float32: np.float32, torch.float64: np.float64}
 
 

@@ -1,7 +1,9 @@
-"""A small pool that runs kernels: as many threads as PyTorch uses, safe after a fork."""
+"""Kernels on as many threads as PyTorch uses, on the same ones where there is a way to them."""
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -9,10 +11,14 @@ from typing import Any
 
 import torch
 
-SMALL = 1 << 20
+from graphkit.ops.cpu.kernels.sharing import shared
+
+SMALL = 1 << 17
+SMALL_FOR_POOL = 1 << 20
 TASKS_PER_THREAD = 4
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
+_forked = False
 
 
 def run(
@@ -30,6 +36,38 @@ def run(
         kernel(0, units, *arguments)
         return
     tasks = min(units, tasks or threads * TASKS_PER_THREAD)
+    address = team()
+    if address != 0 and hasattr(kernel, "py_func"):
+        # All of PyTorch's threads, busy or not: OpenMP ends threads that a team leaves out.
+        shared(kernel)(address, torch.get_num_threads(), tasks, units, *arguments)
+    elif work < max(SMALL, SMALL_FOR_POOL):
+        kernel(0, units, *arguments)
+    else:
+        _run_in_pool(kernel, threads, tasks, units, *arguments)
+
+
+def team() -> int:
+    """The address of OpenMP's ``GOMP_parallel``, as PyTorch calls it; 0 if there is none.
+
+    There is none where PyTorch was built without OpenMP or with one that has no such function.
+    A forked process has none of its parent's threads, and OpenMP would wait for them forever.
+    """
+    return 0 if _forked else _address()
+
+
+@functools.cache
+def _address() -> int:
+    try:
+        # Looked up among what PyTorch was linked to: there may be more than one OpenMP.
+        function = ctypes.CDLL(torch._C.__file__).GOMP_parallel
+    except (OSError, AttributeError):
+        return 0
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def _run_in_pool(
+    kernel: Callable[..., None], threads: int, tasks: int, units: int, *arguments: Any
+) -> None:
     ranges = iter([(units * t // tasks, units * (t + 1) // tasks) for t in range(tasks)])
 
     def serve() -> None:
@@ -55,8 +93,8 @@ def _executor(size: int) -> ThreadPoolExecutor:
 
 def _forget() -> None:
     """A forked process has none of its parent's threads."""
-    global _pool
-    _pool = None
+    global _pool, _forked
+    _pool, _forked = None, True
 
 
 if hasattr(os, "register_at_fork"):

@@ -13,6 +13,7 @@ import torch
 from graphkit import ops
 from graphkit.ops.cpu import threads
 from graphkit.ops.cpu.kernels import sorting
+from graphkit.ops.cpu.kernels.compiling import kernel
 from tests import processes
 from tests.ops.oracles import random_graph
 
@@ -115,13 +116,38 @@ def test_an_exception_in_a_kernel_reaches_the_caller():
         raise FloatingPointError(f"{first}")
 
     with pytest.raises(FloatingPointError):
-        threads.run(broken, 8, threads.SMALL)
+        threads.run(broken, 8, 1 << 30)
 
 
-def test_every_unit_runs_once():
+@kernel
+def count_up(first, last, seen, least):
+    for unit in range(first, last):
+        if unit < least:
+            raise ValueError("too small")
+        seen[unit] += 1
+
+
+@pytest.mark.usefixtures("restored_threads")
+@pytest.mark.skipif(threads.team() == 0, reason="PyTorch's OpenMP has no GOMP_parallel")
+def test_a_compiled_kernel_that_fails_raises_once_all_threads_are_done():
+    torch.set_num_threads(2)
+    seen = np.zeros(37, np.int64)
+    with pytest.raises(MemoryError, match="kernel"):
+        threads.run(count_up, 37, 1 << 30, seen, 1)
+    assert seen[5:].tolist() == [1] * 32
+
+
+@pytest.mark.usefixtures("restored_threads")
+@pytest.mark.parametrize("tasks", [0, 1, 3, 37, 90])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_every_unit_runs_once(count, tasks):
+    torch.set_num_threads(count)
     seen: list[int] = []
-    threads.run(lambda first, last: seen.extend(range(first, last)), 37, threads.SMALL)
+    threads.run(lambda a, b: seen.extend(range(a, b)), 37, 1 << 30, tasks=tasks)
     assert sorted(seen) == list(range(37))
+    counts = np.zeros(37, np.int64)
+    threads.run(count_up, 37, 1 << 30, counts, 0, tasks=tasks)
+    assert counts.tolist() == [1] * 37
 
 
 @pytest.mark.parametrize("parts", [1, 2, 7, 64])
