@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import warnings
+import weakref
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -54,8 +55,9 @@ def watch_penalty(
 ) -> None:
     """Compares a penalty's gradient with that of all else that is differentiated in the same step.
 
-    It looks once, at the second call, for a backward pass of the terms more, and judges at the
-    third. A loss that a gradient scaler multiplies is not judged right.
+    It looks once, at the second call, for a backward pass of the terms more, and judges when the
+    pass that reaches the terms ends. A task's loss that is differentiated apart counts if that is
+    before. A loss that a gradient scaler multiplies is not judged right.
 
     Args:
         owner (object): Whose calls are counted.
@@ -68,12 +70,14 @@ def watch_penalty(
     """
     watch = vars(owner).pop("penalty_watch", None)
     if watch is not None:
-        watch.judge()
+        watch.stop()
     if due(owner, "penalty"):
         shared = [p for p in parameters if p.requires_grad]
         live = {name: term for name, term in terms if term.requires_grad}
         if shared and live:
-            vars(owner)["penalty_watch"] = PenaltyWatch(live, shared)
+            watch = vars(owner)["penalty_watch"] = PenaltyWatch(live, shared)
+            # Nobody may differentiate the terms: then it ends with its owner.
+            weakref.finalize(owner, watch.stop)
 
 
 class PenaltyWatch:
@@ -87,7 +91,9 @@ class PenaltyWatch:
     def __init__(self, terms: dict[str, Tensor], parameters: list[Tensor]) -> None:
         self.terms = {name: gradients(term, parameters) for name, term in terms.items()}
         self.rest = [-sum(parts) for parts in zip(*self.terms.values(), strict=True)]
+        self.reached = False
         self.handles = [p.register_hook(partial(self.add, k)) for k, p in enumerate(parameters)]
+        self.handles += [term.register_hook(self.reach) for term in terms.values()]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> None:
         """A copy of a model is not watched."""
@@ -99,11 +105,23 @@ class PenaltyWatch:
         """What a backward pass brings to one parameter."""
         self.rest[place] = self.rest[place] + gradient.detach()
 
-    def judge(self) -> None:
-        """Warns of terms beside which all else is small, and stops watching."""
+    def reach(self, _: Tensor) -> None:
+        """Asks to judge at the end of the backward pass that has come to a term."""
+        if not self.reached:
+            self.reached = True
+            # There is no other way to learn of the end of a pass, as data parallelism does.
+            torch.autograd.Variable._execution_engine.queue_callback(self.judge)
+
+    def stop(self) -> None:
+        """Takes the hooks and the gradients away."""
         for handle in self.handles:
             handle.remove()
+        self.handles, self.terms, self.rest = [], {}, []
+
+    def judge(self) -> None:
+        """Stops watching, and warns of terms beside which all else is small."""
         sizes, task = {name: norm(parts) for name, parts in self.terms.items()}, norm(self.rest)
+        self.stop()
         # What rounding leaves of the terms' own gradient is no task.
         if not task > 1e-6 * sum(sizes.values()):
             return

@@ -83,20 +83,63 @@ def test_a_penalty_without_a_task_is_not_judged(model):
 def test_a_watched_model_is_copied_and_saved_without_its_watch(model):
     owner = nn.Module()
     for _ in range(2):
-        step(owner, model, 5.0)
+        penalty = model(torch.ones(1, 3)).sum()
+        watch_penalty(owner, [("p", penalty)], model.parameters())
     assert owner.penalty_watch is not None
     assert copy.deepcopy(owner).penalty_watch is None
     assert pickle.loads(pickle.dumps(owner)).penalty_watch is None
 
 
-def test_looking_changes_no_gradient_and_leaves_no_hook(model):
+def hooks_on(model):
+    return [parameter for parameter in model.parameters() if parameter._backward_hooks]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_looking_changes_no_gradient_and_leaves_no_hook_after_any_step(model, steps):
     owner = Owner()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for _ in range(3):
+        for _ in range(steps):
             step(owner, model, 5.0)
             assert torch.equal(model.weight.grad, torch.full((1, 3), 6.0))
-    assert all(not parameter._backward_hooks for parameter in model.parameters())
+    assert hooks_on(model) == []
+
+
+def test_a_penalty_alone_leaves_no_hook(model):
+    owner = Owner()
+    for _ in range(2):
+        penalty = model(torch.ones(1, 3)).sum()
+        watch_penalty(owner, [("p", penalty)], model.parameters())
+        torch.autograd.grad(penalty, list(model.parameters()))
+    assert hooks_on(model) == []
+
+
+def test_a_penalty_that_nobody_differentiates_is_watched_as_long_as_its_owner_lives(model):
+    owner = Owner()
+    for _ in range(2):
+        watch_penalty(owner, [("p", model(torch.ones(1, 3)).sum())], model.parameters())
+    assert hooks_on(model)
+    del owner
+    assert hooks_on(model) == []
+
+
+def test_a_warning_that_is_an_error_leaves_no_hook(model):
+    owner = Owner()
+    step(owner, model, 5.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(LopsidedWarning, match="5 times"):
+            step(owner, model, 5.0)
+    assert hooks_on(model) == []
+
+
+def test_the_warning_points_at_the_line_that_differentiates(model):
+    owner = Owner()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            step(owner, model, 5.0)
+    assert [warning.filename for warning in seen] == [__file__]
 
 
 def test_frozen_parameters_and_constant_terms_pass(model):

@@ -234,7 +234,7 @@ def assert_not_mutated(**tensors: Tensor) -> Iterator[None]:
 
 
 def count_hooks(model: nn.Module) -> int:
-    """How many hooks hang on a model's modules, PyG's message-passing hooks included.
+    """How many hooks hang on a model's modules and parameters, PyG's own hooks included.
 
     Args:
         model (torch.nn.Module): Any model.
@@ -244,10 +244,15 @@ def count_hooks(model: nn.Module) -> int:
         >>> count_hooks(torch.nn.Linear(2, 2))
         0
     """
+    owners = [vars(module) for module in model.modules()]
+    # A parameter has no entry of its own for what is written in C++.
+    for parameter in model.parameters():
+        hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
+        owners.append({name: getattr(parameter, name) for name in hooks})
     return sum(
         len(value)
-        for module in model.modules()
-        for name, value in vars(module).items()
+        for owner in owners
+        for name, value in owner.items()
         if name.endswith("_hooks") and isinstance(value, dict)
     )
 

@@ -15,7 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GCN
 
-from graphkit.testing.asserts import assert_close, assert_no_trace, assert_not_mutated
+from graphkit.testing.asserts import (
+    assert_close,
+    assert_no_trace,
+    assert_not_mutated,
+    count_hooks,
+)
 from graphkit.testing.graphs import example_graph
 from graphkit.testing.suite import Suite, seed_everything
 
@@ -141,14 +146,15 @@ class ObjectiveSuite(Suite, ABC):
         assert_close(measured, torch.as_tensor(slope), "slopes", rtol=1e-4, atol=1e-6)
 
     def test_repeatable(self) -> None:
-        """Asking twice gives the same value, and both backward passes work."""
+        """Asking twice gives the same value; both backward passes work and leave no hook."""
         model, objective = self.build()
         _move(model)
-        inputs = self.inputs()
+        inputs, hooks = self.inputs(), count_hooks(model)
         first, second = (self.value(objective, model, *inputs) for _ in range(2))
         assert torch.equal(first, second), f"{first} and then {second}"
         first.backward()
         second.backward()
+        assert count_hooks(model) == hooks, "a hook is left after two steps"
 
     def test_model_restored(self) -> None:
         """Making and asking leave weights, modes, switches, gradients and hooks as they were."""
