@@ -12,8 +12,8 @@ from torch_geometric.sampler import BaseSampler, NegativeSampling
 from torch_geometric.sampler.base import SubgraphType
 
 from graphkit.catalog import method
-from graphkit.sampling.neighbor_sampler import CARD, NeighborSampler
-from graphkit.sampling.passes import SeededPasses
+from graphkit.sampling.neighbor_sampler import CARD
+from graphkit.sampling.passes import SeededPasses, sampler_of
 
 
 @method(
@@ -92,26 +92,13 @@ class LinkNeighborLoader(SeededPasses, LinkLoader):
         directed: bool = True,
         **kwargs: Any,
     ) -> None:
+        arguments = locals()
         if (edge_label_time is not None) != (time_attr is not None):
             given, other = ("edge_label_time", "time_attr")[:: 1 if time_attr is None else -1]
             raise ValueError(f"'{given}' is given, but '{other}' is not: times need both")
-        if neighbor_sampler is None:
-            neighbor_sampler = NeighborSampler(
-                data,
-                num_neighbors,
-                subgraph_type=subgraph_type,
-                replace=replace,
-                disjoint=disjoint,
-                temporal_strategy=temporal_strategy,
-                time_attr=time_attr,
-                weight_attr=weight_attr,
-                is_sorted=is_sorted,
-                share_memory=kwargs.get("num_workers", 0) > 0,
-                directed=directed,
-            )
         super().__init__(
             data=data,
-            link_sampler=neighbor_sampler,
+            link_sampler=sampler_of(arguments),
             edge_label_index=edge_label_index,
             edge_label=edge_label,
             edge_label_time=edge_label_time,

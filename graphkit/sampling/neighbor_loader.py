@@ -12,8 +12,8 @@ from torch_geometric.sampler import BaseSampler
 from torch_geometric.sampler.base import SubgraphType
 
 from graphkit.catalog import method
-from graphkit.sampling.neighbor_sampler import CARD, NeighborSampler
-from graphkit.sampling.passes import SeededPasses
+from graphkit.sampling.neighbor_sampler import CARD
+from graphkit.sampling.passes import SeededPasses, sampler_of
 
 
 @method(
@@ -86,25 +86,12 @@ class NeighborLoader(SeededPasses, NodeLoader):
         directed: bool = True,
         **kwargs: Any,
     ) -> None:
+        arguments = locals()
         if input_time is not None and time_attr is None:
             raise ValueError("'input_time' is given, but 'time_attr' is not")
-        if neighbor_sampler is None:
-            neighbor_sampler = NeighborSampler(
-                data,
-                num_neighbors,
-                subgraph_type=subgraph_type,
-                replace=replace,
-                disjoint=disjoint,
-                temporal_strategy=temporal_strategy,
-                time_attr=time_attr,
-                weight_attr=weight_attr,
-                is_sorted=is_sorted,
-                share_memory=kwargs.get("num_workers", 0) > 0,
-                directed=directed,
-            )
         super().__init__(
             data=data,
-            node_sampler=neighbor_sampler,
+            node_sampler=sampler_of(arguments),
             input_nodes=input_nodes,
             input_time=input_time,
             transform=transform,

@@ -1,12 +1,17 @@
-"""Passes over a loader whose draws do not depend on the number of its workers."""
+"""What loaders of neighbours share: their sampler, and draws that no number of workers changes."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.sampler import BaseSampler
+
+from graphkit.sampling.neighbor_sampler import NeighborSampler
 
 
 class SeededPasses:
@@ -53,3 +58,19 @@ def seeded_batch(loader: Any, collate: Any, seed: Tensor, index: Any) -> Any:
     """A batch of a pass."""
     with loader.drawing_sampler().seeded(int(seed)):
         return collate(index)
+
+
+def sampler_of(given: Mapping[str, Any]) -> BaseSampler:
+    """The sampler that a loader's arguments, by their names, ask for.
+
+    Args:
+        given (dict): What PyG's loaders of neighbours have in common; what stands behind their
+            ``**kwargs`` is in ``"kwargs"``.
+    """
+    sampler = given["neighbor_sampler"]
+    if sampler is None:
+        names = inspect.signature(NeighborSampler).parameters.keys() & given.keys()
+        options = {name: given[name] for name in names}
+        workers = given["kwargs"].get("num_workers", 0)
+        sampler = NeighborSampler(**options, share_memory=workers > 0)
+    return sampler
