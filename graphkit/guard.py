@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -72,6 +73,9 @@ def reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     text = getattr(error, "strerror", None) or " ".join(str(error).split())
+    if isinstance(error, pickle.UnpicklingError) and "weights" in text.lower():
+        # PyTorch's own words advise to read what may run code.
+        return "it is no file of tensors, or holds classes that may run code"
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
     plain = isinstance(error, ValueError | OSError) and text
     return text if plain else f"{type(error).__name__}: {text}"

@@ -1,9 +1,11 @@
 import ast
 import csv
+import pickle
 import zlib
 from pathlib import Path
 
 import pytest
+import torch
 
 from graphkit.datasets import CacheError, DamagedDataError, MissingDataError
 from graphkit.datasets.store.folders import visible
@@ -50,6 +52,18 @@ def test_what_names_its_fault_passes(error):
     with pytest.raises(type(error)) as caught, reading("some.file"):
         raise error
     assert caught.value is error
+
+
+def test_nobody_is_told_to_read_unsafely(tmp_path):
+    """PyTorch's own words are how to switch off what keeps files from running code."""
+    path = tmp_path / "a.pt"
+    for content in (b"<!DOCTYPE html>", b"version https://git-lfs.github.com/spec/v1\n"):
+        path.write_bytes(content)
+        with pytest.raises(pickle.UnpicklingError, match="weights_only"):
+            torch.load(path, weights_only=True)
+        with pytest.raises(DamagedDataError, match="may run code") as caught, reading(path):
+            torch.load(path, weights_only=True)
+        assert "weights_only" not in str(caught.value)
 
 
 def test_nobody_is_kept_from_stopping():

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from graphkit.datasets.store.reading.text import read_text
+from graphkit.datasets.store.reading.text import number_of, read_text
 from graphkit.guard import reading
 
 __all__ = ["read_off"]
@@ -75,7 +75,8 @@ def counts(number: int, line: str) -> tuple[int, int]:
 def place(number: int, line: str) -> list[float]:
     """A vertex."""
     words = line.split()[:3]
-    values = [float(word) for word in words if "_" not in word]
+    numbers = [number_of(word) for word in words]
+    values = [value for value in numbers if value is not None]
     if len(values) != 3 or not np.abs(values).max() < 3e38:
         raise ValueError(f"line {number}: {line[:40]!r} is no vertex")
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,9 +50,8 @@ def temporal_map(
     """
     if len(found) != len(truth):
         raise ValueError(f"'found' has {len(found)} videos, 'truth' {len(truth)}")
-    for name, videos in (("found", found), ("truth", truth)):
-        for place, video in enumerate(videos):
-            check_video(f"{name}[{place}]", *video)
+    found = [checked(f"found[{place}]", video, 3) for place, video in enumerate(found)]
+    truth = [checked(f"truth[{place}]", video, 2) for place, video in enumerate(truth)]
     for threshold in thresholds:
         # At an overlap of 0 any two segments of a video would match.
         if not 0 < threshold <= 1:
@@ -66,8 +66,16 @@ def temporal_map(
     }
 
 
-def check_video(name: str, segments: Tensor, *columns: Tensor) -> None:
-    """Refuses a video whose actions or scores are not one number per segment, or no number."""
+def checked(name: str, video: Any, parts: int) -> Any:
+    """A video on the CPU, its times and scores in double precision; refuses what does not fit.
+
+    Half precision would round the ends away and overflow at the length of a film, and differences
+    of small unsigned numbers would wrap.
+    """
+    if len(video) != parts:
+        wanted = "segments, actions and scores" if parts == 3 else "segments and actions"
+        raise ValueError(f"'{name}' must hold {wanted}, got {len(video)} parts")
+    segments, *columns = (torch.as_tensor(part).detach().cpu() for part in video)
     shapes = [list(column.shape) for column in columns]
     if segments.dim() != 2 or segments.size(1) != 2 or any(s != [len(segments)] for s in shapes):
         raise ValueError(
@@ -78,6 +86,8 @@ def check_video(name: str, segments: Tensor, *columns: Tensor) -> None:
         raise ValueError(f"'{name}' holds NaN or infinite values")
     if (segments[:, 1] < segments[:, 0]).any():
         raise ValueError(f"'{name}' has a segment that ends before it starts")
+    actions, *scores = columns
+    return segments.double(), actions, *(score.double() for score in scores)
 
 
 def average_precision(

@@ -11,6 +11,9 @@ from torch import Tensor
 
 __all__ = ["Tracks", "checked_tracks", "frames_of", "overlaps"]
 
+LARGEST = 1e100
+"""Beyond it the areas of boxes and the squares of distances would overflow."""
+
 
 class Tracks(NamedTuple):
     """Objects, sorted by frame.
@@ -51,10 +54,16 @@ def checked_tracks(
 
 def checked(tracks: tuple[Tensor, Tensor, Tensor], name: str, width: int) -> Tracks:
     """One side; messages call it by its name."""
-    # Wide types first: differences of small unsigned numbers would wrap.
-    frame, identity, place = (
-        torch.as_tensor(part).detach().cpu().to(torch.float64).numpy() for part in tracks
+    if len(tracks) != 3:
+        raise ValueError(f"'{name}' must hold frames, identities and places, got {len(tracks)}")
+    frame, identity, place = (torch.as_tensor(part).detach().cpu() for part in tracks)
+    # Wide types first: differences of small unsigned numbers would wrap. Numbers of frames and
+    # identities stay whole where they are: beyond 2^53 double precision takes two for one.
+    frame, identity = (
+        part.numpy() if part.dtype == torch.long else part.double().numpy()
+        for part in (frame, identity)
     )
+    place = place.double().numpy()
     if frame.ndim != 1 or identity.shape != frame.shape or place.shape != (len(frame), width):
         kind = "boxes [N, 4]" if width == 4 else "positions [N, 2]"
         hint = " (boxes need radius=None, points a radius)" if place.ndim == 2 else ""
@@ -69,8 +78,8 @@ def checked(tracks: tuple[Tensor, Tensor, Tensor], name: str, width: int) -> Tra
             raise ValueError(
                 f"'{name}' must have whole {what} of at least 0, got {values[wrong][0]}{no_one}"
             )
-    if not np.isfinite(place).all():
-        raise ValueError(f"'{name}' has places that are NaN or infinite")
+    if not (np.abs(place) <= LARGEST).all():
+        raise ValueError(f"'{name}' has places that are NaN, infinite or beyond {LARGEST:.0e}")
     if width == 4 and (place[:, 2:] < 0).any():
         raise ValueError(f"'{name}' has boxes (left, top, width, height) with negative sides")
     order = np.lexsort((identity, frame))
@@ -78,7 +87,8 @@ def checked(tracks: tuple[Tensor, Tensor, Tensor], name: str, width: int) -> Tra
     twice = (frame[1:] == frame[:-1]) & (identity[1:] == identity[:-1])
     if twice.any():
         at = int(twice.nonzero()[0][0])
-        raise ValueError(f"'{name}' has identity {identity[at]:.0f} twice in frame {frame[at]:.0f}")
+        one, when = int(identity[at]), int(frame[at])
+        raise ValueError(f"'{name}' has identity {one} twice in frame {when}")
     names, number = np.unique(identity, return_inverse=True)
     return Tracks(frame, number, place, len(names))
 

@@ -79,6 +79,8 @@ def test_spellings_of_published_files(tmp_path, text):
         (CUBE[:-20], "6 faces"),
         (CUBE.replace("0 0 1\n", "0 nan 1\n"), "line 4"),
         (CUBE.replace("0 0 1\n", "0 1\n"), "line 4"),
+        (CUBE.replace("0 0 1\n", "0 0,5 1\n"), "line 4"),
+        (CUBE.replace("0 0 1\n", "0 zero 1\n"), "line 4"),
         (CUBE.replace("4 0 1 3 2", "4 0 1 3 8"), "line 11: vertex 8 of 8"),
         (CUBE.replace("4 0 1 3 2", "4 0 1 -3 2"), "line 11"),
         (CUBE.replace("4 0 1 3 2", "5 0 1 3 2"), "line 11"),

@@ -45,6 +45,24 @@ def test_wrong_arguments_are_named():
         temporal_map([], [], [0.5])
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float16, torch.bfloat16])
+def test_times_of_any_type_are_compared_in_double_precision(dtype):
+    """Small unsigned differences wrap, whole numbers have no fractions, and the lengths of two
+    films together are infinite in half precision."""
+    action, score = torch.tensor([0]), torch.tensor([0.5])
+    longest = 250 if dtype == torch.uint8 else 60_000
+    for begin, end, right in ((0, 4, 0.0), (10, longest, 1.0)):
+        found = torch.tensor([[begin, end]]).to(dtype), action, score.to(dtype)
+        truth = torch.tensor([[10, longest]]).to(dtype), action
+        assert temporal_map([found], [truth], [0.5]) == {0.5: right}
+        assert temporal_map([[part.tolist() for part in found]], [truth], [0.5]) == {0.5: right}
+
+
+def test_a_part_less_is_named():
+    with pytest.raises(ValueError, match=r"'found\[1\]' must hold segments, actions and scores"):
+        temporal_map([PERFECT[0], PERFECT[1][:2]], REAL, [0.5])
+
+
 def test_scores_of_one_column_are_refused():
     """Sorting [N, 1] along its last axis takes the first detection N times."""
     segments, actions, scores = PERFECT[0]

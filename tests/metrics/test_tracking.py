@@ -55,6 +55,19 @@ def test_small_unsigned_positions_do_not_wrap():
     assert clear_mot((frame, person, far), (frame, person, near), 245.0)["misses"] == 0
 
 
+@pytest.mark.parametrize("score", [clear_mot, hota])
+def test_numbers_beyond_double_precision_are_told_apart(score):
+    """Such as names that are hashes of 64 bits, and times in nanoseconds."""
+    frame = torch.tensor([0, 0, 1, 1]) + 2**60
+    box = torch.tensor([[0.0, 0, 4, 4], [10, 10, 4, 4]]).repeat(2, 1)
+    small = torch.tensor([1, 2, 1, 2])
+    for person, wanted in (([0, 1, 0, 1], [1, 2, 1, 2]), ([0, 1, 1, 0], [1, 2, 2, 1])):
+        large = torch.tensor(person) + 2**53
+        assert score((frame, small, box), (frame, large, box)) == score(
+            (frame - 2**60, small, box), (frame - 2**60, torch.tensor(wanted), box)
+        )
+
+
 def test_boxes_match_by_overlap():
     frame, person = torch.arange(4), torch.zeros(4)
     box = torch.tensor([[0.0, 0.0, 10.0, 10.0]]).repeat(4, 1)
@@ -82,13 +95,15 @@ def changed(part, value):
 @pytest.mark.parametrize(
     ("wrong", "word"),
     [
-        ((FRAME, torch.full((20,), -1), PLACE), "identities of at least 0, got -1.0; -1 stands"),
+        ((FRAME, torch.full((20,), -1), PLACE), "identities of at least 0, got -1; -1 stands"),
         (changed(1, torch.nan), "whole identities of at least 0, got nan"),
         (changed(1, 0.5), "whole identities"),
         (changed(0, torch.nan), "whole frames of at least 0, got nan"),
         (changed(0, -1), "whole frames"),
         (changed(0, torch.inf), "whole frames"),
-        (changed(2, torch.nan), "NaN or infinite"),
+        (changed(2, torch.nan), "NaN, infinite or beyond"),
+        (changed(2, 1e160), "NaN, infinite or beyond"),
+        ((FRAME, PLACE), "frames, identities and places, got 2"),
         (changed(0, 2), "identity 1 twice in frame 2"),
         ((FRAME, PERSON[:, None], PLACE), r"identities \[N\]"),
         ((FRAME[:, None], PERSON, PLACE), r"frames \[N\]"),

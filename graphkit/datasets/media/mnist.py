@@ -47,7 +47,8 @@ def mnist(part: str = "train", root: str | os.PathLike[str] | None = None) -> tu
 
     Shapes:
         - **output:** images :math:`(N, 1, 28, 28)` in [0, 1], digits :math:`(N)`; fractions in
-          the file that do not exceed 1 are taken as they are, all else is divided by 255
+          the file that do not exceed 1, and black and white as 0 and 1, are taken as they are,
+          all else is divided by 255
 
     Raises:
         MissingDataError: If the file is missing; the message says where to get it.
@@ -126,11 +127,13 @@ def ink(images: np.ndarray) -> np.ndarray:
         return images.astype(np.float32)
     if images.dtype.kind not in "iuf" or not np.isfinite(images).all():
         raise ValueError(f"its images are {images.dtype}, or not finite")
-    low, high = (images.min(), images.max()) if images.size else (0, 0)
-    if low < 0 or high > 255:
+    if not images.size:
+        raise ValueError("it holds no image")
+    low, high = images.min(), images.max()
+    # The brightest of a set is near 1 or 255; a little above 1 is neither.
+    if low < 0 or high > 255 or 1 < high < 2:
         raise ValueError(f"its images are in {low} … {high}, expected 0 … 1 or 0 … 255")
-    scaled = images.dtype.kind == "f" and high <= 1
-    return images.astype(np.float32) / (1 if scaled else 255)
+    return images.astype(np.float32) / (1 if high <= 1 else 255)
 
 
 def digits(labels: np.ndarray) -> np.ndarray:

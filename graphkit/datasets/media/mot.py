@@ -20,6 +20,7 @@ __all__ = ["MOTBoxes", "mot_sequence"]
 
 LARGEST = 1e9
 PEDESTRIAN = 1
+UNKNOWN = -1
 COLUMNS = (6, 7, 9, 10)
 """What files have: frame, identity and box; then score; then class and visibility, or places."""
 FILES = {"groundtruth": ("gt/gt.txt", "gt.txt"), "detections": ("det/det.txt", "det.txt")}
@@ -82,17 +83,19 @@ def mot_sequence(folder: str | os.PathLike[str], part: str = "groundtruth") -> M
         \text{score} \, [, \text{class}, \text{visibility}]
 
     The folder holds ``gt/gt.txt`` or ``det/det.txt``, or the file itself, and perhaps
-    ``seqinfo.ini``, which knows the size of the video; else it is that of the boxes. MOT16, MOT17
+    ``seqinfo.ini``, which knows the size of the video; else it is that of the boxes. A visibility
+    of -1 is one that the file does not say. MOT16, MOT17
     and MOT20 have nine columns, MOT15 ten, whose last three are places in the world, detections
     seven or ten.
 
     Args:
-        folder (str or Path): The sequence, such as ``train/MOT17-02-FRCNN``.
+        folder (str or Path): The sequence, such as ``train/MOT17-02-FRCNN``, or a file of boxes.
         part (str, optional): ``"groundtruth"`` or ``"detections"``. (default: ``"groundtruth"``)
 
     Raises:
         MissingDataError: If there is no such file; the message names it.
-        DamagedDataError: If it is not in the format; the message names the line.
+        DamagedDataError: If it is not in the format, or somebody is in a frame twice; the message
+            names the place.
         ValueError: If there is no such part.
 
     Example:
@@ -104,30 +107,41 @@ def mot_sequence(folder: str | os.PathLike[str], part: str = "groundtruth") -> M
     """
     if part not in FILES:
         raise ValueError(f"'part' must be one of {tuple(FILES)}, got {part!r}")
-    places = [Path(folder).expanduser() / name for name in FILES[part]]
-    path = next((place for place in places if place.is_file()), None)
+    place = Path(folder).expanduser()
+    if place.is_file():
+        # The file alone: what is known of the video lies beside it, or above its folder.
+        beside = (near / "seqinfo.ini" for near in (place.parent, place.parent.parent))
+        return read_boxes(place, next(filter(None, map(stated_size, beside)), None))
+    path = next((place / name for name in FILES[part] if (place / name).is_file()), None)
     if path is None:
         raise MissingDataError(
             f"'{folder}' is no sequence with {part}: it needs {' or '.join(FILES[part])}"
         )
-    return read_boxes(path, stated_size(Path(folder).expanduser() / "seqinfo.ini"))
+    return read_boxes(path, stated_size(place / "seqinfo.ini"))
 
 
 def read_boxes(path: Path, size: tuple[int, int, int] | None = None) -> MOTBoxes:
     """The boxes of one file."""
     table = read_table(path)
     if table.shape[1] not in COLUMNS:
-        raise DamagedDataError(f"'{path}' has {table.shape[1]} columns, expected 7, 9 or 10")
+        raise DamagedDataError(
+            f"'{path}' has {table.shape[1]} columns, expected 7, 9 or 10, or 6 without a score"
+        )
     if (table[:, 0] < 1).any() or (table[:, :2] != np.rint(table[:, :2])).any():
         raise DamagedDataError(f"'{path}' is no table of whole frames from 1 and whole identities")
     if (np.abs(table) > LARGEST).any():
         raise DamagedDataError(f"'{path}' holds a number beyond {LARGEST:.0e}")
+    check_identities(path, table)
     rows = torch.from_numpy(table[np.argsort(table[:, 0], kind="stable")])
     category, visibility = torch.full((len(rows),), -1), torch.ones(len(rows))
     if table.shape[1] == 9:
         if (table[:, 7] != np.rint(table[:, 7])).any():
             raise DamagedDataError(f"'{path}' has classes that are no whole numbers")
+        unknown = table[:, 8] == UNKNOWN
+        if not (unknown | (table[:, 8] >= 0) & (table[:, 8] <= 1)).all():
+            raise DamagedDataError(f"'{path}' has visibilities that are not between 0 and 1")
         category, visibility = rows[:, 7].long(), rows[:, 8].float()
+        visibility[visibility == UNKNOWN] = 1
     frame, box = rows[:, 0].long() - 1, rows[:, 2:6].float()
     if size is None:
         corner = (box[:, :2] + box[:, 2:]).amax(0).clamp(min=1).ceil().long().tolist()
@@ -138,6 +152,13 @@ def read_boxes(path: Path, size: tuple[int, int, int] | None = None) -> MOTBoxes
         )
     score = rows[:, 6].float() if table.shape[1] > 6 else torch.ones(len(rows))
     return MOTBoxes(frame, rows[:, 1].long(), box, score, size, category, visibility)
+
+
+def check_identities(path: Path, table: np.ndarray) -> None:
+    """Refuses somebody who is in a frame twice; -1 is nobody in particular."""
+    pairs, times = np.unique(table[table[:, 1] >= 0, :2], axis=0, return_counts=True)
+    for frame, identity in pairs[times > 1][:1]:
+        raise DamagedDataError(f"'{path}' has identity {identity:.0f} twice in frame {frame:.0f}")
 
 
 def stated_size(path: Path) -> tuple[int, int, int] | None:

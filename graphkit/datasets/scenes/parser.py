@@ -67,6 +67,9 @@ def parse_scene(
         >>> format_scene(data, names)
         'sheep by tree; tree on grass; sheep#2 on grass'
     """
+    if isinstance(scene, str):
+        # As editors on Windows begin a file.
+        scene = scene.removeprefix("\ufeff")
     if isinstance(scene, str) and scene.lstrip()[:1] in ("{", "["):
         with Translated(lambda e: ValueError(f"'scene' is not valid JSON: {reason(e)}")):
             scene = json.loads(scene)
@@ -125,7 +128,7 @@ def from_text(text: str, vocabulary: SceneVocabulary) -> Data:
     known: Known = {"object": vocabulary.spoken_objects, "predicate": vocabulary.spoken_predicates}
     numbers: dict[tuple[int, str], int] = {}
     triples: list[tuple[int, int, int]] = []
-    for clause in re.split(r"[;,\n]", text.lower()):
+    for clause in re.split(r"[;,\r\n]", text.lower()):
         chain = read_chain(clause.split(), known)
         nodes = [numbers.setdefault(one, len(numbers)) for one in chain[::2]]
         links = [predicate for predicate, _ in chain[1::2]]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphkit.datasets.store.reading.pickles import read_pickle
+from graphkit.datasets.store.reading.values import single
 from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["read_annotations"]
@@ -47,6 +48,8 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[str, Any]:
     with reading(path):
         check_content(content, path)
         for clip in content["annotations"]:
+            if clip.get("keypoint_score") is None:
+                clip.pop("keypoint_score", None)
             clip["frame_dir"], clip["label"] = str(clip["frame_dir"]), int(clip["label"])
         splits = content["split"].items()
         content["split"] = {str(name): [str(one) for one in members] for name, members in splits}
@@ -58,6 +61,7 @@ def check_content(content: Any, path: str | os.PathLike[str]) -> None:
     check(isinstance(content, dict), path, "no dictionary")
     for key, kind in (("split", dict), ("annotations", list)):
         check(isinstance(content.get(key), kind), path, f"no {kind.__name__} {key!r}")
+    check(bool(content["annotations"]), path, "no clip")
     shapes = [check_clip(clip, path, i) for i, clip in enumerate(content["annotations"])]
     check(len(set(shapes)) == 1, path, f"clips of several skeletons: {sorted(set(shapes))}")
     known: set[str] = set()
@@ -66,6 +70,7 @@ def check_content(content: Any, path: str | os.PathLike[str]) -> None:
         known.add(clip["frame_dir"])
     for name, members in content["split"].items():
         listed = isinstance(members, list | tuple | np.ndarray)
+        listed = listed and all(isinstance(member, str) for member in members)
         check(listed, path, f"split {name!r} that is no list of names")
         lost = next((member for member in members if member not in known), None)
         check(lost is None, path, f"{lost!r} of split {name!r} without a clip")
@@ -103,13 +108,14 @@ def is_image(value: Any) -> bool:
 
 
 def is_array(value: Any, dimensions: int) -> bool:
-    """Whether this is an array of finite numbers with so many dimensions, none of length 0."""
+    """Whether this is an array with so many dimensions, none of length 0, of numbers that are
+    finite in single precision, in which they are kept."""
     return (
         isinstance(value, np.ndarray)
         and value.dtype.kind in "fiu"
         and value.ndim == dimensions
         and value.size > 0
-        and bool(np.isfinite(value).all())
+        and single(value)
     )
 
 

@@ -20,7 +20,7 @@ from graphkit.datasets.store.folders import visible
 from graphkit.datasets.store.reading.matlab import read_matlab
 from graphkit.datasets.store.reading.text import read_json
 from graphkit.datasets.store.reading.values import number, whole
-from graphkit.guard import reading
+from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["SkeletonFiles"]
 
@@ -28,6 +28,8 @@ LONGEST = 100_000
 """Frames of a clip; an hour of video at 25 frames a second is less."""
 PERSONS = 5
 """ST-GCN looks at the first so many persons of a frame."""
+CLASSES = 400
+"""Of Kinetics."""
 
 
 class Clip(NamedTuple):
@@ -39,12 +41,19 @@ class Clip(NamedTuple):
 
 
 class Format(NamedTuple):
-    """How a kind of file is called and read, and what its skeletons are."""
+    """How a kind of file is called and read, and what its skeletons are.
+
+    ``beside`` are names of files that were published with the clips and hold none.
+    """
 
     pattern: str
+    name: re.Pattern[str]
+    example: str
     layout: str
+    classes: int
     benchmark: str
     read: Callable[[Path], Clip]
+    beside: tuple[str, ...] = ()
 
 
 class SkeletonFiles(SkeletonDataset):
@@ -58,10 +67,12 @@ class SkeletonFiles(SkeletonDataset):
     * ``"kinetics"``: the ``.json`` of Kinetics-skeleton of the `"Spatial Temporal Graph
       Convolutional Networks" <https://arxiv.org/abs/1801.07455>`_ paper: OpenPose's 18 joints of
       the two surest persons of each frame, places in :math:`[-0.5, 0.5]` and a score; joints of
-      score 0 are at zero. Its parts are folders of their own: there is no split.
+      score 0 are at zero. Its parts are folders of their own: there is no split. Clips in which
+      nobody is seen are left out, as ST-GCN leaves them out.
 
     Args:
-        folder (str or Path): The files; hidden ones are passed over.
+        folder (str or Path): The files; hidden ones, and those beside the clips that are called
+            otherwise, such as UTD-MHAD's inertial and depth files, are passed over.
         kind (str): See above.
         transform (callable, optional): Applied at every access. (default: :obj:`None`)
 
@@ -70,7 +81,8 @@ class SkeletonFiles(SkeletonDataset):
 
     Raises:
         MissingDataError: If the folder has no such file.
-        DamagedDataError: If a file is wrong; the message names it and the place in it.
+        DamagedDataError: If a file is wrong, all are called otherwise, or nobody is seen in any;
+            the message names the file and the place in it.
         ValueError: If there is no such kind.
 
     Example:
@@ -85,21 +97,26 @@ class SkeletonFiles(SkeletonDataset):
         if kind not in FORMATS:
             raise ValueError(f"'kind' must be one of {tuple(FORMATS)}, got {kind!r}")
         form = FORMATS[kind]
-        self.layout = form.layout
+        self.layout, self.classes = form.layout, form.classes
         self.benchmarks = (form.benchmark,) if form.benchmark else ()
         super().__init__(transform=transform)
-        paths = visible(Path(folder).expanduser().glob(form.pattern))
-        if not paths:
-            raise MissingDataError(f"'{folder}' holds no file '{form.pattern}' of {kind}")
-        clips = []
+        clips, names = [], []
+        paths = files_of(Path(folder).expanduser(), kind)
         for path in track(paths, f"{kind} …", transient=True, disable=len(paths) < 1000):
             with reading(path):
-                clips.append(form.read(path))
-        self.keep(joined(clips, [path.stem for path in paths]))
+                clip = form.read(path)
+            if len(clip.joints):
+                clips.append(clip)
+                names.append(path.stem)
+        if not clips:
+            raise DamagedDataError(
+                f"'{paths[0]}' holds no frame with a person, and no other file does"
+            )
+        self.keep(joined(clips, names))
 
     @property
     def num_classes(self) -> int:
-        return int(self.y.max()) + 1
+        return self.classes
 
     def split_index(self, benchmark: str | None = None) -> dict[str, Tensor]:
         if not self.benchmarks:
@@ -110,6 +127,18 @@ class SkeletonFiles(SkeletonDataset):
         if benchmark == "xview":
             return self.info["view"] < 3
         return self.info["subject"] % 2 == 1
+
+
+def files_of(folder: Path, kind: str) -> list[Path]:
+    """The files of clips in a folder, without what lies beside them."""
+    form = FORMATS[kind]
+    paths = [path for path in visible(folder.glob(form.pattern)) if path.name not in form.beside]
+    if not paths:
+        raise MissingDataError(f"'{folder}' holds no file '{form.pattern}' of {kind}")
+    named = [path for path in paths if form.name.fullmatch(path.name)]
+    if not named:
+        raise DamagedDataError(f"cannot read '{paths[0]}': its name is not like {form.example}")
+    return named
 
 
 def joined(clips: list[Clip], names: list[str]) -> dict[str, Any]:
@@ -130,19 +159,16 @@ def joined(clips: list[Clip], names: list[str]) -> dict[str, Any]:
     }
 
 
-def numbers_in(pattern: str, path: Path, example: str) -> list[int]:
+def numbers_in(path: Path, kind: str) -> list[int]:
     """The numbers in a file's name."""
-    match = re.fullmatch(pattern, path.name)
-    if match is None:
-        raise ValueError(f"its name is not like {example}")
+    match = FORMATS[kind].name.fullmatch(path.name)
+    assert match is not None
     return [int(part) for part in match.groups()]
 
 
 def read_utd_mhad(path: Path) -> Clip:
     """A clip of UTD-MHAD."""
-    action, subject, trial = numbers_in(
-        r"a(\d{1,2})_s(\d{1,2})_t(\d{1,2})_skeleton\.mat", path, "a1_s1_t1_skeleton.mat"
-    )
+    action, subject, trial = numbers_in(path, "utd-mhad")
     if not 1 <= action <= 27:
         raise ValueError(f"action {action} is none of the 27")
     joints = read_matlab(path, "d_skel")
@@ -156,9 +182,7 @@ def read_utd_mhad(path: Path) -> Clip:
 
 def read_nw_ucla(path: Path) -> Clip:
     """A clip of NW-UCLA."""
-    action, subject, _, view = numbers_in(
-        r"a(\d{2})_s(\d{2})_e(\d{2})_v(\d{2})\.json", path, "a01_s01_e00_v01.json"
-    )
+    action, subject, _, view = numbers_in(path, "nw-ucla")
     if action not in ACTIONS:
         raise ValueError(f"action {action} is none of {tuple(ACTIONS)}")
     content = read_json(path)
@@ -174,24 +198,24 @@ def read_nw_ucla(path: Path) -> Clip:
 
 
 def read_kinetics(path: Path) -> Clip:
-    """A clip of Kinetics-skeleton, as ST-GCN's code reads it."""
+    """A clip of Kinetics-skeleton, as ST-GCN's code reads it; of no length if nobody is seen."""
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
         raise ValueError("it holds no list 'data' of frames")
     label = whole(content.get("label_index"), "'label_index'")
-    if not 0 <= label < 400:
-        raise ValueError(f"'label_index' is {label}, expected 0 to 399")
+    if not 0 <= label < CLASSES:
+        raise ValueError(f"'label_index' is {label}, expected 0 to {CLASSES - 1}")
     frames: dict[int, np.ndarray] = {}
     for place, entry in enumerate(content["data"]):
         frame, persons = one_frame(entry, f"frame {place}")
         if frame in frames:
             raise ValueError(f"frame {place} has the 'frame_index' {frame} of another")
         frames[frame] = persons
-    if not frames:
-        raise ValueError("it holds no frame")
-    first, last = min(frames), max(frames)
+    first, last = min(frames, default=0), max(frames, default=0)
     if last - first >= LONGEST:
         raise ValueError(f"its frames go from {first} to {last}")
+    if not any(len(persons) for persons in frames.values()):
+        return Clip(np.zeros((0, 2, 18, 3)), label, {"scored": 1})
     joints = np.zeros((last - first + 1, 2, 18, 3))
     for frame, persons in frames.items():
         joints[frame - first, : len(persons)] = persons
@@ -239,7 +263,32 @@ def finite(values: np.ndarray) -> bool:
 
 
 FORMATS = {
-    "utd-mhad": Format("*.mat", "utd-mhad-20", "xsub", read_utd_mhad),
-    "nw-ucla": Format("*.json", "kinect-20", "xview", read_nw_ucla),
-    "kinetics": Format("*.json", "openpose-18", "", read_kinetics),
+    "utd-mhad": Format(
+        "*.mat",
+        re.compile(r"a(\d{1,2})_s(\d{1,2})_t(\d{1,2})_skeleton\.mat"),
+        "a1_s1_t1_skeleton.mat",
+        "utd-mhad-20",
+        27,
+        "xsub",
+        read_utd_mhad,
+    ),
+    "nw-ucla": Format(
+        "*.json",
+        re.compile(r"a(\d{2})_s(\d{2})_e(\d{2})_v(\d{2})\.json"),
+        "a01_s01_e00_v01.json",
+        "kinect-20",
+        len(ACTIONS),
+        "xview",
+        read_nw_ucla,
+    ),
+    "kinetics": Format(
+        "*.json",
+        re.compile(r".*\.json"),
+        "---QUuC4vJs.json",
+        "openpose-18",
+        CLASSES,
+        "",
+        read_kinetics,
+        ("kinetics_train_label.json", "kinetics_val_label.json"),
+    ),
 }

@@ -73,6 +73,15 @@ def test_images_in_0_to_1_are_taken_as_they_are(root, dtype):
 
 
 @pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
+def test_black_and_white_stays_so(root, dtype):
+    """As 0 and 1, whole numbers or not: divided by 255 it would be black."""
+    images = np.random.default_rng(0).random((5, 28, 28)) > 0.5
+    write_mnist(root, x_test=images.astype(dtype))
+    assert np.array_equal(mnist("test")[0][:, 0].numpy(), images.astype(np.float32))
+
+
+@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint16])
 def test_images_up_to_255_are_scaled_whatever_their_type(root, dtype):
     arrays = write_mnist(root)
@@ -90,6 +99,8 @@ def test_images_up_to_255_are_scaled_whatever_their_type(root, dtype):
         {"x_test": np.full((5, 28, 28), np.nan)},
         {"x_test": np.full((5, 28, 28), np.inf)},
         {"x_test": np.full((5, 28, 28), -1)},
+        {"x_test": np.full((5, 28, 28), 1.0001)},
+        {"x_test": np.zeros((0, 28, 28)), "y_test": np.zeros(0)},
         {"x_test": np.full((5, 28, 28), 256)},
         {"x_test": np.full((5, 28, 28), "a")},
         {"x_test": np.full((5, 28, 28), None)},

@@ -68,6 +68,15 @@ def test_text_as_people_have_it(tmp_path, text):
         ("0,1,1,1,1,1,1,1,1\n", None, "whole frames from 1"),
         ("1,1.5,1,1,1,1,1,1,1\n", None, "whole identities"),
         ("1,1,1,1,1,1,1,1.5,1\n", None, "classes"),
+        ("1,1,1,1,1\n", None, "5 columns, expected 7, 9 or 10, or 6 without"),
+        ("1,1,1,1,1,1,1,1,1.5\n", None, "visibilities that are not between 0 and 1"),
+        ("1,1,1,1,1,1,1,1,-0.5\n", None, "visibilities"),
+        (MOT17 + MOT17, None, "identity 1 twice in frame 1"),
+        (
+            "4,7,1,1,1,1\n4,-1,1,1,1,1\n4,-1,1,1,1,1\n4,7,2,2,2,2\n",
+            None,
+            "identity 7 twice in frame 4",
+        ),
         ("1,1,nan,1,1,1,1,1,1\n", None, "line 1"),
         ("1,1,1e300,1,1,1,1,1,1\n", None, "beyond 1e+09"),
         ("601,1,1,1,1,1,1,1,1\n", SIZE, "frame 601 of a sequence of 600"),
@@ -81,6 +90,22 @@ def test_text_as_people_have_it(tmp_path, text):
 def test_damaged_files_are_named(tmp_path, text, size, word):
     with pytest.raises(DamagedDataError, match=re.escape(word)):
         mot_sequence(write(tmp_path, text, size))
+
+
+def test_what_a_file_does_not_say_leaves_nobody_out(tmp_path):
+    """Results in MOT's format end in -1, also where class and visibility stand in others."""
+    boxes = mot_sequence(write(tmp_path, "1,1,5,5,5,5,1,-1,-1\n1,-1,5,5,5,5,1,-1,-1\n" * 1, None))
+    assert boxes.visibility.tolist() == [1, 1]
+    assert len(boxes.pedestrians(0.5).frame) == 2
+
+
+def test_a_file_by_itself_knows_its_sequence(tmp_path):
+    folder = write(tmp_path)
+    for path in (folder / "gt" / "gt.txt", write(tmp_path, file="mine.txt") / "mine.txt"):
+        boxes = mot_sequence(path)
+        assert (boxes.size, len(boxes.frame)) == ((600, 1080, 1920), 5)
+    (folder / "seqinfo.ini").unlink()
+    assert mot_sequence(folder / "gt" / "gt.txt").size == (2, 797, 1507)
 
 
 def test_missing_files_and_wrong_parts_are_named(tmp_path):

@@ -37,6 +37,8 @@ def test_chain():
         ("sheep#1 by sheep#2; sheep#2 on grass", [0, 0, 2], [(0, 0, 1), (1, 1, 2)]),
         ("traffic light#2 by traffic light", [4, 4], [(0, 0, 1)]),
         ("sky, sheep\n tree by sheep;", [3, 0, 1], [(2, 0, 1)]),
+        ("\ufeffsheep on grass\r\nsky\rtree", [0, 2, 3, 1], [(0, 1, 1)]),
+        ('\ufeff [["sheep", "on", "grass"]]', [0, 2], [(0, 1, 1)]),
         ("the sky", [3], []),
         ("", [], []),
         (" ; ", [], []),

@@ -108,6 +108,12 @@ WRONG = {
         {"split": {}, "annotations": [annotation(), annotation(joints=17, channels=2)]},
         "several skeletons",
     ),
+    "overflow": (
+        {"split": {}, "annotations": [annotation(keypoint=np.full((1, 2, 25, 3), 1e39))]},
+        "wrong 'keypoint'",
+    ),
+    "nothing": ({"split": {}, "annotations": []}, "no clip"),
+    "lists": ({"split": {"a": [["b"]]}, "annotations": [annotation()]}, "no list of names"),
     "lost": ({"split": {"train": ["b"]}, "annotations": [annotation()]}, "'b' of split 'train'"),
 }
 
@@ -119,6 +125,11 @@ def test_wrong_content_is_named(case, tmp_path):
     path.write_bytes(pickle.dumps(content))
     with pytest.raises(DamagedDataError, match=message):
         read_annotations(path)
+
+
+def test_a_score_that_is_none_is_no_score(tmp_path):
+    path = write(tmp_path / "a.pkl", [annotation(keypoint_score=None)], {})
+    assert "keypoint_score" not in read_annotations(path)["annotations"][0]
 
 
 def test_numpys_names_and_labels_become_plain(tmp_path):

@@ -137,6 +137,51 @@ def test_damaged_json_of_nw_ucla_is_named(tmp_path, content, word):
         SkeletonFiles(tmp_path, "nw-ucla")
 
 
+def test_what_lies_beside_the_clips_is_passed_over(tmp_path):
+    """UTD-MHAD comes with files of other sensors, CTR-GCN's NW-UCLA and Kinetics with lists."""
+    for kind, name, content in (
+        ("utd-mhad", "a1_s1_t1_skeleton.mat", utd()[1]),
+        ("nw-ucla", "a01_s01_e00_v01.json", ucla()[1].encode()),
+        ("kinetics", "abc.json", json.dumps(kinetics()).encode()),
+    ):
+        folder = tmp_path / kind
+        folder.mkdir()
+        (folder / name).write_bytes(content)
+        alone = SkeletonFiles(folder, kind)
+        strays = ["a1_s1_t1_inertial.mat", "a1_s1_t1_depth.mat", "README.txt", f"._{name}"]
+        strays += ["kinetics_train_label.json", "kinetics_val_label.json"]
+        strays += [] if kind == "kinetics" else ["val_label.json", "broken.json"]
+        for stray in strays:
+            (folder / stray).write_bytes(b'[{"file_name": ')
+        assert torch.equal(SkeletonFiles(folder, kind).frames, alone.frames)
+
+
+def test_clips_without_anybody_are_left_out(tmp_path):
+    """As published, Kinetics-skeleton has files of videos in which nobody was found."""
+    (tmp_path / "b.json").write_text(json.dumps(kinetics()))
+    (tmp_path / "a.json").write_text(json.dumps(kinetics(counts=(0, 0))))
+    (tmp_path / "c.json").write_text(json.dumps(kinetics(counts=())))
+    clips = SkeletonFiles(tmp_path, "kinetics")
+    assert (clips.names, len(clips), clips.lengths.tolist()) == (["b"], 1, [3])
+
+
+def test_parts_of_a_set_have_the_same_classes(tmp_path):
+    """A folder may lack the last ones; a model that learnt on another has outputs for them."""
+    (tmp_path / "a1_s1_t1_skeleton.mat").write_bytes(utd()[1])
+    (tmp_path / "a01_s01_e00_v01.json").write_text(ucla()[1])
+    assert SkeletonFiles(tmp_path, "utd-mhad").num_classes == 27
+    assert SkeletonFiles(tmp_path, "nw-ucla").num_classes == 10
+    (tmp_path / "a01_s01_e00_v01.json").write_text(json.dumps(kinetics(label=3)))
+    assert SkeletonFiles(tmp_path, "kinetics").num_classes == 400
+
+
+def test_files_of_matlab_7_3_are_named_as_such(tmp_path):
+    head = b"MATLAB 7.3 MAT-file, Platform: GLNXA64 HDF5 schema 1.00 .".ljust(124) + b"\0\2IM"
+    (tmp_path / "a1_s1_t1_skeleton.mat").write_bytes(head + b"\x89HDF\r\n\x1a\n" + bytes(99))
+    with pytest.raises(DamagedDataError, match=r"a1_s1_t1.*MATLAB 7\.3"):
+        SkeletonFiles(tmp_path, "utd-mhad")
+
+
 def changed(**more):
     return {**kinetics(), **more}
 

@@ -28,6 +28,8 @@ __all__ = ["NTURGBD"]
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 FACTS = ("setup", "camera", "subject", "replication")
 CLIPS, MISSING = "*.skeleton", "*_with_missing_skeletons.txt"
+FLAT = (17, 18)
+"""Joints of the skeletons that are found in images."""
 LAYOUTS = {25: "ntu-25", 17: "coco-17", 18: "openpose-18"}
 SUBJECTS_60 = (1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38)
 SUBJECTS_120 = (
@@ -62,8 +64,8 @@ class NTURGBD(InPlace, SkeletonDataset):
             (default: :obj:`60`)
         annotations (str, optional): Name of a pickle of ``{split, annotations}`` to read
             instead, as :func:`~graphkit.datasets.skeletons.annotations.read_annotations` does;
-            its 2-D skeletons have their score as third channel, which ``scored`` says, and
-            the size of their video as ``img_shape``, which
+            its 2-D skeletons have their score as third channel, which ``scored`` says, also where
+            the pickle has it there already, and the size of their video as ``img_shape``, which
             :class:`~graphkit.transforms.PixelNormalize` uses. Classes are the pickle's labels.
             (default: :obj:`None`)
         transform (callable, optional): Applied at every access. (default: :obj:`None`)
@@ -167,6 +169,8 @@ class NTURGBD(InPlace, SkeletonDataset):
             if "keypoint_score" in clip:
                 score = clip["keypoint_score"].astype(np.float32)
                 points = np.concatenate([points, score[..., None]], axis=-1)
+            # Places in the image have no depth: what comes third is how sure the detector was.
+            if "keypoint_score" in clip or (points.shape[3] == 3 and points.shape[2] in FLAT):
                 facts["scored"] = True
             persons = np.zeros((2, *points.shape[1:]), dtype=np.float32)
             persons[: len(points)] = points[:2]

@@ -55,6 +55,8 @@ def read_matlab(path: str | os.PathLike[str], name: str) -> np.ndarray:
             or content[126:128] not in (b"IM", b"MI")
         ):
             raise ValueError("it does not begin as a file of MATLAB 5 to 7 does")
+        if b"HDF5" in content[:116]:
+            raise ValueError("it is of MATLAB 7.3; save it anew there with '-v7'")
         order = "<" if content[126:128] == b"IM" else ">"
         names = []
         for kind, body in elements(content[HEADER:], order):

@@ -208,6 +208,18 @@ def test_action_0_does_not_exist(root, cache, tmp_path, kind):
             NTURGBD(str(tmp_path), raw_folder=tmp_path, processed_folder=tmp_path / "p")
 
 
+@pytest.mark.parametrize("joints", [17, 18])
+def test_a_score_that_is_the_third_channel_already_is_not_turned(root, cache, joints):
+    write_pickle(root, "ntu60_hrnet.pkl", [annotation(joints=joints, channels=3)])
+    clip = load("NTU60-hrnet")[0]
+    assert clip.scored.tolist() == [True]
+    with pytest.raises(ValueError, match="score=True"):
+        RandomSkeletonRotation(num_joints=joints)(clip)
+    # Three coordinates of a body are no score.
+    write_pickle(root, "ntu60_3danno.pkl", [annotation()])
+    assert "scored" not in load("NTU60-3danno")[0]
+
+
 def test_flat_clips_say_how_large_their_video_is_and_that_they_have_scores(root, cache):
     score = np.full((1, 7, 17), 0.5)
     sizes = ((480, 640), [np.int64(1080), 1920])
