@@ -56,14 +56,8 @@ def checked(tracks: tuple[Tensor, Tensor, Tensor], name: str, width: int) -> Tra
     """One side; messages call it by its name."""
     if len(tracks) != 3:
         raise ValueError(f"'{name}' must hold frames, identities and places, got {len(tracks)}")
-    frame, identity, place = (torch.as_tensor(part).detach().cpu() for part in tracks)
-    # Wide types first: differences of small unsigned numbers would wrap. Numbers of frames and
-    # identities stay whole where they are: beyond 2^53 double precision takes two for one.
-    frame, identity = (
-        part.numpy() if part.dtype == torch.long else part.double().numpy()
-        for part in (frame, identity)
-    )
-    place = place.double().numpy()
+    frame, identity, place = (wide(torch.as_tensor(part)) for part in tracks)
+    place = place.astype(np.float64)
     if frame.ndim != 1 or identity.shape != frame.shape or place.shape != (len(frame), width):
         kind = "boxes [N, 4]" if width == 4 else "positions [N, 2]"
         hint = " (boxes need radius=None, points a radius)" if place.ndim == 2 else ""
@@ -91,6 +85,16 @@ def checked(tracks: tuple[Tensor, Tensor, Tensor], name: str, width: int) -> Tra
         raise ValueError(f"'{name}' has identity {one} twice in frame {when}")
     names, number = np.unique(identity, return_inverse=True)
     return Tracks(frame, number, place, len(names))
+
+
+def wide(part: Tensor) -> np.ndarray:
+    """A part in a type that holds its numbers and their differences.
+
+    Differences of small unsigned numbers would wrap; frames and identities beyond 2^53 would be
+    taken for each other in double precision.
+    """
+    part = part.detach().cpu()
+    return (part if part.dtype == torch.long else part.double()).numpy()
 
 
 def frames_of(truth: Tracks, found: Tracks) -> Iterator[tuple[slice, slice]]:
