@@ -8,7 +8,8 @@ import math
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping
-from functools import partial
+from functools import lru_cache, partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -136,7 +137,10 @@ class PenaltyWatch:
 
 
 def watch_terms(
-    owner: Any, terms: Mapping[str, tuple[float, Tensor]], parameters: Iterable[Tensor]
+    owner: Any,
+    terms: Mapping[str, tuple[float, Tensor]],
+    parameters: Iterable[Tensor],
+    main: str = "",
 ) -> None:
     """Compares the gradients of the weighted terms of one objective with each other, once.
 
@@ -146,7 +150,10 @@ def watch_terms(
     Args:
         owner (object): Whose calls are counted.
         terms (dict): The weight and the term without it, by the argument that weighs it.
-        parameters (iterable of torch.Tensor): Those that the terms share.
+        parameters (iterable of torch.Tensor): Those that the terms share; a loss that knows no
+            network takes that network's outputs.
+        main (str, optional): The term that the others are to regularise: only it may not be
+            drowned, whatever its weight. (default: none, any may not)
 
     Warns:
         LopsidedWarning: If the gradient of one is over a thousand times that of another, and its
@@ -160,13 +167,20 @@ def watch_terms(
     sizes = {name: size for name, size in sizes.items() if 0 < size < math.inf}
     if len(sizes) < 2:
         return
-    least, most = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
-    ratio = sizes[most] / sizes[least]
-    if ratio > MOST_TERM and live[most][0] > MOST_WEIGHT * live[least][0]:
+    least, most = main or min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+    ratio = sizes[most] / sizes.get(least, math.inf)
+    apart = bool(main) or live[most][0] > MOST_WEIGHT * live[least][0]
+    if ratio > MOST_TERM and apart:
         warn_lopsided(
             f"the gradient of the term of '{most}' is {ratio:.0e} times that of '{least}', which "
             f"then has no say: lower '{most}', or raise '{least}'"
         )
+
+
+@lru_cache(maxsize=256)
+def calls_of(function: str, *weights: float) -> SimpleNamespace:
+    """Who counts the calls of a function, which has no state: one for the same weights."""
+    return SimpleNamespace()
 
 
 def watch_scale(owner: Any, x: Tensor, eps: float, advice: str) -> None:

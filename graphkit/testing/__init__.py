@@ -29,6 +29,7 @@ from graphkit.testing.layer import LayerSuite
 from graphkit.testing.objective import ObjectiveSuite
 from graphkit.testing.suite import Suite, seed_everything
 from graphkit.testing.task import TaskSuite
+from graphkit.testing.weighted import WeightedSuite
 
 __all__ = [
     "AdapterSuite",
@@ -39,6 +40,7 @@ __all__ = [
     "ObjectiveSuite",
     "Suite",
     "TaskSuite",
+    "WeightedSuite",
     "assert_close",
     "assert_edge_order_invariant",
     "assert_grows_linearly",

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from graphkit import catalog
+from graphkit.lopsided import watch_terms
 from graphkit.modes import frozen
 from graphkit.transfer.nonlinearities import Function, Nonlinearities, Rule
 from graphkit.words import refuse_class
@@ -85,6 +86,10 @@ class LearnedAttribution:
 
     Raises:
         ValueError: If an argument is unknown or out of range.
+
+    Warns:
+        LopsidedWarning: If, in the second call, the gradient of a term on the gates is over
+            a thousand times that of another, and its weight over a hundred times.
 
     Example:
         >>> import torch
@@ -203,13 +208,17 @@ class LearnedAttribution:
         """The sum of the images' objectives."""
         out: Any = self.model(x * mask)
         loss = F.cross_entropy(out, target, reduction="sum")
-        loss = loss + self.area * mask.mean((1, 2, 3)).sum()
+        inside = mask.mean((1, 2, 3)).sum()
+        terms = {"class": (1.0, loss), "area": (self.area, inside)}
+        loss = loss + self.area * inside
         if self.guidance:
-            loss = loss + self.guidance * F.kl_div(
-                out.log_softmax(1), belief, reduction="sum", log_target=True
-            )
+            apart = F.kl_div(out.log_softmax(1), belief, reduction="sum", log_target=True)
+            terms["guidance"] = self.guidance, apart
+            loss = loss + self.guidance * apart
         if self.smoothness:
             down, right = mask.diff(dim=2).abs(), mask.diff(dim=3).abs()
-            variation = down.mean((1, 2, 3)) + right.mean((1, 2, 3))
-            loss = loss + self.smoothness * variation.sum()
+            variation = (down.mean((1, 2, 3)) + right.mean((1, 2, 3))).sum()
+            terms["smoothness"] = self.smoothness, variation
+            loss = loss + self.smoothness * variation
+        watch_terms(self, terms, self.gates)
         return loss

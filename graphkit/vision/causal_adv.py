@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method
+from graphkit.lopsided import watch_terms
 from graphkit.modes import evaluating, frozen
 from graphkit.precision import normalize, wide
 from graphkit.vision.attacks import Bounds, pgd
@@ -94,6 +95,10 @@ class CausalAdv(nn.Module):
     Raises:
         ValueError: If an option is out of range, there are no more channels than classes, labels
             do not fit, or features are not finite.
+
+    Warns:
+        LopsidedWarning: If, in the second call, the gradient of a term on the features is over
+            a thousand times that of another, and its weight over a hundred times.
 
     Example:
         >>> import torch
@@ -244,18 +249,25 @@ class CausalAdv(nn.Module):
         # Madry's step has no pass of natural samples: they would count in batch statistics.
         if self.variant == "T" or self.alpha * share:
             f = pick(self.features(x, *args, **kwargs), y, rows, self.head)
+        terms: dict[str, tuple[float, Tensor]] = {}
         if self.variant == "M":
             total = F.cross_entropy(logits, y)
+            terms["labels"] = 1.0, total
         else:
             natural = self.head(f)
             total = F.cross_entropy(natural, y)
-            total = total + self.beta * divergence(natural.softmax(1), logits)
+            attacks = divergence(natural.softmax(1), logits)
+            terms |= {"labels": (1.0, total), "beta": (self.beta, attacks)}
+            total = total + self.beta * attacks
         if self.alpha * share:
             with frozen(self.style_classifier):
                 before, after = (
                     self.style_classifier.augmented(self.style(one), y, share) for one in (f, g)
                 )
-            total = total + self.alpha * share * F.cross_entropy(after, before.softmax(1))
+            styles = F.cross_entropy(after, before.softmax(1))
+            terms["alpha"] = self.alpha * share, styles
+            total = total + self.alpha * share * styles
+        watch_terms(self, terms, self.features.parameters())
         self.calls += 1
         return total + self.style_classifier.loss(style, y, share)
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method
+from graphkit.lopsided import watch_terms
 from graphkit.modes import call_fixed
 from graphkit.precision import positive
 from graphkit.words import refuse_class
@@ -237,12 +238,18 @@ def udor_loss(
     Shapes:
         - **input:** :math:`(B, C, S, S)`, :math:`(B)`
         - **output:** a scalar
+
+    Warns:
+        LopsidedWarning: If, in the second call, the gradient of another term on the model is over
+            a thousand times that of the image.
     """
     refuse_class("model", model)
     parts = model.num_parts
     out = model(x, torch.randint(parts, (len(x),), device=x.device), only)
     loss = 2 * F.mse_loss(out.image, x)
-    loss = loss + consistency * F.mse_loss(out.recoded, out.remaining)
+    same = F.mse_loss(out.recoded, out.remaining)
+    terms = {"image": (1.0, loss), "consistency": (consistency, same)}
+    loss = loss + consistency * same
     # The last category is *empty*: any number of parts may be that.
     mass = out.p[..., :-1]
     # Products of pairs of parts in one category, as the square of the sum less the squares.
@@ -250,9 +257,12 @@ def udor_loss(
     # Negative entropy of the mean: least when all categories are used alike.
     average = out.p.flatten(0, 1).mean(0)
     balance = (average * positive(average).log()).sum()
-    loss = loss + fuzzy * (fuzzy_loss(out.p).mean() + overlap + balance)
+    unsure = fuzzy_loss(out.p).mean() + overlap + balance
+    loss = loss + fuzzy * unsure
     critic = F.relu(1 - out.real).mean() + F.relu(1 + out.fake).mean()
-    loss = loss + (critic if adversary else 0) - adversary * out.fooled.mean()
+    fooled = out.fooled.mean()
+    terms |= {"fuzzy": (fuzzy, unsure), "adversary": (adversary, fooled)}
+    loss = loss + (critic if adversary else 0) - adversary * fooled
     known = only >= 0
     if anchor and bool(known.any()):
         category = only[known]
@@ -263,5 +273,8 @@ def udor_loss(
         target = torch.where(other, parts, category.unsqueeze(1))
         named = F.nll_loss(positive(out.p[known].flatten(0, 1)).log(), target.flatten())
         redrawn = F.mse_loss(out.anchored[known], x[known])
-        loss = loss + anchor * (redrawn + 0.1 * rest + 0.02 * named)
+        anchored = redrawn + 0.1 * rest + 0.02 * named
+        terms["anchor"] = anchor, anchored
+        loss = loss + anchor * anchored
+    watch_terms(model, terms, model.parameters(), main="image")
     return loss

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from graphkit.catalog import method, no_method
 from graphkit.compress.block_net import BlockNet, beside
 from graphkit.distill.data_free.priors import activation
+from graphkit.lopsided import watch_terms
 from graphkit.modes import evaluating
 from graphkit.precision import wide
 from graphkit.words import did_you_mean
@@ -164,6 +165,9 @@ class GroupStackAmalgamation(nn.Module):
         ValueError: If there is no teacher, a wanted label is known to none, numbers of blocks
             differ, a group's output does not fit the teachers, or noise holds no sample.
 
+    Warns:
+        LopsidedWarning: If one of the generator's terms drowns another in the second call.
+
     Example:
         >>> import torch
         >>> from torch import nn
@@ -247,11 +251,9 @@ class GroupStackAmalgamation(nn.Module):
                             f"{level + 1} of {name} takes {list(x.shape)}"
                         )
                     x = net.step(level, x, context)
-                wanted = len(self.labels)
-                if net is not self.student:
-                    wanted = len(self.known[int(name.split()[-1])])
-                if x.dim() != 2 or x.size(1) != wanted:
-                    raise ValueError(f"{name} gives {list(x.shape)} for {wanted} labels")
+                own = self.labels if net is self.student else self.known[int(name.split()[-1])]
+                if x.dim() != 2 or x.size(1) != len(own):
+                    raise ValueError(f"{name} gives {list(x.shape)} for {len(own)} labels")
         return [feature.size(1) for feature in made]
 
     def train(self, mode: bool = True) -> GroupStackAmalgamation:
@@ -289,12 +291,15 @@ class GroupStackAmalgamation(nn.Module):
     def generator_loss(self, z: Tensor, edge_index: Tensor | None = None, **context: Any) -> Tensor:
         """The first stage's objective on noise."""
         terms = self.generator_terms(z, edge_index, **context)
+        words = {"loud": "loudness", "sparse": "sparsity"}
+        weighed = {words.get(n, n): (self.weights.get(n, 1.0), terms[n]) for n in terms}
+        watch_terms(self, weighed, self.groups(None))
         return terms["one_hot"] + sum(self.weights[name] * terms[name] for name in self.weights)
 
     def generator_terms(
         self, z: Tensor, edge_index: Tensor | None = None, **context: Any
     ) -> dict[str, Tensor]:
-        """The parts of :meth:`generator_loss`, unweighted; ``rate`` is the mean label."""
+        """The parts of :meth:`generator_loss`, unweighted; ``sparse`` is the mean label."""
         refuse_empty(z)
         context = beside(edge_index, context)
         *inner, sample = self.generate(z, **context)
@@ -352,10 +357,8 @@ class GroupStackAmalgamation(nn.Module):
         """What a stage trains: the generator and its gates, or one block and its filters."""
         if block is None:
             return [*self.generator.parameters(), *self.gates.parameters()]
-        own = [*self.student[block].parameters()]
-        if block + 1 < len(self.student):
-            own += [p for gates in self.filters for p in gates[block + 1].parameters()]
-        return own
+        filters = [own[block + 1] for own in self.filters if block + 1 < len(self.student)]
+        return [p for part in (self.student[block], *filters) for p in part.parameters()]
 
     def regroup(self) -> Regrouped:
         """The student's trunk with the teachers' own last blocks as branches."""

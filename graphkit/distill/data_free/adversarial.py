@@ -14,6 +14,7 @@ from graphkit.catalog import method
 from graphkit.distill.data_free.priors import label_entropy
 from graphkit.distill.loss import check_choice
 from graphkit.grad_scale import grad_scale
+from graphkit.lopsided import watch_terms
 from graphkit.modes import frozen
 from graphkit.train import CollapseMonitor
 from graphkit.train.fake_samples import BATCH_NORMS
@@ -104,6 +105,10 @@ class DFAD(nn.Module):
     Raises:
         ValueError: If an option is out of range, there is no noise, or both networks are one.
         RuntimeError: If a network does not take what the generator makes.
+
+    Warns:
+        LopsidedWarning: If, in the second call, the gradient of a term on the generator is over
+            a thousand times that of another, and its weight over a hundred times.
 
     Example:
         >>> import torch
@@ -294,7 +299,12 @@ class DFAD(nn.Module):
     def climb(self, gap: Tensor, logits: Tensor) -> Tensor:
         """The generator's loss at a gap between student and teacher."""
         loss = -torch.log1p(gap) if self.damped else -gap
-        return loss - self.balance * label_entropy(logits) if self.balance else loss
+        if not self.balance:
+            return loss
+        even = label_entropy(logits)
+        terms = {"discrepancy": (1.0, loss), "balance": (self.balance, even)}
+        watch_terms(self, terms, self.generator.parameters())
+        return loss - self.balance * even
 
 
 def plain_call(model: nn.Module, made: Any) -> Tensor:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import no_method
+from graphkit.lopsided import watch_terms
 from graphkit.vision.actions.anchors import hard_negatives, match_anchors, pad_actions
 from graphkit.vision.actions.gtan import Proposals
 from graphkit.vision.actions.segments import encode, segment_iou
@@ -45,6 +46,10 @@ class AherLoss(nn.Module):
     Raises:
         ValueError: If the numbers of videos differ, an option is out of range, an action has no
             length, or its class is none of the proposals'.
+
+    Warns:
+        LopsidedWarning: If, in the second call, the gradient of a term on the proposals is over
+            a thousand times that of another, and its weight over a hundred times.
 
     Example:
         >>> import torch
@@ -94,12 +99,15 @@ class AherLoss(nn.Module):
         location = F.smooth_l1_loss(found.offsets[hit], offsets, reduction="sum") / count
         touching = best > 0
         quality = (found.overlap.sigmoid() - best).square() * touching
-        return (
-            self.foreground * (error * judged).sum() / judged.sum().clamp(min=1)
-            + self.kind * (fore[hit] - chosen).sum() / count
-            + location
-            + self.overlap * quality.sum() / touching.sum().clamp(min=1)
-        )
+        terms = {
+            "foreground": (self.foreground, (error * judged).sum() / judged.sum().clamp(min=1)),
+            "kind": (self.kind, (fore[hit] - chosen).sum() / count),
+            "location": (1.0, location),
+            "overlap": (self.overlap, quality.sum() / touching.sum().clamp(min=1)),
+        }
+        watch_terms(self, terms, (found.logits, found.offsets, found.overlap))
+        fore_loss, kind_loss, location, overlap_loss = (w * term for w, term in terms.values())
+        return fore_loss + kind_loss + location + overlap_loss
 
     @torch.no_grad()
     def background(self, anchors: Tensor, truth: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

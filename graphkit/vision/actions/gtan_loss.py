@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import no_method
+from graphkit.lopsided import watch_terms
 from graphkit.vision.actions.anchors import hard_negatives, match_anchors, pad_actions
 from graphkit.vision.actions.gtan import Proposals
 from graphkit.vision.actions.segments import encode, segment_iou
@@ -50,6 +51,10 @@ class GTANLoss(nn.Module):
     Raises:
         ValueError: If the numbers of videos differ, or an action has no length.
 
+    Warns:
+        LopsidedWarning: If, in the second call, the gradient of a term on the proposals is over a
+            thousand times that of another, and its weight over a hundred times.
+
     Example:
         >>> import torch
         >>> from graphkit.vision import GTAN, GTANLoss
@@ -83,11 +88,17 @@ class GTANLoss(nn.Module):
         judged = hit | hard_negatives(error, found.valid & ~hit, wanted)
         count = judged.sum().clamp(min=1)
         quality = found.overlap.sigmoid()[judged] - best[judged]
-        return (
-            error[judged].sum() / count
-            + self.location * self.boundaries(found, hit, segments, which)
-            + self.overlap * quality.square().sum() / count
-        )
+        kind = error[judged].sum() / count
+        location = self.boundaries(found, hit, segments, which)
+        overlap = quality.square().sum() / count
+        terms = {
+            "classes": (1.0, kind),
+            "location": (self.location, location),
+            "overlap": (self.overlap, overlap),
+        }
+        outputs = (found.logits, found.centre, found.width, found.offsets, found.overlap)
+        watch_terms(self, terms, outputs)
+        return kind + self.location * location + self.overlap * overlap
 
     @torch.no_grad()
     def match(self, proposals: Proposals, segments: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from rich.progress import track
 from torch import Tensor, nn
 
 from graphkit.catalog import no_method
+from graphkit.lopsided import watch_terms
 from graphkit.precision import positive
 from graphkit.vision.faces.bones import FaceBones
 
@@ -137,6 +139,10 @@ def fit_faces(
     Raises:
         ValueError: If shapes do not fit, a frame has no face, or there is no frame.
 
+    Warns:
+        LopsidedWarning: If, in the second step, the gradient of another term is over a thousand
+            times that of the landmarks.
+
     Example:
         >>> import torch
         >>> from graphkit.vision import FaceBones
@@ -169,18 +175,27 @@ def fit_faces(
         groups.append({"params": list(face.parameters()), "lr": basis_lr})
     optimizer = torch.optim.Adam(groups)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    losses = []
+    fitted: list[Tensor] = [identity, action, pose, *face.parameters()]
+    losses, calls = [], SimpleNamespace()
     # Nobody waits for less than this.
     quick = len(points) * steps < 100_000
     for _ in track(range(steps), "fitting faces …", transient=True, disable=quick):
         optimizer.zero_grad()
         seen = face(torch.cat([identity[row], action, pose], 1))
         error = ((seen - points).square().sum(2) * share).sum(1).mean()
-        loss = error + identity_weight * identity.square().mean(0).sum()
-        loss = loss + action_weight * action.abs().mean(0).sum()
+        size, motion = identity.square().mean(0).sum(), action.abs().mean(0).sum()
+        terms = {
+            "points": (1.0, error),
+            "identity_weight": (identity_weight, size),
+            "action_weight": (action_weight, motion),
+        }
+        loss = error + identity_weight * size + action_weight * motion
         if learn:
-            moved = [(value - before[name]).square().mean() for name, value in basis(face)]
-            loss = loss + basis_weight * torch.stack(moved).sum()
+            parts = [(value - before[name]).square().mean() for name, value in basis(face)]
+            moved = torch.stack(parts).sum()
+            terms["basis_weight"] = basis_weight, moved
+            loss = loss + basis_weight * moved
+        watch_terms(calls, terms, fitted, main="points")
         loss.backward()
         optimizer.step()
         schedule.step()

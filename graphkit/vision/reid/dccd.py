@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import method
 from graphkit.grad_scale import grad_scale
+from graphkit.lopsided import watch_terms
 from graphkit.modes import evaluating
 from graphkit.precision import normalize, wide
 from graphkit.vision.group_moments import GroupMoments
@@ -101,6 +102,10 @@ class DCCD(nn.Module):
 
     Raises:
         ValueError: If an option is out of range, or identities or domains do not fit.
+
+    Warns:
+        LopsidedWarning: If, in the second call, the gradient of a term on representations is over
+            a thousand times that of another, and its weight over a hundred times.
 
     Example:
         >>> import torch
@@ -231,11 +236,17 @@ class DCCD(nn.Module):
     def part(self, z: Tensor, y: Tensor, domain: Tensor) -> Tensor:
         """All losses of some representations."""
         total = F.cross_entropy(self.head(z), y, label_smoothing=self.smoothing)
+        terms = {"identities": (1.0, total)}
         if self.triplet:
-            total = total + self.triplet * hard_triplet_loss(z, y, self.margin)
+            apart = hard_triplet_loss(z, y, self.margin)
+            terms["triplet"] = self.triplet, apart
+            total = total + self.triplet * apart
         if self.weight:
-            guess = self.domain_head(grad_scale(z, -self.weight))
-            total = total + F.cross_entropy(guess, domain)
+            reversed_error = F.cross_entropy(self.domain_head(grad_scale(z, -self.weight)), domain)
+            # Its gradient on the representations has the weight already.
+            terms["weight"] = self.weight, reversed_error / self.weight
+            total = total + reversed_error
+        watch_terms(self, terms, [z])
         return total
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method
+from graphkit.lopsided import calls_of, watch_terms
 from graphkit.vision.scenes.layout import masks_to_layout
 from graphkit.vision.scenes.scene_layout import SceneLayout
 from graphkit.words import refuse_class
@@ -132,6 +133,13 @@ def scene_image_loss(
         boxes (torch.Tensor): The true boxes.
         pixel_weight, box_weight (float, optional): The weights. (default: :obj:`1.0`,
             :obj:`10.0`)
+
+    Warns:
+        LopsidedWarning: If, in the second call, the gradient of a term on what was painted is over
+            a thousand times that of another, and its weight over a hundred times.
     """
-    pixels = F.l1_loss(painted.images, images)
-    return pixel_weight * pixels + box_weight * F.mse_loss(painted.boxes, boxes)
+    pixels, placed = F.l1_loss(painted.images, images), F.mse_loss(painted.boxes, boxes)
+    terms = {"pixel_weight": (pixel_weight, pixels), "box_weight": (box_weight, placed)}
+    calls = calls_of("scene_image_loss", pixel_weight, box_weight)
+    watch_terms(calls, terms, (painted.images, painted.boxes))
+    return pixel_weight * pixels + box_weight * placed
