@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,8 +95,7 @@ def omniglot(
             with reading(path, member), Image.open(io.BytesIO(archive.read(member))) as image:
                 if image.size != (SIDE, SIDE):
                     raise ValueError(f"its size is {image.size}, not {(SIDE, SIDE)}")
-                # The drawings are black on white; ink is to be 1.
-                images.append(~np.asarray(image, dtype=bool))
+                images.append(drawn(image))
                 drawers.append(int(file.rpartition("_")[2].rpartition(".")[0]))
                 names.append((alphabet, character))
     if not images:
@@ -114,6 +114,17 @@ def omniglot(
     )
 
 
+def drawn(image: Any) -> np.ndarray:
+    """Where there is ink, black on white in an image of any mode, on nothing if need be."""
+    if image.mode != "1":
+        whole = image.convert("RGBA")
+        blank = whole.copy()
+        blank.paste((255, 255, 255, 255), (0, 0, *whole.size))
+        blank.alpha_composite(whole)
+        return np.asarray(blank.convert("L")) < 128
+    return ~np.asarray(image, dtype=bool)
+
+
 def drawings(members: list[str]) -> dict[tuple[str, ...], str]:
     """The members of an archive that are drawings, by alphabet, character and file.
 
@@ -121,7 +132,8 @@ def drawings(members: list[str]) -> dict[tuple[str, ...], str]:
     """
     places: dict[tuple[str, ...], str] = {}
     for member in sorted(members):
-        parts = member.split("/")
+        # Some programs of Windows pack their own separator.
+        parts = member.replace("\\", "/").split("/")
         hidden = "__MACOSX" in parts or parts[-1].startswith(".")
         if hidden or not parts[-1].lower().endswith(".png"):
             continue

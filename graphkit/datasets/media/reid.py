@@ -34,7 +34,7 @@ MARKET = DatasetCard(
 )
 LARGEST = 1 << 24
 """Pixels of an image; the published ones have 128 x 64."""
-NAME = re.compile(r"(-1|\d{4})_c(\d)s\d_\d{6}_\d{2}\.jpg")
+NAME = re.compile(r"(-1|\d{4})_c([1-6])s\d_\d{6}_\d{2}\.jpg")
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ def market1501(
         MissingDataError: If a folder is missing; the message says which and where to get it.
         DamagedDataError: If there is no image, a file has another name than the published ones, or
             an image cannot be read.
-        ValueError: If there is no such part.
+        ValueError: If there is no such part, or the size is out of range.
         ImportError: If Pillow is missing.
 
     Example:
@@ -275,6 +275,9 @@ def market1501(
     folders = dict(zip(("train", "query", "gallery"), MARKET.files, strict=True))
     if part not in folders:
         raise ValueError(f"'part' must be one of {tuple(folders)}, got {part!r}")
+    sides = tuple(size) if isinstance(size, Sequence) else ()
+    if len(sides) != 2 or not all(isinstance(side, int) and 0 < side <= 4096 for side in sides):
+        raise ValueError(f"'size' must be a height and a width in 1 … 4096, got {size!r}")
     height, width = size
     images, identity, camera = [], [], []
     for path, person, number in market_files(folders[part], root):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.loading import locate
 from graphkit.datasets.store.reading.text import read_json
-from graphkit.datasets.store.reading.values import number
+from graphkit.datasets.store.reading.values import number, shown
 from graphkit.guard import DamagedDataError, reading
 
 __all__ = ["ActionVideo", "thumos14"]
@@ -103,7 +104,7 @@ def thumos14(
         raise ValueError(f"'beyond' must be 'keep' or 'clip', got {beyond!r}")
     path = locate(CARD, root, fetch=False) / "mmtad" / f"thumos14_{split}.json"
     table = read_json(path)
-    if not isinstance(table, dict):
+    if not isinstance(table, dict) or not table:
         raise DamagedDataError(f"'{path}' holds no dictionary of videos")
     videos = []
     for name, entry in sorted(table.items()):
@@ -115,16 +116,35 @@ def thumos14(
 def video(name: str, entry: dict, clip: bool = False) -> ActionVideo:
     """One video; ambiguous segments and those of no length are left out."""
     duration = number(entry["duration"], "the duration")
+    if duration <= 0:
+        raise ValueError(f"the duration is {duration}")
     if len(entry["segments"]) != len(entry["labels"]):
         raise ValueError(
             f"{name} has {len(entry['segments'])} segments and {len(entry['labels'])} labels"
         )
     pairs = zip(entry["segments"], entry["labels"], strict=True)
-    sure = [(segment, ACTIONS.index(label)) for segment, label in pairs if label != UNSURE]
-    times = [[number(time, "a time") for time in segment] for segment, _ in sure]
+    sure = [(times_of(segment), number_of(label)) for segment, label in pairs if label != UNSURE]
+    times = [segment for segment, _ in sure]
     segments = torch.tensor(times, dtype=torch.float).reshape(len(sure), 2)
     segments = segments.clamp(max=duration) if clip else segments
     action = torch.tensor([number for _, number in sure], dtype=torch.long)
     order = segments[:, 0].argsort(stable=True)
     order = order[segments[order, 1] > segments[order, 0]]
     return ActionVideo(name, segments[order], action[order], duration)
+
+
+def times_of(segment: Any) -> list[float]:
+    """Start and end of a segment."""
+    if not isinstance(segment, list) or len(segment) != 2:
+        raise ValueError(f"a segment is {shown(segment)}, expected its start and its end")
+    start, end = (number(time, "a time") for time in segment)
+    if not 0 <= start <= end:
+        raise ValueError(f"a segment goes from {start} to {end}")
+    return [start, end]
+
+
+def number_of(label: Any) -> int:
+    """The number of an action."""
+    if label not in ACTIONS:
+        raise ValueError(f"no action is called {shown(label)}")
+    return ACTIONS.index(label)

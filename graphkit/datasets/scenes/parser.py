@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from torch_geometric.data import Data
 
 from graphkit.datasets.scenes.records import from_mapping, from_triples, split_mark
 from graphkit.datasets.scenes.vocabulary import SceneVocabulary
+from graphkit.datasets.store.reading.text import json_of
 from graphkit.guard import Translated, reason
 from graphkit.words import did_you_mean
 
@@ -72,7 +72,7 @@ def parse_scene(
         scene = scene.removeprefix("\ufeff")
     if isinstance(scene, str) and scene.lstrip()[:1] in ("{", "["):
         with Translated(lambda e: ValueError(f"'scene' is not valid JSON: {reason(e)}")):
-            scene = json.loads(scene)
+            scene = json_of(scene)
     if isinstance(scene, str):
         return from_text(scene, vocabulary)
     if isinstance(scene, Mapping):

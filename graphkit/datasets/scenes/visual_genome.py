@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
@@ -233,10 +234,10 @@ def entries(path: Path) -> list[dict[str, Any]]:
 
 
 def read_aliases(path: Path) -> dict[str, str]:
-    """Every name of a line stands for the line's first."""
+    """Every name of a line, parted by commas, semicolons or tabs, stands for the line's first."""
     aliases = {}
     for line in read_text(path).split("\n"):
-        names = [name.strip() for name in line.split(",") if name.strip()]
+        names = [name.strip() for name in re.split("[,;\t]", line) if name.strip()]
         aliases.update(dict.fromkeys(names, names[0] if names else ""))
     return aliases
 

@@ -21,7 +21,7 @@ from graphkit.datasets.store.folders import cache_root, search_path, using_cache
 from graphkit.datasets.store.in_place import in_place
 from graphkit.datasets.store.integrity import check_counts, check_files, check_rows
 from graphkit.datasets.store.ranges import check_ranges
-from graphkit.datasets.store.registry import DatasetCard, find_card
+from graphkit.datasets.store.registry import DatasetCard, dataset_cards, find_card
 from graphkit.guard import DamagedDataError, Translated, reading, reason
 from graphkit.tensor_files import read_tensors
 
@@ -85,7 +85,13 @@ def load(
     card = find_card(name) if isinstance(name, str) else name
     card.check_options(options)
     if card.embedded:
-        return card.resolve()(transform=transform, **options)
+        dataset = card.resolve()(transform=transform, **options)
+        # A set on a disk may be too large to be walked through before it is used.
+        if isinstance(dataset, InMemoryDataset) and card not in dataset_cards():
+            given, dataset.transform = dataset.transform, None
+            check_ranges(card.name, None, dataset, card.counts.get("classes"))
+            dataset.transform = given
+        return dataset
     folder = locate(card, root, download)
     processed = cache_root() / "processed" / card.name / fingerprint(card, folder, options)
     with using_cache():

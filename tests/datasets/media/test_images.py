@@ -143,6 +143,7 @@ DEPTHS = {
     "two": lambda name: f"data/{name}",
     "five": lambda name: f"a/b/c/d/{name}",
     "capitals": lambda name: name.replace(".png", ".PNG"),
+    "backslashes": lambda name: name.replace("/", "\\"),
 }
 
 
@@ -158,6 +159,28 @@ def test_folders_above_the_alphabets_do_not_matter(root, depth):
     assert found.alphabets == wanted.alphabets
     for field in ("x", "y", "alphabet", "drawer"):
         assert torch.equal(getattr(found, field), getattr(wanted, field))
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA"])
+def test_drawings_of_any_mode_are_the_same_ink(root, mode):
+    """Saved anew by other programs, grey at the edges, or on nothing."""
+    write_omniglot(root)
+    wanted = omniglot("small1", size=7).x
+    path = root / "omniglot" / "images_background_small1.zip"
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            image = Image.open(io.BytesIO(content)).convert("L")
+            grey = image.point(lambda shade: 20 + shade * 220 // 255)
+            if mode == "LA":
+                # Nothing where there is no ink, whatever colour nothing has.
+                grey, alpha = Image.new("L", image.size), image.point(lambda shade: 255 - shade)
+                grey.putalpha(alpha)
+            grey.convert(mode).save(buffer := io.BytesIO(), "PNG")
+            archive.writestr(name, buffer.getvalue())
+    assert torch.equal(omniglot("small1", size=7).x, wanted)
 
 
 @pytest.mark.usefixtures("cache")

@@ -114,6 +114,12 @@ def test_market_that_is_missing_or_damaged_is_named(root):
     (folder / "person.jpg").write_bytes(b"")
     with pytest.raises(DamagedDataError, match=r"person\.jpg"):
         market1501("query")
-    (folder / "person.jpg").rename(folder / "0002_c1s1_000451_03.jpg")
+    (folder / "person.jpg").rename(folder / "0002_c0s1_000451_03.jpg")
+    with pytest.raises(DamagedDataError, match="0002_c0s1"):  # Cameras are counted from 1.
+        market1501("query")
+    for size in (8, (0, 4), (8, 4, 3), (8.0, 4)):
+        with pytest.raises(ValueError, match="'size'"):
+            market1501("query", size=size)
+    (folder / "0002_c0s1_000451_03.jpg").rename(folder / "0002_c1s1_000451_03.jpg")
     with pytest.raises(DamagedDataError, match="cannot read"):
         market1501("query")

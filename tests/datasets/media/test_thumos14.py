@@ -28,10 +28,33 @@ def test_segments_are_sorted_and_unsure_ones_left_out(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"labels": ["Diving"]}, {"labels": ["Chess"] * 4}, {"segments": [["a", 1]] * 4}]
+    ("change", "word"),
+    [
+        ({"labels": ["Diving"]}, "4 segments and 1 labels"),
+        ({"labels": ["Chess"] * 4}, "no action is called 'Chess'"),
+        ({"labels": [None] * 4}, "no action is called None"),
+        ({"segments": [["a", 1]] * 4}, "a time is 'a'"),
+        ({"segments": [[1.5, 0.5]] * 4}, "goes from 1.5 to 0.5"),
+        ({"segments": [[-0.5, 0.5]] * 4}, "goes from -0.5 to 0.5"),
+        ({"segments": [[1, 2, 3]] * 4}, "a segment is a list"),
+        ({"segments": [None] * 4}, "a segment is None"),
+        ({"duration": 0}, "the duration is 0"),
+    ],
 )
-def test_damaged_files_are_named(tmp_path, change):
+def test_damaged_files_are_named(tmp_path, change, word):
     write(tmp_path, {**VIDEO, **change})
+    with pytest.raises(DamagedDataError, match=f"thumos14_val.*video 'v'.*{word}"):
+        thumos14("val", root=tmp_path)
+
+
+def test_a_video_that_stands_twice_and_none_at_all_are_named(tmp_path):
+    write(tmp_path, VIDEO)
+    path = tmp_path / "THUMOS14/mmtad/thumos14_val.json"
+    entry = json.dumps(VIDEO)
+    path.write_text(f'{{"v": {entry}, "v": {entry}}}')
+    with pytest.raises(DamagedDataError, match=r"thumos14_val.*'v' stands twice"):
+        thumos14("val", root=tmp_path)
+    path.write_text("{}")
     with pytest.raises(DamagedDataError, match="thumos14_val"):
         thumos14("val", root=tmp_path)
 

@@ -63,6 +63,7 @@ def test_text(text, x, found):
         ("sheep tree", "no predicate is called 'tree'"),
         ("zzz", "there are 'sheep', 'tree'"),
         ('{"objects": ["sheep"', "not valid JSON"),
+        ('{"objects": ["sheep"], "objects": ["tree"]}', "'objects' stands twice"),
         ({"relationships": []}, "'objects'"),
         ({"objects": [], "boxes": []}, "boxes"),
         ({"objects": ["shep"]}, "did you mean 'sheep'"),

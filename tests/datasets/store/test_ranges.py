@@ -104,3 +104,50 @@ def test_edges_between_two_kinds_of_nodes(root, monkeypatch):
     monkeypatch.setattr("tests.datasets.store.test_ranges.GOOD", graph)
     with pytest.raises(DamagedDataError, match="edges of the nodes 0 to 1, but 1 nodes"):
         loaded(root, monkeypatch, graph)
+
+
+class Embedded(InMemoryDataset):
+    """One graph that a test chooses, and no files."""
+
+    graph: Data
+
+    def __init__(self, transform=None):
+        super().__init__(None, transform)
+        self.data, self.slices = self.collate([GOOD, type(self).graph])
+
+
+WRONG = {
+    "beyond": {"edge_index": EDGES + 1},
+    "counted down": {"edge_index": EDGES - 1},
+    "turned": {"edge_index": torch.tensor([[0, 1], [1, 0], [0, 0]])},
+    "fractions": {"edge_index": EDGES.float()},
+    "label": {"y": torch.tensor([0, -1])},
+    "complex": {"y": torch.tensor([0, 1j])},
+    "attributes": {"edge_attr": torch.ones(1, 3)},
+    "weights": {"edge_weight": torch.ones(5)},
+}
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("kind", ["class", "card", "saved"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_sets_without_files_are_looked_at_as_well(tmp_path, monkeypatch, kind, wrong):
+    """``module:Class``, a card of one's own without files, and saved graphs."""
+    loader = f"{__name__}:Embedded"
+    source = {"class": loader, "saved": str(tmp_path / "a.pt")}.get(
+        kind, DatasetCard(name="mine", about="mine", loader=loader)
+    )
+    for graph, right in ((GOOD, True), (changed(**WRONG[wrong]), False)):
+        torch.save([GOOD, graph], tmp_path / "a.pt")
+        # PyG cannot put every wrong graph behind another: alone it can.
+        monkeypatch.setattr(Embedded, "graph", graph, raising=False)
+        monkeypatch.setattr(Embedded, "collate", lambda self, graphs: alone(graphs[1]))
+        if right:
+            assert len(load(source)) in (1, 2)
+            continue
+        with pytest.raises(DamagedDataError, match=r"graph [01]"):
+            load(source)
+
+
+def alone(graph):
+    return graph, None

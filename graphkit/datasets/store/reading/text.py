@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from graphkit.guard import DamagedDataError, reading
 
-__all__ = ["decode", "read_json", "read_table", "read_text", "rows_of", "table_of"]
+__all__ = ["decode", "json_of", "read_json", "read_table", "read_text", "rows_of", "table_of"]
 
 LARGEST = 2**53
 SHOWN = 40
@@ -152,11 +153,32 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """A JSON value of finite numbers.
 
     Raises:
-        DamagedDataError: If it is cut off, nested too deeply, or holds NaN or infinity.
+        DamagedDataError: If it is cut off, nested too deeply, holds NaN or infinity, or has a
+            name twice.
     """
     text = read_text(path)
     with reading(path):
-        return json.loads(text, parse_constant=refuse, parse_float=bounded_float)
+        return json_of(text)
+
+
+def json_of(text: str) -> Any:
+    """A JSON value of finite numbers from text.
+
+    Raises:
+        ValueError, RecursionError: As :func:`read_json`.
+    """
+    return json.loads(
+        text, parse_constant=refuse, parse_float=bounded_float, object_pairs_hook=unique
+    )
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, none of whose names stands for two values: Python would keep the last."""
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = Counter(name for name, _ in pairs)
+        raise ValueError(f"the name {names.most_common(1)[0][0][:SHOWN]!r} stands twice in it")
+    return values
 
 
 def refuse(word: str) -> None:

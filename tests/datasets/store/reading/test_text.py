@@ -71,6 +71,14 @@ def test_json_that_is_none_is_named(tmp_path, text):
         read_json(path)
 
 
+def test_json_with_a_name_twice_is_named(tmp_path):
+    """Python keeps the last value and says nothing of the first."""
+    path = tmp_path / "a.json"
+    path.write_text('{"b": [{"a": 1, "c": 2, "a": 3}]}')
+    with pytest.raises(DamagedDataError, match=r"a\.json.*'a' stands twice"):
+        read_json(path)
+
+
 def test_json_with_a_byte_order_mark(tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes(b'\xef\xbb\xbf{"a": [1, 2.5]}\r\n')
