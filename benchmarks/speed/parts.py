@@ -45,18 +45,30 @@ def text_of(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+RATIOS = ("times_faster", "times_less_processor")
+IDENTITY = ("what", "size", "rival")
+
+
 def table_of(name: str, measured: Any) -> Table:
-    """A line per measurement where there is a list of them, else a line per value."""
+    """A line per measurement where there is a list of them, else a line per value.
+
+    Measurements beside a rival's show what was measured and how many times better it was; times,
+    threads, load and errors are in the JSON file.
+    """
     if not isinstance(measured, list):
         table = Table("measurement", "value", title=name)
         for leaf, value in flatten(measured):
             table.add_row(leaf, text_of(value))
         return table
-    columns = list(dict.fromkeys(key for row in measured for key in row))
-    texts = {key: [text_of(row[key]) if key in row else "-" for row in measured] for key in columns}
+    beside = any(key in row for row in measured for key in RATIOS)
+    rows = [compared(row) for row in measured] if beside else measured
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    texts = {key: [text_of(row[key]) if key in row else "-" for row in rows] for key in columns}
     # What is the same everywhere stands once below: the table is wide enough without it.
     same = {key: text[0] for key, text in texts.items() if len(text) > 1 and len(set(text)) == 1}
     caption = ", ".join(f"{key.replace('_', ' ')}: {text}" for key, text in same.items())
+    if beside:
+        caption = "; ".join(filter(None, [caption, "times and errors: see the JSON file"]))
     table = Table(title=name, caption=caption or None)
     columns = [key for key in columns if key not in same]
     for key in columns:
@@ -64,6 +76,19 @@ def table_of(name: str, measured: Any) -> Table:
     for cells in zip(*(texts[key] for key in columns), strict=True):
         table.add_row(*cells)
     return table
+
+
+def compared(row: dict[str, Any]) -> dict[str, Any]:
+    """What a measurement says to people: what was measured, and the ratios to the rival's."""
+    names = [str(row[key]) for key in IDENTITY if row.get(key) is not None]
+    shown: dict[str, Any] = {"what": ", ".join(names)}
+    for key in RATIOS:
+        if key in row:
+            spread = row[key]
+            shown[key] = f"{spread['median']:.2f} ({spread['low']:.2f}-{spread['high']:.2f})"
+    if row.get("megabytes") and row.get("rival_megabytes"):
+        shown["times_less_memory"] = f"{row['rival_megabytes'] / row['megabytes']:.1f}"
+    return shown
 
 
 def run_parts(names: Iterable[str], quick: bool, console: Console) -> dict[str, Any]:

@@ -145,7 +145,9 @@ def self_attention(
     settings = (seed, negative_slope, dropout, active_backend())
     if x.dim() == 4:
         return fused.self_attention(edge_index, x, att_src, att_dst, *settings)[0]
-    return fused.self_attention(edge_index, x.unsqueeze(0), att_src, att_dst, *settings)[0][0]
+    out = fused.self_attention(edge_index, x.unsqueeze(0), att_src, att_dst, *settings)[0]
+    # The gradient of squeeze is a view, that of an index a copy among zeros.
+    return out.squeeze(0)
 
 
 def _promoted(values: list[Tensor | None]) -> torch.dtype | None:

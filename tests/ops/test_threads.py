@@ -14,7 +14,7 @@ from graphkit.ops.cpu import self_attention as small
 from graphkit.ops.cpu import threads
 from tests.ops.oracles import CASES, Case, random_graph
 
-THREADS = (2, 8, 16, 32)
+THREADS = (2, 16)
 # So small that PyTorch itself takes one thread: hundreds on two cores would wait for each other.
 NODES, EDGES = {"few targets": 200, "many targets": 1_000}, 4_000
 
@@ -60,8 +60,8 @@ ALL = CASES | {
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where ranges are handed to: a pool of our own serves where there is no OpenMP."""
     if request.param == "a pool":
-        monkeypatch.setattr(threads, "team", lambda: 0)
-    elif threads.team() == 0:
+        monkeypatch.setattr(threads, "_address", lambda: 0)
+    elif threads._address() == 0:
         pytest.skip("PyTorch's OpenMP has no GOMP_parallel")
     return str(request.param)
 
@@ -80,6 +80,15 @@ def test_the_number_of_threads_changes_no_bit(name: str, kind: str) -> None:
         torch.set_num_threads(count)
         for value, other in zip(results(ALL[name], edge_index, nodes), expected, strict=True):
             assert torch.equal(value, other), f"{count} threads"
+
+
+@pytest.mark.parametrize("kind", NODES)
+@pytest.mark.parametrize("name", ["self_attention", "dropout of a node to itself"])
+def test_nor_does_it_where_all_steps_are_one_call(
+    name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small, "SMALL", 1 << 40)
+    test_the_number_of_threads_changes_no_bit(name, kind)
 
 
 def test_the_kernels_are_shared_out(way: str, monkeypatch: pytest.MonkeyPatch) -> None:

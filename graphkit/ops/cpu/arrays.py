@@ -52,11 +52,15 @@ def walk_of(rows: Rows, batch: int) -> Walk:
     return replace(walk, slots=walk.slots.copy())
 
 
+def parts_of(rows: Rows, batch: int) -> int:
+    """How many chunks ``rows`` are cut into."""
+    total = rows.size + rows.num_entries
+    return 1 if batch >= MOST_PARTS else min(MOST_PARTS, 1 + total // ENTRIES_PER_PART)
+
+
 def _cut(rows: Rows, batch: int) -> Walk:
     """What all walks through ``rows`` share, and slots that are still free."""
-    order = rows.order
-    total = rows.size + rows.num_entries
-    parts = 1 if batch >= MOST_PARTS else min(MOST_PARTS, 1 + total // ENTRIES_PER_PART)
+    order, parts = rows.order, parts_of(rows, batch)
     indptr = order.indptr.numpy()
     perm = np.empty(0, indptr.dtype) if order.perm is None else order.perm.numpy()
     slots = np.full(2 * batch * parts, -1, np.int64)

@@ -123,7 +123,7 @@ def gat_backward(
     # find nothing to do here.
     per_edge = score_edge is not None or tables * num_out > graph.num_edges
     grad_edge = empty(x, batch, graph.num_edges if per_edge else 0, heads)
-    grad_dst = empty(x, 0 if per_edge else tables, batch, num_out, heads).zero_()
+    grad_dst = empty(x, 0 if per_edge else tables, batch, num_out, heads)
     pieces = np.empty(walk.slots.size * features, kind)
     piece_src = np.empty(walk.slots.size * heads, kind)
     run(

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from graphkit.ops.cpu.arrays import empty, flat
 from graphkit.ops.cpu.kernels import ends
+from graphkit.ops.cpu.kernels.self_attention import ROWS_PER_CHUNK
 from graphkit.ops.cpu.threads import run
-
-ROWS_PER_CHUNK = 512
 
 
 def end_scores(x: Tensor, att_src: Tensor, att_dst: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,16 +9,18 @@ import torch
 from torch import Tensor
 
 from graphkit.ops import dropout as dropping
-from graphkit.ops.cpu.arrays import EXACT
+from graphkit.ops.cpu.arrays import EXACT, parts_of
 from graphkit.ops.cpu.kernels import self_attention as kernels
+from graphkit.ops.cpu.threads import team
 from graphkit.ops.layout.rows import Graph
 
 SMALL = 1 << 20
+MOST_TABLES = 4
 _KIND = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 def is_small(graph: Graph, x: Tensor) -> bool:
-    """Whether one thread is done before several have begun; any number of them gets the same."""
+    """Whether calls cost as much as arithmetic."""
     batch, nodes, heads, width = x.shape
     rows = max(graph.num_edges, 2 * nodes)
     return x.dtype in EXACT and batch * rows * heads * width <= SMALL
@@ -41,8 +43,9 @@ def self_attention(
     score_src, score_dst = x.new_empty(batch, nodes, heads), x.new_empty(batch, nodes, heads)
     results = (out, statistics, score_src, score_dst)
     kernels.attend(
+        team(batch * graph.num_edges * heads * width),
         _order(graph, transposed=False),
-        (batch, nodes, graph.num_edges, heads, width),
+        (batch, nodes, graph.num_edges, heads, width, parts_of(graph.target, batch)),
         *_scalars(x, seed, negative_slope, dropout),
         x.data_ptr(),
         att_src.data_ptr(),
@@ -73,10 +76,14 @@ def self_attention_backward(
     grad_x, grad_att_src, grad_att_dst = (torch.empty_like(value) for value in values[:3])
     results = (grad_x, grad_att_src, grad_att_dst)
     addresses = [value.data_ptr() for value in values]
+    parts = parts_of(graph.source, batch)
     kernels.attend_back_all(
+        team(batch * graph.num_edges * heads * width),
         _order(graph, transposed=True),
-        (batch, nodes, graph.num_edges, heads, width),
+        (batch, nodes, graph.num_edges, heads, width, parts),
         *_scalars(x, seed, negative_slope, dropout),
+        # One for each share of the work: of any number of threads, so that sums are the same.
+        min(batch * parts, MOST_TABLES),
         *addresses[:3],
         tuple(addresses[3:]),
         tuple(value.data_ptr() for value in results),

@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 
-from graphkit.ops.cpu.kernels.sharing import shared
+from graphkit.ops.cpu.kernels.sharing import TASKS_PER_THREAD, shared
 
 SMALL = 1 << 17
 SMALL_FOR_POOL = 1 << 20
-TASKS_PER_THREAD = 4
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
 _forked = False
@@ -36,23 +35,27 @@ def run(
         kernel(0, units, *arguments)
         return
     tasks = min(units, tasks or threads * TASKS_PER_THREAD)
-    address = team()
+    address, everybody = team(work)
     if address != 0 and hasattr(kernel, "py_func"):
-        # All of PyTorch's threads, busy or not: OpenMP ends threads that a team leaves out.
-        shared(kernel)(address, torch.get_num_threads(), tasks, units, *arguments)
+        shared(kernel)(address, everybody, tasks, units, *arguments)
     elif work < max(SMALL, SMALL_FOR_POOL):
         kernel(0, units, *arguments)
     else:
         _run_in_pool(kernel, threads, tasks, units, *arguments)
 
 
-def team() -> int:
-    """The address of OpenMP's ``GOMP_parallel``, as PyTorch calls it; 0 if there is none.
+def team(work: int) -> tuple[int, int]:
+    """The address of OpenMP's ``GOMP_parallel`` as PyTorch calls it, and the number of threads.
 
-    There is none where PyTorch was built without OpenMP or with one that has no such function.
-    A forked process has none of its parent's threads, and OpenMP would wait for them forever.
+    The address is 0 if one thread should do all of the work, and where there is no such function:
+    PyTorch may be built without OpenMP. A forked process has none of its parent's threads, for
+    which OpenMP would wait forever.
     """
-    return 0 if _forked else _address()
+    # All of PyTorch's threads, busy or not: OpenMP ends those that a team leaves out.
+    threads = torch.get_num_threads()
+    if _forked or threads <= 1 or work < SMALL:
+        return 0, 1
+    return _address(), threads
 
 
 @functools.cache

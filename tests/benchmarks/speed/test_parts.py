@@ -38,6 +38,23 @@ def test_a_list_is_a_table_with_a_line_per_measurement() -> None:
     assert text_of(0.123456) == "0.1235"
 
 
+def test_a_measurement_beside_a_rival_is_what_it_was_and_how_many_times_better() -> None:
+    spread = {"median": 2.0, "low": 1.0, "high": 4.0}
+    rows: list[dict[str, Any]] = [
+        {"what": "a", "size": "small", "rival": "PyG", "turns": 9, "seconds": spread}
+        | {"times_faster": spread, "times_less_processor": spread, "load": 1.0},
+        {"what": "b", "megabytes": 4.0, "rival_megabytes": 10.0},
+    ]
+    table = table_of("part", rows)
+    headers = [str(column.header) for column in table.columns]
+    assert headers == ["what", "times faster", "times less processor", "times less memory"]
+    cells = [list(column.cells) for column in table.columns]
+    assert cells[0] == ["a, small, PyG", "b"]
+    assert cells[1] == cells[2] == ["2.00 (1.00-4.00)", "-"]
+    assert cells[3] == ["-", "2.5"]
+    assert "JSON" in str(table.caption)
+
+
 def test_an_epoch_trains_both_models_alike() -> None:
     torch.manual_seed(0)
     case = epochs.QUICK["GAT on a small graph"]()

@@ -128,7 +128,7 @@ def count_up(first, last, seen, least):
 
 
 @pytest.mark.usefixtures("restored_threads")
-@pytest.mark.skipif(threads.team() == 0, reason="PyTorch's OpenMP has no GOMP_parallel")
+@pytest.mark.skipif(threads._address() == 0, reason="PyTorch's OpenMP has no GOMP_parallel")
 def test_a_compiled_kernel_that_fails_raises_once_all_threads_are_done():
     torch.set_num_threads(2)
     seen = np.zeros(37, np.int64)

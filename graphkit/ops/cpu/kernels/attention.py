@@ -3,9 +3,20 @@
 
 import numpy as np
 
-from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, leak, read_scores, take_in
+from graphkit.ops.cpu.kernels.blocks import (
+    BLOCK,
+    add_edge_scores,
+    draw,
+    leak,
+    read_scores,
+    settle,
+    take_in,
+)
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.exponential import exp
+from graphkit.ops.cpu.kernels.instructions import borrowed
+from graphkit.ops.cpu.kernels.lanes import in_lanes_or, score_lanes, weigh_lanes
+from graphkit.ops.cpu.kernels.tiles import LANES
 from graphkit.ops.cpu.kernels.vector import add_entries, copy, fill, prefetch, prefetch_row, scale
 from graphkit.ops.cpu.kernels.walking import AHEAD, row_end, slot_of
 
@@ -38,12 +49,19 @@ def attend_rows(
     piece_statistics,
 ):
     """Sums over incoming edges, weighted by the softmax of their scores, in one pass."""
+    # Arguments outlive the call; counting references to them would cost most of the time.
+    x, score_src, score_dst = borrowed(x), borrowed(score_src), borrowed(score_dst)
+    score_edge, out, statistics = borrowed(score_edge), borrowed(out), borrowed(statistics)
+    indptr, others, perm, keys = borrowed(indptr), borrowed(others), borrowed(perm), borrowed(keys)
+    rows, entries, slots = borrowed(rows), borrowed(entries), borrowed(slots)
+    pieces, piece_statistics = borrowed(pieces), borrowed(piece_statistics)
     features = heads * width
     num_rows = indptr.shape[0] - 1
     num_entries = np.int64(indptr[num_rows])
     # One set of buffers for all rows: what is allocated per row would cost more than short rows.
-    top, shift, low, decay = np.empty((4, heads), x.dtype)
-    block, kept = np.empty((2, BLOCK * heads), x.dtype)
+    few, many = np.empty((4, heads), x.dtype), np.empty((2, BLOCK * heads), x.dtype)
+    top, shift, low, decay = borrowed(few)
+    block, kept = borrowed(many)
     for u in range(first, last):
         p, b = u % parts, u // parts
         start = entries[p]
@@ -66,27 +84,30 @@ def attend_rows(
             fill(low, 0, x.dtype.type(0), heads)
             for k in range(start, end, BLOCK):
                 size = min(BLOCK, end - k)
-                _look_ahead(k, size, others, x, b * num_in, score_src, heads, features)
                 edge_base = 0 if shared else b * num_entries
-                read_scores(
+                # Softmax in one pass: when the peak rises, what was summed below the old one
+                # shrinks.
+                if _weigh(
                     block,
                     k,
                     size,
                     others,
                     perm,
+                    x,
                     score_dst,
                     row * heads,
                     score_src,
                     b * num_in,
-                    1,
                     score_edge,
                     edge_base,
+                    slope,
+                    top,
+                    shift,
+                    low,
+                    decay,
                     heads,
-                )
-                leak(block, block, size * heads, slope)
-                # Softmax in one pass: when the peak rises, what was summed below the old one
-                # shrinks.
-                if take_in(block, size, top, shift, low, decay, heads):
+                    features,
+                ):
                     _shrink(target, base, decay, heads, width)
                 if keys.shape[0] > 0:
                     draw(kept, k, size, perm, b * num_entries, heads, keys, keep)
@@ -100,16 +121,92 @@ def attend_rows(
             else:
                 _finish(out, statistics, row, shift, low, heads, width)
             start = end
+    # Buffers are freed after their last mention, which borrowers are not.
+    few[:], many[:] = 0, 0
 
 
 @helper
-def _look_ahead(k, size, others, x, base, scores, heads, features):
-    """Asks for what the next entries will read."""
+def _weigh_any(
+    block,
+    k,
+    size,
+    others,
+    perm,
+    x,
+    near,
+    near_base,
+    far,
+    far_base,
+    edge,
+    edge_base,
+    slope,
+    top,
+    shift,
+    low,
+    decay,
+    heads,
+    features,
+):
+    """Fills ``block`` with exponentials of scores; returns whether earlier sums must shrink."""
     # Rows lie anywhere in memory: asked for early, they arrive while other edges are summed.
     for i in range(k + AHEAD, min(k + AHEAD + size, np.int64(others.shape[0]))):
-        node = base + np.int64(others[i])
-        prefetch(scores, node * heads)
+        node = far_base + np.int64(others[i])
+        prefetch(far, node * heads)
         prefetch_row(x, node * features, features)
+    read_scores(
+        block, k, size, others, perm, near, near_base, far, far_base, 1, edge, edge_base, heads
+    )
+    leak(block, block, size * heads, slope)
+    return take_in(block, size, top, shift, low, decay, heads)
+
+
+@helper
+def _weigh_lanes(
+    block,
+    k,
+    size,
+    others,
+    perm,
+    x,
+    near,
+    near_base,
+    far,
+    far_base,
+    edge,
+    edge_base,
+    slope,
+    top,
+    shift,
+    low,
+    decay,
+    heads,
+    features,
+):
+    """As :func:`_weigh_any`, in two passes, for heads by the eight."""
+    last = np.int64(others.shape[0]) - 1
+    with_edges = edge.shape[0] > 0
+    if with_edges:
+        add_edge_scores(block, k, size, perm, near, near_base, edge, edge_base, heads)
+    for i in range(size):
+        node = (far_base + np.int64(others[k + i])) * heads
+        prefetch(far, (far_base + np.int64(others[min(last, k + i + AHEAD)])) * heads)
+        for h in range(0, heads, LANES):
+            place = i * heads + h
+            if with_edges:
+                score_lanes(block, place, far, node + h, slope, block, place, top, h)
+            else:
+                score_lanes(near, near_base + h, far, node + h, slope, block, place, top, h)
+    rose = settle(top, shift, low, decay, heads)
+    for i in range(size):
+        # Asked for one by one between exponentials: more at once would wait for each other.
+        node = far_base + np.int64(others[min(last, k + i + AHEAD)])
+        prefetch_row(x, node * features, features)
+        for h in range(0, heads, LANES):
+            weigh_lanes(block, i * heads + h, shift, h, low, h)
+    return rose
+
+
+_weigh = in_lanes_or(_weigh_lanes, _weigh_any, 17)
 
 
 @helper

@@ -3,20 +3,12 @@
 
 import numpy as np
 
-from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, leak, read_scores
+from graphkit.ops.cpu.kernels.back_steps import weigh_back
+from graphkit.ops.cpu.kernels.blocks import BLOCK, draw
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
-from graphkit.ops.cpu.kernels.exponential import exp_range
-from graphkit.ops.cpu.kernels.vector import (
-    add_entries,
-    add_rows,
-    add_scaled,
-    copy,
-    dot_heads,
-    multiply,
-    prefetch_row,
-    prefetch_to_write,
-)
-from graphkit.ops.cpu.kernels.walking import AHEAD, entry_at, row_end, slot_of
+from graphkit.ops.cpu.kernels.instructions import borrowed
+from graphkit.ops.cpu.kernels.vector import add_entries, add_rows, add_scaled, copy, dot_heads
+from graphkit.ops.cpu.kernels.walking import entry_at, row_end, slot_of
 
 
 @kernel
@@ -73,16 +65,33 @@ def attend_back(
     Where ``grad_dst`` holds ``tables``, one for each share of the units, the latter are summed
     by target there, and not kept.
     """
+    # Arguments outlive the call; counting references to them would cost most of the time.
+    x, score_src, targets, grad = (
+        borrowed(x),
+        borrowed(score_src),
+        borrowed(targets),
+        borrowed(grad),
+    )
+    score_edge, grad_edge, grad_dst = borrowed(score_edge), borrowed(grad_edge), borrowed(grad_dst)
+    indptr, others, perm, keys = borrowed(indptr), borrowed(others), borrowed(perm), borrowed(keys)
+    rows, entries, slots = borrowed(rows), borrowed(entries), borrowed(slots)
+    grad_x, grad_src = borrowed(grad_x), borrowed(grad_src)
+    pieces, piece_src = borrowed(pieces), borrowed(piece_src)
     features = heads * width
     num_rows = indptr.shape[0] - 1
     num_entries = np.int64(indptr[num_rows])
     # raw decides the slope of the LeakyReLU, alpha the weight, kept the dropout, step the gradient.
-    raw, alpha, kept, step = np.empty((4, BLOCK * heads), x.dtype)
-    minus = x.dtype.type(-1)
+    buffers = np.empty((4, BLOCK * heads), x.dtype)
+    raw, alpha, kept, step = borrowed(buffers)
+    kept[:] = 1
     units = slots.shape[0] // 2
     for u in range(first, last):
         # Units of one share run one after another, so that no two of them write a table at once.
-        table = ((u + 1) * tables - 1) // units * (grad_dst.shape[0] // tables)
+        share = ((u + 1) * tables - 1) // units
+        table = share * (grad_dst.shape[0] // tables)
+        if grad_dst.shape[0] > 0 and (u == 0 or (u * tables - 1) // units != share):
+            # By whoever fills it, who then has it in the cache.
+            grad_dst[table : table + grad_dst.shape[0] // tables] = 0
         p, b = u % parts, u // parts
         start = entries[p]
         for r in range(rows[p], rows[p + 1] + 1):
@@ -101,65 +110,35 @@ def attend_back(
             for k in range(start, end, BLOCK):
                 size = min(BLOCK, end - k)
                 far_base, edge_base = b * num_out, b * num_entries
-                _look_ahead(
+                dropping = keys.shape[0] > 0
+                if dropping:
+                    draw(kept, k, size, perm, edge_base, heads, keys, scale)
+                weigh_back(
+                    step,
+                    alpha,
+                    raw,
+                    kept,
+                    dropping,
                     k,
                     size,
                     others,
                     perm,
-                    far_base,
-                    edge_base,
+                    x,
+                    row,
+                    score_src,
                     targets,
+                    far_base,
+                    score_edge,
+                    0 if shared else edge_base,
+                    edge_base,
+                    slope,
                     grad,
                     grad_edge,
                     grad_dst,
                     table,
                     heads,
-                    features,
+                    width,
                 )
-                read_scores(
-                    raw,
-                    k,
-                    size,
-                    others,
-                    perm,
-                    score_src,
-                    row * heads,
-                    targets,
-                    far_base,
-                    4,
-                    score_edge,
-                    0 if shared else edge_base,
-                    heads,
-                )
-                # The same score as before, minus the same peak: the weight comes out as it was,
-                # bit for bit.
-                leak(raw, alpha, size * heads, slope)
-                for i in range(size):
-                    node = far_base + np.int64(others[k + i])
-                    add_scaled(alpha, i * heads, targets, (4 * node + 1) * heads, minus, heads)
-                    dot_heads(
-                        step, i * heads, x, row * features, grad, node * features, heads, width
-                    )
-                exp_range(alpha, 0, size * heads)
-                for i in range(size):
-                    node = far_base + np.int64(others[k + i])
-                    multiply(alpha, i * heads, targets, (4 * node + 2) * heads, heads)
-                if keys.shape[0] > 0:
-                    draw(kept, k, size, perm, edge_base, heads, keys, scale)
-                    for i in range(size * heads):
-                        step[i] *= kept[i]
-                for i in range(size):
-                    node = far_base + np.int64(others[k + i])
-                    add_scaled(step, i * heads, targets, (4 * node + 3) * heads, minus, heads)
-                for i in range(size * heads):
-                    # Softmax: a * (g - <out, grad>); then the slope of whichever side of 0 the
-                    # score was on.
-                    step[i] *= alpha[i] if raw[i] > 0 else alpha[i] * slope
-                # Features got the dropped weight, the softmax did not: only from here on does it
-                # count.
-                if keys.shape[0] > 0:
-                    for i in range(size * heads):
-                        alpha[i] *= kept[i]
                 _hand_out(
                     step,
                     alpha,
@@ -181,34 +160,8 @@ def attend_back(
                     width,
                 )
             start = end
-
-
-@helper
-def _look_ahead(
-    k,
-    size,
-    others,
-    perm,
-    far_base,
-    edge_base,
-    targets,
-    grad,
-    grad_edge,
-    grad_dst,
-    table,
-    heads,
-    features,
-):
-    """Asks for what the next entries will read and write."""
-    for i in range(k + AHEAD, min(k + AHEAD + size, np.int64(others.shape[0]))):
-        node = far_base + np.int64(others[i])
-        prefetch_row(targets, 4 * node * heads, 4 * heads)
-        prefetch_row(grad, node * features, features)
-        # Either targets have tables and edges nothing, or the other way round: one array is empty.
-        if grad_dst.shape[0] > 0:
-            prefetch_to_write(grad_dst, table + node * heads)
-        else:
-            prefetch_to_write(grad_edge, (edge_base + np.int64(entry_at(perm, i))) * heads)
+    # They are freed after their last mention, which borrowers are not.
+    buffers[:] = 0
 
 
 @helper

@@ -39,6 +39,16 @@ def read_scores(
 
 
 @helper
+def add_edge_scores(block, start, size, perm, near, near_base, edge, edge_base, heads):
+    """``block = near + edge`` of the entries ``start .. start + size``."""
+    one = block.dtype.type(1)
+    for i in range(size):
+        copy(block, i * heads, near, near_base, heads)
+        entry = (edge_base + np.int64(entry_at(perm, start + i))) * heads
+        add_scaled(block, i * heads, edge, entry, one, heads)
+
+
+@helper
 def leak(block, out, n, slope):
     """``out = LeakyReLU(block)`` for the first ``n`` values."""
     for i in range(n):
@@ -53,10 +63,22 @@ def take_in(block, size, top, shift, low, decay, heads):
     """
     one = block.dtype.type(1)
     keep_largest(top, 0, block, 0, heads, size, heads)
+    rose = settle(top, shift, low, decay, heads)
+    for i in range(size):
+        add_scaled(block, i * heads, shift, 0, -one, heads)
+    exp_range(block, 0, size * heads)
+    add_rows(low, 0, block, 0, heads, size, heads)
+    return rose
+
+
+@helper
+def settle(top, shift, low, decay, heads):
+    """Moves the running maximum to ``top``, and ``low`` below it; returns whether it rose."""
+    one = low.dtype.type(1)
     rose = False
     for h in range(heads):
         # An infinite peak would make inf - inf; below 0 instead, all -inf gives exponentials of 0.
-        peak = block.dtype.type(0) if np.isinf(top[h]) else top[h]
+        peak = low.dtype.type(0) if np.isinf(top[h]) else top[h]
         # Most rows are one block, of which no sums are left to shrink: no exponential then.
         if low[h] != 0 and peak != shift[h]:
             decay[h] = exp(shift[h] - peak)
@@ -65,10 +87,6 @@ def take_in(block, size, top, shift, low, decay, heads):
         else:
             decay[h] = one
         shift[h] = peak
-    for i in range(size):
-        add_scaled(block, i * heads, shift, 0, -one, heads)
-    exp_range(block, 0, size * heads)
-    add_rows(low, 0, block, 0, heads, size, heads)
     return rose
 
 

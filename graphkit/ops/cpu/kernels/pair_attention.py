@@ -49,10 +49,12 @@ def attend_rows(
     statistics, piece_statistics = borrowed(statistics), borrowed(piece_statistics)
     num_rows = walk.indptr.shape[0] - 1
     num_entries = np.int64(walk.indptr[num_rows])
-    top, shift, low, decay = np.empty((4, heads), out.dtype)
-    block, kept = np.empty((2, BLOCK * heads), out.dtype)
+    few, many = np.empty((4, heads), out.dtype), np.empty((2, BLOCK * heads), out.dtype)
+    top, shift, low, decay = borrowed(few)
+    block, kept = borrowed(many)
     step = block_rows(heads * width)
-    rows = np.empty(step * heads * width, out.dtype)
+    wide_rows = np.empty(step * heads * width, out.dtype)
+    rows = borrowed(wide_rows)
     for u in range(first, last):
         p, b = u % walk.parts, u // walk.parts
         start = walk.entries[p]
@@ -92,6 +94,8 @@ def attend_rows(
             if slot < 0:
                 _divide(out, base, low, 0, heads, wide, length)
             start = end
+    # Buffers are freed after their last mention, which borrowers are not.
+    few[:], many[:], wide_rows[:1] = 0, 0, 0
 
 
 @helper

@@ -57,10 +57,13 @@ def attend_back(
     softmax, keys, out, pieces = borrowed(softmax), borrowed(keys), borrowed(out), borrowed(pieces)
     num_rows = walk.indptr.shape[0] - 1
     num_entries = np.int64(walk.indptr[num_rows])
-    alpha, kept, steps = np.empty((3, BLOCK * heads), out.dtype)
-    total = np.empty(heads * width, out.dtype)
+    buffers = np.empty((3, BLOCK * heads), out.dtype)
+    alpha, kept, steps = borrowed(buffers)
     step = block_rows(heads * width)
-    rows = np.empty(step * heads * width, out.dtype)
+    # One row for sums, and one for each entry of a block.
+    wide_rows = np.empty((1 + step) * heads * width, out.dtype)
+    total = borrowed(wide_rows)[: heads * width]
+    rows = borrowed(wide_rows)[heads * width :]
     for u in range(first, last):
         p, b = u % walk.parts, u // walk.parts
         start = walk.entries[p]
@@ -112,6 +115,8 @@ def attend_back(
                 )
             finish(pair, target, base, total)
             start = end
+    # Buffers are freed after their last mention, which borrowers are not.
+    buffers[:], wide_rows[:1] = 0, 0
 
 
 @kernel

@@ -1,16 +1,22 @@
 # mypy: ignore-errors
 """All of self-attention in one call, for graphs so small that calls cost more than arithmetic.
 
-Arguments are addresses and sizes. One chunk walks all rows, so no row is cut into pieces.
+Arguments are addresses and sizes; ``team`` is where threads come from and how many.
 """
 
 import numpy as np
 
 from graphkit.ops.cpu.kernels.addresses import array_at
-from graphkit.ops.cpu.kernels.attention import attend_rows
+from graphkit.ops.cpu.kernels.attention import attend_pieces, attend_rows
 from graphkit.ops.cpu.kernels.attention_back import attend_back, describe_targets
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.ends import score_ends, score_ends_back
+from graphkit.ops.cpu.kernels.sharing import share, share_tasks
+from graphkit.ops.cpu.kernels.sorting import cut
+from graphkit.ops.cpu.kernels.sums import add_pieces
+from graphkit.ops.cpu.kernels.vector import add_rows, add_scaled
+
+ROWS_PER_CHUNK = 512
 
 
 @helper
@@ -24,15 +30,6 @@ def _order(addresses, nodes, edges):
 
 
 @helper
-def _whole(batch, nodes, edges):
-    """One chunk of all rows, and slots for pieces that it does not make."""
-    # As sorting.cut would have it for one part; nothing is cut, so no slot is ever filled.
-    rows, entries = np.zeros(2, np.int64), np.zeros(2, np.int64)
-    rows[1], entries[1] = nodes, edges
-    return rows, entries, np.full(2 * batch, -1, np.int64)
-
-
-@helper
 def _keys(words):
     """What decides about dropout; nothing if nothing is dropped."""
     keys = np.empty(3 if words[2] > 0 else 0, np.uint32)
@@ -42,10 +39,10 @@ def _keys(words):
 
 
 @kernel
-def attend(order, shape, words, slope, keep, x_at, src_at, dst_at, outs):
+def attend(team, order, shape, words, slope, keep, x_at, src_at, dst_at, outs):
     """Scores of both ends, then sums over neighbours."""
-    batch, nodes, edges, heads, width = shape
-    rows_total, features = batch * nodes, heads * width
+    batch, nodes, edges, heads, width, parts = shape
+    rows_total, features, units = batch * nodes, heads * width, batch * parts
     x = array_at(x_at, rows_total * features, slope)
     out = array_at(outs[0], rows_total * features, slope)
     statistics = array_at(outs[1], 2 * rows_total * heads, slope)
@@ -54,14 +51,15 @@ def attend(order, shape, words, slope, keep, x_at, src_at, dst_at, outs):
     ends = array_at(src_at, features, slope), array_at(dst_at, features, slope)
     # The steps are those of large graphs, one after another: what is saved is the way to Python
     # and back between them, which takes longer than they do.
-    score_ends(0, rows_total, x, ends[0], ends[1], heads, width, score_src, score_dst)
+    given = (x, ends[0], ends[1], heads, width, score_src, score_dst)
+    share(score_ends, team[0], team[1], rows_total, given)
     indptr, others, perm = _order(order, nodes, edges)
-    rows, entries, slots = _whole(batch, nodes, edges)
-    nothing = np.empty(0, x.dtype)
-    attend_rows(
-        0,
-        batch,
-        1,
+    rows, entries = cut(indptr, parts)
+    slots = np.full(2 * units, -1, np.int64)
+    pieces = np.empty(slots.shape[0] * features, x.dtype)
+    piece_statistics = np.empty((2, slots.shape[0] * heads), x.dtype)
+    walked = (
+        parts,
         rows,
         entries,
         indptr,
@@ -71,7 +69,7 @@ def attend(order, shape, words, slope, keep, x_at, src_at, dst_at, outs):
         nodes,
         score_src,
         score_dst,
-        nothing,
+        np.empty(0, x.dtype),
         False,
         slope,
         _keys(words),
@@ -81,16 +79,20 @@ def attend(order, shape, words, slope, keep, x_at, src_at, dst_at, outs):
         out,
         statistics,
         slots,
-        nothing,
-        np.empty((2, 0), x.dtype),
+        pieces,
+        piece_statistics,
     )
+    share(attend_rows, team[0], team[1], units, walked)
+    attend_pieces(slots, pieces, piece_statistics, out, statistics, heads, width)
 
 
 @kernel
-def attend_back_all(order, shape, words, slope, keep, x_at, src_at, dst_at, saved, outs):
+def attend_back_all(
+    team, order, shape, words, slope, keep, tables, x_at, src_at, dst_at, saved, outs
+):
     """Gradients of the features and of both vectors, from what the forward pass kept."""
-    batch, nodes, edges, heads, width = shape
-    rows_total, features = batch * nodes, heads * width
+    batch, nodes, edges, heads, width, parts = shape
+    rows_total, features, units = batch * nodes, heads * width, batch * parts
     x = array_at(x_at, rows_total * features, slope)
     score_src = array_at(saved[0], rows_total * heads, slope)
     score_dst = array_at(saved[1], rows_total * heads, slope)
@@ -100,19 +102,19 @@ def attend_back_all(order, shape, words, slope, keep, x_at, src_at, dst_at, save
     # What lives only here is made here, and not through PyTorch, which would have to be asked
     # from Python.
     targets = np.empty(4 * rows_total * heads, x.dtype)
-    describe_targets(0, rows_total, score_dst, statistics, out, grad, heads, width, targets)
+    given = (score_dst, statistics, out, grad, heads, width, targets)
+    share(describe_targets, team[0], team[1], rows_total, given)
     grad_x = array_at(outs[0], rows_total * features, slope)
     grad_src = np.empty(rows_total * heads, x.dtype)
-    # One thread needs one table, so that targets' gradients may be added up where they belong;
-    # large graphs have one per share of the work, or a value per edge.
-    grad_dst = np.zeros(rows_total * heads, x.dtype)
+    grad_dst = np.empty(tables * rows_total * heads, x.dtype)
     indptr, others, perm = _order(order, nodes, edges)
-    rows, entries, slots = _whole(batch, nodes, edges)
+    rows, entries = cut(indptr, parts)
+    slots = np.full(2 * units, -1, np.int64)
+    pieces = np.empty(slots.shape[0] * features, x.dtype)
+    piece_src = np.empty(slots.shape[0] * heads, x.dtype)
     nothing = np.empty(0, x.dtype)
-    attend_back(
-        0,
-        batch,
-        1,
+    walked = (
+        parts,
         rows,
         entries,
         indptr,
@@ -134,17 +136,21 @@ def attend_back_all(order, shape, words, slope, keep, x_at, src_at, dst_at, save
         grad_src,
         nothing,
         grad_dst,
-        1,
+        tables,
         slots,
-        nothing,
-        nothing,
+        pieces,
+        piece_src,
     )
-    # All rows are one chunk here, too, whose table is the gradient of both vectors.
-    tables = np.empty(2 * features, x.dtype)
-    score_ends_back(
-        0,
-        1,
-        rows_total,
+    share_tasks(attend_back, team[0], team[1], tables, units, walked)
+    add_pieces(slots, pieces, grad_x, features)
+    add_pieces(slots, piece_src, grad_src, heads)
+    for t in range(1, tables):
+        start = t * rows_total * heads
+        add_scaled(grad_dst, 0, grad_dst, start, x.dtype.type(1), rows_total * heads)
+    chunks = (rows_total + ROWS_PER_CHUNK - 1) // ROWS_PER_CHUNK
+    sums = np.zeros((1 + chunks) * 2 * features, x.dtype)
+    given = (
+        ROWS_PER_CHUNK,
         rows_total,
         x,
         array_at(src_at, features, slope),
@@ -154,8 +160,10 @@ def attend_back_all(order, shape, words, slope, keep, x_at, src_at, dst_at, save
         heads,
         width,
         grad_x,
-        tables,
+        sums[2 * features :],
     )
-    # The chunk's table holds one vector after the other.
-    array_at(outs[1], features, slope)[:] = tables[:features]
-    array_at(outs[2], features, slope)[:] = tables[features:]
+    share(score_ends_back, team[0], team[1], chunks, given)
+    # Every chunk's table holds one vector after the other.
+    add_rows(sums, 0, sums, 2 * features, 2 * features, chunks, 2 * features)
+    array_at(outs[1], features, slope)[:] = sums[:features]
+    array_at(outs[2], features, slope)[:] = sums[features : 2 * features]

@@ -20,16 +20,18 @@ import llvmlite.ir as ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from graphkit.ops.cpu.kernels.compiling import kernel
+from graphkit.ops.cpu.kernels.compiling import helper, kernel
+
+TASKS_PER_THREAD = 4
 
 WHOLE, STATUS, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 
 
 @intrinsic
-def _share(typing_context, body, team, threads, tasks, units, arguments):
+def share_tasks(typing_context, body, team, threads, tasks, units, arguments):
     """Calls ``body(first, last, *arguments)`` on ``tasks`` ranges of ``0..units``.
 
-    ``team`` is the address of OpenMP's ``GOMP_parallel``.
+    ``team`` is the address of OpenMP's ``GOMP_parallel``; 0 leaves all to the calling thread.
     """
     given = (types.int64, types.int64, *arguments.types)
     call = body.get_call_type(typing_context, given, {})
@@ -49,7 +51,12 @@ def _share(typing_context, body, team, threads, tasks, units, arguments):
         ).as_pointer()
         data = builder.bitcast(place, BYTE.as_pointer())
         count = builder.trunc(args[2], STATUS)
-        builder.call(builder.inttoptr(args[1], kind), [function, data, count, STATUS(0)])
+        # The same function either way: the kernel is in the code once, and compiled once.
+        with builder.if_else(cgutils.is_not_null(builder, args[1])) as (together, alone):
+            with together:
+                builder.call(builder.inttoptr(args[1], kind), [function, data, count, STATUS(0)])
+            with alone:
+                builder.call(function, [data])
         failed = builder.load(cgutils.gep_inbounds(builder, place, 0, 1))
         with builder.if_then(cgutils.is_not_null(builder, failed), likely=False):
             # Kernels raise nothing of their own.
@@ -94,8 +101,14 @@ def _serve(
     return function
 
 
+@helper
+def share(body, team, threads, units, arguments):
+    """Calls ``body`` on ranges of ``0..units``; by this thread alone if ``team`` is 0."""
+    share_tasks(body, team, threads, min(units, TASKS_PER_THREAD * threads), units, arguments)
+
+
 def _template(team, threads, tasks, units, *arguments):
-    _share(body, team, threads, tasks, units, arguments)  # noqa: F821
+    share_tasks(body, team, threads, tasks, units, arguments)  # noqa: F821
 
 
 @functools.cache
@@ -103,7 +116,7 @@ def shared(body: Callable[..., None]) -> Callable[..., None]:
     """``shared(body)(team, threads, tasks, units, *arguments)``, of a kernel ``body``."""
     # A global of the function, not a variable of a closure: numba's files of machine code would
     # be named after the latter's value, which is another one in every process.
-    scope = {"body": body, "_share": _share}
+    scope = {"body": body, "share_tasks": share_tasks}
     function = python_types.FunctionType(_template.__code__, scope, f"{body.__name__}_shared")
     # Files know this module's age only: the text behind the kernel belongs to their name.
     text = Path(body.py_func.__code__.co_filename).read_bytes()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
+from graphkit.ops.cpu.kernels.instructions import borrowed
 from graphkit.ops.cpu.kernels.vector import (
     add_heads,
     add_scaled,
@@ -38,6 +39,14 @@ def sum_rows(
     pieces,
 ):
     """``out[r] = sum of weight[e] * x[other]`` over the entries of ``r``; no weight means 1."""
+    # Arguments outlive the call; counting references to them would cost most of the time.
+    weight, x, out, pieces = borrowed(weight), borrowed(x), borrowed(out), borrowed(pieces)
+    others, perm, indptr, slots = (
+        borrowed(others),
+        borrowed(perm),
+        borrowed(indptr),
+        borrowed(slots),
+    )
     features = heads * width
     num_rows = indptr.shape[0] - 1
     num_entries = np.int64(indptr[num_rows])
@@ -127,6 +136,8 @@ def dot_edges(
     out,
 ):
     """``out[e, h] = <mine[r, h], other[o, h]>`` for the entries ``e`` of the rows ``r``."""
+    mine, other, out = borrowed(mine), borrowed(other), borrowed(out)
+    others, perm, indptr = borrowed(others), borrowed(perm), borrowed(indptr)
     features = heads * width
     num_rows = indptr.shape[0] - 1
     num_entries = np.int64(indptr[num_rows])
