@@ -7,14 +7,21 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from benchmarks.harness.options import (
+    WrongOptionError,
+    launch_options,
+    seed_numbers,
+    whole_number,
+)
 from benchmarks.harness.outputs import check_file, check_folder
 
 if TYPE_CHECKING:
@@ -41,15 +48,16 @@ app = typer.Typer(
     ),
 )
 
+T = TypeVar("T")
 DEFAULT = ("tour",)
 console = Console()
 
-Seeds = Annotated[int | None, typer.Option(min=1, help="Seeds 0 … n-1; else the recipe's number.")]
+Seeds = Annotated[str | None, typer.Option(help="Seeds 0 … n-1; else the recipe's number.")]
 Seed = Annotated[str | None, typer.Option(help="The seeds themselves: 42, or 1,2,3.")]
 Resume = Annotated[bool, typer.Option(help="Continue a killed run bit for bit.")]
 Out = Annotated[Path, typer.Option(help="Folder for results, plots and the state of runs.")]
 Devices = Annotated[str, typer.Option(help="Number of devices (processes), or 'auto'.")]
-Nodes = Annotated[int, typer.Option(min=1, help="Number of machines, under torchrun or SLURM.")]
+Nodes = Annotated[str, typer.Option(help="Number of machines, under torchrun or SLURM.")]
 Jobs = Annotated[
     str,
     typer.Option(help="Recipes at a time, each on its share of the cores, or 'auto'."),
@@ -71,7 +79,8 @@ def default(
     from benchmarks.harness.command import Command
 
     if context.invoked_subcommand is None:
-        numbers = seeds_from(seeds, seed)
+        numbers = checked(lambda: seed_numbers(seeds, seed))
+        checked(lambda: whole_number("--jobs", jobs, auto=True))
         execute(Command(DEFAULT, numbers, out=out, resume=resume, jobs=jobs), json_file)
         return
     given = [name for name, value in context.params.items() if value != DEFAULTS[name]]
@@ -92,16 +101,12 @@ DEFAULTS = {
 """Options of the command without a subcommand, as they are when nobody gives them."""
 
 
-def seeds_from(number: int | None, seeds: str | None) -> int | tuple[int, ...] | None:
-    """What ``--seeds`` and ``--seed`` say together."""
-    if seeds is None:
-        return number
-    if number is not None:
-        fail(ValueError("--seeds is a number of seeds, --seed names them; give one of the two"))
-    words = seeds.split(",")
-    if not all(word.strip().isdecimal() for word in words):
-        fail(ValueError(f"--seed takes whole numbers such as 42 or 1,2,3, got '{seeds}'"))
-    return tuple(dict.fromkeys(int(word) for word in words))
+def checked(values: Callable[[], T]) -> T:
+    """What options say; a wrong value ends the command with a line and status 2, as usage does."""
+    try:
+        return values()
+    except WrongOptionError as error:
+        fail(error, 2)
 
 
 @app.command("list")
@@ -143,7 +148,7 @@ def run(
     seeds: Seeds = None,
     seed: Seed = None,
     devices: Devices = "1",
-    nodes: Nodes = 1,
+    nodes: Nodes = "1",
     jobs: Jobs = "auto",
     accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "cpu",
     precision: Annotated[str, typer.Option(help="32-true, 64-true, bf16-mixed …")] = "32-true",
@@ -166,13 +171,9 @@ def run(
     """Runs recipes and prints a table; writes JSON and a plot, and says where."""
     from benchmarks.harness.command import Command
 
-    launch = {
-        "accelerator": accelerator,
-        "devices": devices if devices == "auto" else int(devices),
-        "num_nodes": nodes,
-        "precision": precision,
-    }
-    numbers = seeds_from(seeds, seed)
+    launch = checked(lambda: launch_options(devices, nodes, accelerator, precision))
+    numbers = checked(lambda: seed_numbers(seeds, seed))
+    checked(lambda: whole_number("--jobs", jobs, auto=True))
     words = (recipes, numbers, launch, set_ or (), out, resume, record, jobs, cluster, scheduler)
     execute(Command(*words), json_file)
 
@@ -214,12 +215,12 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def fail(error: Exception) -> NoReturn:
+def fail(error: Exception, status: int = 1) -> NoReturn:
     """Ends the command with a message instead of a traceback."""
     # Square brackets in a message are its own, and no colours.
     text = f"[red]error:[/red] {escape(str(error))}"
     Console(stderr=True).print(text, highlight=False, soft_wrap=True)
-    raise typer.Exit(1) from error
+    raise typer.Exit(status) from error
 
 
 def stopped(command: Command) -> NoReturn:
@@ -366,7 +367,10 @@ def scale(
     if large is not None:
         from benchmarks.scale.large import run_large
 
-        run_large(large)
+        try:
+            run_large(large)
+        except (OSError, ValueError) as error:
+            fail(RuntimeError(told(error)) if isinstance(error, OSError) else error)
         return
 
     try:

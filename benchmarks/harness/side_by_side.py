@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from benchmarks.harness.environment import keep_freed_memory
+from benchmarks.harness.options import whole_number
 from benchmarks.harness.progress import Display
 from benchmarks.harness.recipe import Recipe
 
@@ -29,11 +30,8 @@ def cores() -> int:
 
 def asked(jobs: str, auto: int) -> int:
     """The number that ``--jobs`` gives, or what ``auto`` stands for."""
-    if jobs == "auto":
-        return auto
-    if not jobs.isdecimal() or int(jobs) < 1:
-        raise ValueError(f"--jobs takes a number of at least 1 or 'auto', got '{jobs}'")
-    return int(jobs)
+    number = whole_number("--jobs", jobs, auto=True)
+    return number if isinstance(number, int) else auto
 
 
 def processes(jobs: str, recipes: int, plain: bool = True) -> int:

@@ -86,7 +86,6 @@ def test_forty_seeds_on_two_workers_of_which_one_dies(
     [
         (["--scheduler", "tcp://127.0.0.1:9"], "add that"),
         (["--cluster", "--devices", "2"], "leave out --devices"),
-        (["--cluster", "--jobs", "none"], "--jobs takes a number"),
     ],
 )
 def test_contradictions_are_refused(words: list[str], message: str, tmp_path: Path) -> None:

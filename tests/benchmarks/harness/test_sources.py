@@ -73,8 +73,6 @@ def test_a_file_is_a_recipe(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--record"], "--record keeps figures of graphkit's own recipes"),
-        (["--seed", "1", "--seeds", "2"], "give one of the two"),
-        (["--seed", "1,two"], "--seed takes whole numbers such as 42 or 1,2,3, got '1,two'"),
         (["--set", "train.epochs=many"], "'epochs' takes a whole number, got 'many' (a word)"),
         (["--set", "train.optimizer=Adm"], "did you mean 'Adam'"),
         (["--set", "train.lr=["], "is no YAML value"),
