@@ -65,7 +65,8 @@ def local_structure(
     verified_by="tests/distill/losses/test_local_structure.py, golden file lsp_*",
     limits=[
         "Cora and CiteSeer: at no weight, kernel or layer that was tried is it above the "
-        "labels alone",
+        "labels alone; on outputs, or with another kernel than rbf, a weight of 1 costs up to 62 "
+        "points: take 0.01 to 0.1",
         "ModelNet10 at convergence: a gain of 0.8 points with an interval around zero, though "
         "its teacher is far ahead",
     ],
