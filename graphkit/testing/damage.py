@@ -19,6 +19,8 @@ STRAYS = {
     ".DS_Store": b"\0\0\0\1Bud1\0",
     "Thumbs.db": b"\xd0\xcf\x11\xe0",
     "stray.npz": b"PK\3\4 cut off",
+    "labels.json": b'[{"file_name": ',
+    "stray.mat": b"MATLAB 5.0 MAT-file",
     "list.of.files.lst": b"a\nb\n",
 }
 APPLE = b"\0\5\x16\7\0\2\0\0Mac OS X        "

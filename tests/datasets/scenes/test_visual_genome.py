@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from graphkit.datasets import DamagedDataError, MissingDataError, VisualGenomeGraphs, load
+from graphkit.datasets.scenes.visual_genome import read_aliases
 from tests.datasets.scenes.scene_files import VG_LIMITS, write_visual_genome
 from tests.datasets.test_contract import FromFiles
 
@@ -88,3 +89,17 @@ def test_unknown_options_are_refused(tmp_path, options):
     folders = {"raw_folder": tmp_path, "processed_folder": tmp_path}
     with pytest.raises(ValueError, match=f"'{next(iter(options))}' must be"):
         VisualGenomeGraphs(str(tmp_path), **folders, **options)
+
+
+@pytest.mark.parametrize("mark", [",", ", ", ";", "\t", " \t "])
+@pytest.mark.parametrize("begin", ["", "\ufeff"])
+def test_aliases_however_they_are_parted(tmp_path, mark, begin):
+    """Names have blanks in them, and what is not parted would stand for nothing, in silence."""
+    path = tmp_path / "object_alias.txt"
+    path.write_text(f"{begin}traffic light{mark}stop light\r\ntree{mark}trees{mark}", "utf-8")
+    assert read_aliases(path) == {
+        "traffic light": "traffic light",
+        "stop light": "traffic light",
+        "tree": "tree",
+        "trees": "tree",
+    }
