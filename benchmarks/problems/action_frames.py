@@ -1,8 +1,9 @@
 """Videos of actions with the pixels of real digits, on made-up timelines or on THUMOS14's.
 
 A frame of action number ``a`` shows the handwritten digits of ``a``, other images in each frame;
-a frame of background shows digits with their pixels shuffled. Actions fade in and out, and all
-frames are noisy. Training and test frames use disjoint images.
+a frame of background shows digits with their pixels shuffled, mixed with the action next to it
+where that is asked for. Actions fade in and out, and all frames are noisy. Training and test
+frames use disjoint images.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor
 from graphkit.datasets import ActionVideo, thumos14
 from graphkit.datasets.media.thumos14 import ACTIONS
 
-__all__ = ["Clips", "clips", "moments"]
+__all__ = ["Clips", "clips", "in_context", "moments"]
 
 FADE = 3
 SHORTEST, LONGEST = 6, 56
@@ -117,6 +118,49 @@ def moments(
         part = part + noise * torch.randn(part.shape, generator=generator)
         x.append(F.interpolate(part.unsqueeze(0), size=frames, mode="linear"))
     return torch.cat(x), chosen
+
+
+def in_context(
+    split: str,
+    found: Clips,
+    actions: Sequence[int],
+    context: float,
+    noise: float,
+    generator: torch.Generator,
+) -> Clips:
+    """Videos whose background belongs to an action: each of its frames is mixed with images of the
+    action that is nearest in time, as what leads up to an action and follows it resembles it.
+
+    Args:
+        split (str): The videos' split.
+        found (Clips): The videos, without noise.
+        actions (sequence of int): What the videos' classes are.
+        context (float): Share of the action in a background frame, in [0, 1).
+        noise (float): Deviation of the noise that is then added everywhere.
+        generator (torch.Generator): For images and noise.
+    """
+    if not 0 <= context < 1:
+        raise ValueError(f"'context' must be in [0, 1), got {context}")
+    pixels, labels = digit_images(split)
+    count = labels.bincount(minlength=10)
+    of_digit, first = labels.argsort(stable=True), count.cumsum(0) - count
+    frames, kinds = found.x.size(2), torch.tensor(list(actions))
+    time, x = torch.arange(frames) + 0.5, found.x.clone()
+    for row, (segments, action) in enumerate(found.truth):
+        if not len(action):
+            continue
+        start, end = (segments * frames).unsqueeze(2).unbind(1)
+        apart, near = torch.maximum(start - time, time - end).min(0)
+        # An action fades in over its own edge, as in the frames themselves.
+        share = context * (1 - (0.5 - apart / FADE).clamp(0, 1))
+        for place in range(x.size(1) // 64):
+            digit = kinds[action[near]] // 10**place % 10
+            chosen = (torch.rand(frames, generator=generator) * count[digit]).long()
+            image = pixels[of_digit[first[digit] + chosen]].t()
+            part = x[row, 64 * place : 64 * place + 64]
+            part += share * (image - part)
+    x += noise * torch.randn(x.shape, generator=generator)
+    return Clips(x, found.truth, found.classes)
 
 
 def drawn(allowed: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -23,7 +23,7 @@ without neighbours, which is the paper's transfer, ``cosine_copy`` no layer at a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -31,7 +31,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.nn import GraphConv
 
-from benchmarks.problems.action_frames import Clips, clips, known_actions, moments
+from benchmarks.problems.action_frames import (
+    Clips,
+    clips,
+    in_context,
+    known_actions,
+    moments,
+)
 from graphkit.adapters import ClassTransferGraphAdapter
 from graphkit.metrics import temporal_map
 from graphkit.train import seed_everything
@@ -59,21 +65,43 @@ def load(
     base: int = 5,
     fps: float = 4.0,
     noise: float = 0.15,
+    context: float = 0.0,
     seed: int = 0,
 ) -> tuple[Clips, tuple[Tensor, Tensor], Clips, Clips]:
     """Videos of base classes; moments of target classes; test videos of these, and videos of
-    these with segments, for the oracle alone.
+    these with segments, for the oracle alone. With a ``context`` over 0 background resembles the
+    action next to it, as it does in real videos.
     """
     generator = torch.Generator().manual_seed(seed)
     every = range(known_actions(name))
     if not 1 <= base < len(every):
         raise ValueError(f"'base' must be in 1 … {len(every) - 1}, got {base}")
     ours, theirs = every[:base], every[base:]
-    videos = clips(name, "val", train, FRAMES, fps, noise, generator, ours)
+    like: dict[str, Any] = {"fps": fps, "noise": noise, "context": context, "generator": generator}
+    videos = untrimmed(name, "val", train, ours, **like)
     shown = moments(name, "val", train, MOMENT, noise, generator, theirs)
-    judged = clips(name, "test", test, FRAMES, fps, noise, generator, theirs)
-    seen = clips(name, "val", train, FRAMES, fps, noise, generator, theirs)
+    judged = untrimmed(name, "test", test, theirs, **like)
+    seen = untrimmed(name, "val", train, theirs, **like)
     return videos, shown, judged, seen
+
+
+def untrimmed(
+    name: str,
+    split: str,
+    count: int,
+    actions: Sequence[int],
+    *,
+    generator: torch.Generator,
+    fps: float = 4.0,
+    noise: float = 0.15,
+    context: float = 0.0,
+) -> Clips:
+    """Videos of some actions, in background of their own where ``context`` is over 0."""
+    first = 0.0 if context else noise
+    found = clips(name, split, count, FRAMES, fps, first, generator, actions)
+    if not context:
+        return found
+    return in_context(split, found, actions, context, noise, generator)
 
 
 def run(
@@ -194,9 +222,10 @@ def weights_transferred(
     """How near localisers of target classes are met by layers that base classes have taught."""
     name, base = dataset.get("name", "digits"), dataset.get("base", 5)
     generator = torch.Generator().manual_seed(1000 + seed)
-    every, count, noise = range(known_actions(name)), dataset.get("train", 400), 0.15
-    seen = clips(name, "val", count, FRAMES, dataset.get("fps", 4.0), noise, generator)
-    x, kind = moments(name, "val", count, MOMENT, noise, generator, every)
+    every, count = range(known_actions(name)), dataset.get("train", 400)
+    like = {key: dataset[key] for key in ("fps", "noise", "context") if key in dataset}
+    seen = untrimmed(name, "val", count, every, generator=generator, **like)
+    x, kind = moments(name, "val", count, MOMENT, dataset.get("noise", 0.15), generator, every)
     seed_everything(seed)
     model = AherNet(x.size(1), 1, len(every), transfer=False, **network)
     supervise(model, AherLoss(positive=0.5), seen, steps, batch_size, lr, generator)

@@ -37,6 +37,51 @@ def test_frames_show_the_digits_of_the_action():
     assert not torch.allclose(x[:64, :6], torch.tensor(3.0))
 
 
+def test_background_in_context_shows_the_nearest_action_and_actions_stay():
+    generator = torch.Generator().manual_seed(0)
+    blank = torch.zeros(1, 64, 128)
+    truth = [(torch.tensor([[0.25, 0.375], [0.75, 0.875]]), torch.tensor([1, 0]))]
+    parts = [
+        action_frames.in_context(
+            "val", action_frames.Clips(blank, truth, 2), [3, 8], share, 0.0, generator
+        ).x[0]
+        for share in (0.5, 0.25)
+    ]
+    assert (blank == 0).all()
+    pixels, labels = action_frames.digit_images("val")
+    for part, share in zip(parts, (0.5, 0.25), strict=True):
+        # Inside, three frames from the edges, nothing is added.
+        assert (part[:, 35:45] == 0).all()
+        assert (part[:, 99:109] == 0).all()
+        for frame, digit in ((0, 8), (60, 8), (76, 3), (127, 3)):
+            shown = part[:, frame] / share
+            assert torch.cdist(shown[None], pixels[labels == digit]).min() < 1e-5
+    with pytest.raises(ValueError, match="'context' must be in"):
+        action_frames.in_context(
+            "val", action_frames.Clips(blank, truth, 2), [3, 8], 1.0, 0.0, generator
+        )
+
+
+def test_videos_without_context_are_those_of_before():
+    videos, shown, judged, seen = moment_localization.load(train=3, test=2, seed=5)
+    generator = torch.Generator().manual_seed(5)
+    for got, split, count, actions in (
+        (videos, "val", 3, range(5)),
+        (shown, "val", 3, range(5, 10)),
+        (judged, "test", 2, range(5, 10)),
+        (seen, "val", 3, range(5, 10)),
+    ):
+        if got is shown:
+            x, _ = action_frames.moments("digits", split, count, 64, 0.15, generator, actions)
+            assert torch.equal(got[0], x)
+        else:
+            again = action_frames.clips("digits", split, count, 128, 4.0, 0.15, generator, actions)
+            assert torch.equal(got.x, again.x)
+    mixed, *_ = moment_localization.load(train=3, test=2, seed=5, context=0.5)
+    assert not torch.equal(mixed.x, videos.x)
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(mixed.truth, videos.truth, strict=True))
+
+
 def test_made_up_actions_keep_apart_and_have_log_uniform_lengths():
     generator = torch.Generator().manual_seed(0)
     lengths = []
