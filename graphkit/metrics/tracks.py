@@ -72,12 +72,14 @@ def checked(tracks: tuple[Tensor, Tensor, Tensor], name: str, width: int) -> Tra
             raise ValueError(
                 f"'{name}' must have whole {what} of at least 0, got {values[wrong][0]}{no_one}"
             )
+    # Written this way round, NaN is refused as well.
     if not (np.abs(place) <= LARGEST).all():
         raise ValueError(f"'{name}' has places that are NaN, infinite or beyond {LARGEST:.0e}")
     if width == 4 and (place[:, 2:] < 0).any():
         raise ValueError(f"'{name}' has boxes (left, top, width, height) with negative sides")
     order = np.lexsort((identity, frame))
     frame, identity, place = frame[order], identity[order], place[order]
+    # In order, the same identity in the same frame stands side by side.
     twice = (frame[1:] == frame[:-1]) & (identity[1:] == identity[:-1])
     if twice.any():
         at = int(twice.nonzero()[0][0])

@@ -241,6 +241,7 @@ class CausalAdv(nn.Module):
             if not f.isfinite().all():
                 raise ValueError("'features' gives NaN or infinite values")
             self.moments.update(normalize(wide(f)))
+            # The head has moved since the last batch, and styles are what it does not see.
             self.refresh()
         share, style = self.share(), self.style(f)
         attacked = self.attack_from(f, x, args, y, rows, kwargs, self.reach())

@@ -92,6 +92,7 @@ def omniglot(
     names, images, drawers = [], [], []
     with open_zip(path) as archive:
         for (alphabet, character, file), member in drawings(archive.namelist()).items():
+            # The member is named as well: there are thousands in one archive.
             with reading(path, member), Image.open(io.BytesIO(archive.read(member))) as image:
                 if image.size != (SIDE, SIDE):
                     raise ValueError(f"its size is {image.size}, not {(SIDE, SIDE)}")

@@ -195,6 +195,7 @@ def fit_faces(
             moved = torch.stack(parts).sum()
             terms["basis_weight"] = basis_weight, moved
             loss = loss + basis_weight * moved
+        # Weak priors are meant to be weak: only the landmarks may not be drowned.
         watch_terms(calls, terms, fitted, main="points")
         loss.backward()
         optimizer.step()
