@@ -40,6 +40,9 @@ class CacheError(NamedFault, OSError):
 def cache_error(folder: Path, error: BaseException) -> CacheError:
     """An error that names the cache and says what to do."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if "inline_container" in reason:
+        # PyTorch's own writer counts bytes and does not pass on what the system said.
+        reason = "a file could not be written whole, as on a full disk"
     made = CacheError(
         f"cannot write to the cache folder '{folder}': {reason}. The raw files are not to blame. "
         "Make room there, or set GRAPHKIT_CACHE to a folder that has some and that you may write "

@@ -82,3 +82,16 @@ def test_what_a_reader_raises_is_the_files_fault(root, cache, monkeypatch):
         with pytest.raises(DamagedDataError, match=f"{type(error).__name__}: ") as caught:
             load(TINY)
         assert str(root) in str(caught.value)
+
+
+def test_what_pytorch_counts_is_said_in_plain_words(root, cache, monkeypatch):
+    write_tu(root)
+
+    def refuse(*_, **__):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", refuse)
+    with pytest.raises(CacheError, match="could not be written whole, as on a full disk") as caught:
+        load(TINY)
+    assert "unexpected pos" not in str(caught.value)
+    assert str(cache) in str(caught.value)
