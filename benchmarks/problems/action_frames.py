@@ -122,7 +122,7 @@ def moments(
 
 def in_context(
     split: str,
-    found: Clips,
+    videos: Clips,
     actions: Sequence[int],
     context: float,
     noise: float,
@@ -133,7 +133,7 @@ def in_context(
 
     Args:
         split (str): The videos' split.
-        found (Clips): The videos, without noise.
+        videos (Clips): The videos, without noise.
         actions (sequence of int): What the videos' classes are.
         context (float): Share of the action in a background frame, in [0, 1).
         noise (float): Deviation of the noise that is then added everywhere.
@@ -144,9 +144,9 @@ def in_context(
     pixels, labels = digit_images(split)
     count = labels.bincount(minlength=10)
     of_digit, first = labels.argsort(stable=True), count.cumsum(0) - count
-    frames, kinds = found.x.size(2), torch.tensor(list(actions))
-    time, x = torch.arange(frames) + 0.5, found.x.clone()
-    for row, (segments, action) in enumerate(found.truth):
+    frames, kinds = videos.x.size(2), torch.tensor(list(actions))
+    time, x = torch.arange(frames) + 0.5, videos.x.clone()
+    for row, (segments, action) in enumerate(videos.truth):
         if not len(action):
             continue
         start, end = (segments * frames).unsqueeze(2).unbind(1)
@@ -155,12 +155,12 @@ def in_context(
         share = context * (1 - (0.5 - apart / FADE).clamp(0, 1))
         for place in range(x.size(1) // 64):
             digit = kinds[action[near]] // 10**place % 10
-            chosen = (torch.rand(frames, generator=generator) * count[digit]).long()
-            image = pixels[of_digit[first[digit] + chosen]].t()
+            number = (torch.rand(frames, generator=generator) * count[digit]).long()
+            image = pixels[of_digit[first[digit] + number]].t()
             part = x[row, 64 * place : 64 * place + 64]
             part += share * (image - part)
     x += noise * torch.randn(x.shape, generator=generator)
-    return Clips(x, found.truth, found.classes)
+    return Clips(x, videos.truth, videos.classes)
 
 
 def drawn(allowed: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -31,13 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.nn import GraphConv
 
-from benchmarks.problems.action_frames import (
-    Clips,
-    clips,
-    in_context,
-    known_actions,
-    moments,
-)
+from benchmarks.problems.action_frames import Clips, clips, in_context, known_actions, moments
 from graphkit.adapters import ClassTransferGraphAdapter
 from graphkit.metrics import temporal_map
 from graphkit.train import seed_everything
@@ -97,11 +91,11 @@ def untrimmed(
     context: float = 0.0,
 ) -> Clips:
     """Videos of some actions, in background of their own where ``context`` is over 0."""
-    first = 0.0 if context else noise
-    found = clips(name, split, count, FRAMES, fps, first, generator, actions)
     if not context:
-        return found
-    return in_context(split, found, actions, context, noise, generator)
+        return clips(name, split, count, FRAMES, fps, noise, generator, actions)
+    # Noise comes last: mixed with an action it would be weaker there, and tell where background is.
+    videos = clips(name, split, count, FRAMES, fps, 0.0, generator, actions)
+    return in_context(split, videos, actions, context, noise, generator)
 
 
 def run(

@@ -14,7 +14,7 @@ from graphkit.ops.cpu import self_attention as small
 from graphkit.ops.cpu import threads
 from tests.ops.oracles import CASES, Case, random_graph
 
-THREADS = (2, 8, 32)
+THREADS = (2, 8, 16, 32)
 # So small that PyTorch itself takes one thread: hundreds on two cores would wait for each other.
 NODES, EDGES = {"few targets": 200, "many targets": 1_000}, 4_000
 
