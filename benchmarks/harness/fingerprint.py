@@ -11,6 +11,10 @@ module of this checkout, though what is behind them does.
 A file with the line ``# fingerprint: not counted`` finds, downloads and checks files, draws
 progress or lists names: it decides whether a run is possible, not what comes out. Only what a
 recipe asks of it by name counts, with what that uses of the same file.
+
+A file with the line ``# fingerprint: as MODULE``, or in a folder whose ``__init__`` has it, does
+faster what that module does plainly, and tests hold it to that: it counts as that module. So a
+kernel of ``graphkit.ops`` that is made faster ages no result, a new meaning of an op ages many.
 """
 
 # fingerprint: not counted
@@ -35,6 +39,7 @@ __all__ = ["Checkout", "code_fingerprint"]
 
 PACKAGES = ("graphkit", "benchmarks")
 NOT_COUNTED = "# fingerprint: not counted"
+STANDS_FOR = "# fingerprint: as "
 
 
 class Checkout:
@@ -56,7 +61,10 @@ class Checkout:
             files = (folder / parts[-1] / "__init__.py", folder / f"{parts[-1]}.py")
             inside = parts[0] in PACKAGES and all(part.isidentifier() for part in parts)
             path = next((path for path in files if inside and path.exists()), None)
-            self.sources[module] = None if path is None else read(path, module)
+            source = self.sources[module] = None if path is None else read(path, module)
+            if source is not None and len(parts) > 1 and not source.stands_for:
+                around = self.source(".".join(parts[:-1]))
+                source.stands_for = around.stands_for if around is not None else ""
         return self.sources[module]
 
     def definition(self, module: str, name: str) -> Key:
@@ -107,7 +115,10 @@ class Checkout:
             source = self.source(key[0])
             if key in seen or source is None:
                 continue
-            if source.counted or key in first or user == key[0]:
+            if source.stands_for:
+                seen[key] = "", []
+                waiting += [(use, user) for use in self.whole(source.stands_for)]
+            elif source.counted or key in first or user == key[0]:
                 seen[key] = self.examine(*key)
                 waiting += [(use, key[0]) for use in seen[key][1]]
         texts = {
@@ -187,7 +198,10 @@ def write_known(file: Path, known: dict[str, str]) -> None:
 def read(path: Path, module: str) -> Source:
     """Takes the file of a module apart."""
     text = path.read_text()
-    source = Source(NOT_COUNTED not in text.splitlines(), path.name == "__init__.py")
+    lines = text.splitlines()
+    source = Source(NOT_COUNTED not in lines, path.name == "__init__.py")
+    stands_for = [line.removeprefix(STANDS_FOR) for line in lines if line.startswith(STANDS_FOR)]
+    source.stands_for = "".join(stands_for)
     tree = ast.parse(text)
     at_once: list[tuple[ast.stmt, set[str]]] = []
     for statement in tree.body:

@@ -1,5 +1,7 @@
 """Which implementation serves a call: chosen by device and dtype, or named by the user."""
 
+# fingerprint: as graphkit.ops.reference
+
 from __future__ import annotations
 
 import functools

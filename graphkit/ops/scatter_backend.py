@@ -1,5 +1,7 @@
 """Backend of the optional package ``torch_scatter``: fused reductions, chunked messages."""
 
+# fingerprint: as graphkit.ops.reference
+
 from __future__ import annotations
 
 import functools

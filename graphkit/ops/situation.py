@@ -1,5 +1,7 @@
 """How PyTorch looks at a call: as plain numbers, through a transform, or to record it."""
 
+# fingerprint: as graphkit.ops.reference
+
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -3,6 +3,8 @@
 Memory: the output, ``E * H``, and at most ``BUDGET`` message values, never ``E * H * C``.
 """
 
+# fingerprint: as graphkit.ops.reference
+
 from __future__ import annotations
 
 import functools

@@ -1,5 +1,7 @@
 """PyG's dataset classes, with raw and processed files in folders of the caller's choice."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 import inspect

@@ -1,5 +1,7 @@
 """What holds for every set of graphs: edges join nodes of their graph, labels are classes."""
 
+# fingerprint: not counted
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,1 +1,3 @@
 """What PyTorch differentiates: sums, softmax, attention."""
+
+# fingerprint: as graphkit.ops.reference

@@ -1,1 +1,3 @@
 """The numba backend."""
+
+# fingerprint: as graphkit.ops.reference

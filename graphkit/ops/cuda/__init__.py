@@ -1,1 +1,3 @@
 """The triton backend."""
+
+# fingerprint: as graphkit.ops.reference
