@@ -167,6 +167,14 @@ def run(
     scheduler: Annotated[
         str | None, typer.Option(help="With --cluster: the address of dask's scheduler.")
     ] = None,
+    missing: Annotated[
+        bool,
+        typer.Option(
+            "--missing",
+            help="Only recipes without figures or with stale ones whose data are here, cheapest "
+            "first; with --record --resume it can be stopped and gone on with at any time.",
+        ),
+    ] = False,
 ) -> None:
     """Runs recipes and prints a table; writes JSON and a plot, and says where."""
     from benchmarks.harness.command import Command
@@ -175,7 +183,7 @@ def run(
     numbers = checked(lambda: seed_numbers(seeds, seed))
     checked(lambda: whole_number("--jobs", jobs, auto=True))
     words = (recipes, numbers, launch, set_ or (), out, resume, record, jobs, cluster, scheduler)
-    execute(Command(*words), json_file)
+    execute(Command(*words, missing=missing), json_file)
 
 
 def execute(command: Command, json_file: Path | None = None) -> None:
@@ -202,10 +210,21 @@ def execute(command: Command, json_file: Path | None = None) -> None:
     except (OSError, MemoryError, RecursionError) as error:
         fail(RuntimeError(f"{told(error)}; {command.finished()}: add --resume to go on from there"))
     if leads():
+        left_out(command)
+    if leads() and results:
         try:
             present(results, json_file, command.out)
         except OSError as error:
             fail(RuntimeError(f"{told(error)}; {command.finished()}: add --resume to show them"))
+
+
+def left_out(command: Command) -> None:
+    """Says which recipes ``--missing`` could not run, and the first reason."""
+    if command.without_data:
+        names, reasons = ", ".join(command.without_data), list(command.without_data.values())
+        console.print(f"no data here for {len(reasons)} recipes: {names}", highlight=False)
+        console.print(f"the first: {reasons[0]}", highlight=False, markup=False, soft_wrap=True)
+        console.print("Which data sets are here: python -m graphkit data")
 
 
 def told(error: BaseException) -> str:

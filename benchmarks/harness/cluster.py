@@ -70,7 +70,7 @@ def client_of(scheduler: str | None, workers: int) -> Iterator[Any]:
 
 def run_on_cluster(
     recipes: list[Recipe], options: Any, display: Display, jobs: str, scheduler: str | None
-) -> Iterator[tuple[Recipe, dict[str, Any]]]:
+) -> Iterator[tuple[Recipe, Any]]:
     """Results as recipes are complete; after an error no further seed begins.
 
     Args:

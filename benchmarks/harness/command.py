@@ -38,6 +38,9 @@ class Command:
         cluster (bool, optional): Hands seeds to dask.
         scheduler (str, optional): Address of dask's scheduler.
             (default: processes of this machine)
+        missing (bool, optional): Runs only recipes without figures or with stale ones, cheapest
+            first, and those alone whose data are here.
+        without_data (dict): Filled by the run: recipes left out for want of data, and why.
     """
 
     names: Iterable[str]
@@ -50,6 +53,8 @@ class Command:
     jobs: str = "1"
     cluster: bool = False
     scheduler: str | None = None
+    missing: bool = False
+    without_data: dict[str, str] = field(default_factory=dict)
 
     def recipes(self) -> list[Recipe]:
         """The recipes, read, changed and checked, before any of them runs.
@@ -70,7 +75,17 @@ class Command:
             raise ValueError(
                 "--record keeps figures of the recipe as it is; leave out --set and --seed"
             )
-        return loaded
+        if not self.missing:
+            return loaded
+        from benchmarks.harness.missing import outstanding
+
+        if self.assignments or self.cluster:
+            raise ValueError(
+                "--missing runs recipes as they are, on this machine; leave out --set and --cluster"
+            )
+        ready, without = outstanding([recipes.load(recipe.name) for recipe in loaded])
+        self.without_data.update(without)
+        return ready
 
     def finished(self) -> str:
         """How much of an interrupted command is finished and kept, in words."""
@@ -91,9 +106,10 @@ class Command:
         Raises:
             ValueError: If a recipe is wrong or the folder cannot be written, before any runs.
         """
+        from benchmarks.harness import runner
         from benchmarks.harness.cluster import run_on_cluster
-        from benchmarks.harness.runner import Options, record, run_recipe
         from benchmarks.harness.side_by_side import processes, run_side_by_side
+        from graphkit.datasets import MissingDataError
         from graphkit.train import make_fabric
 
         loaded = self.recipes()
@@ -108,7 +124,7 @@ class Command:
             raise ValueError("--scheduler is the address of a --cluster; add that")
         fabric = None if plain else make_fabric(**self.launch)
         launch = {} if plain else self.launch
-        options = Options(self.seeds, self.out, self.resume, fabric, launch)
+        options = runner.Options(self.seeds, self.out, self.resume, fabric, launch, self.missing)
         # Seeds of a cluster are shared out there, not here.
         at_once = 1 if self.cluster else processes(self.jobs, len(loaded), plain)
         results = {}
@@ -119,10 +135,13 @@ class Command:
             elif at_once > 1:
                 found = run_side_by_side(loaded, options, display, at_once)
             else:
-                found = ((recipe, run_recipe(recipe, options, display)) for recipe in loaded)
+                found = ((recipe, runner.attempt(recipe, options, display)) for recipe in loaded)
             for recipe, result in found:
+                if isinstance(result, MissingDataError):
+                    self.without_data[recipe.name] = str(result)
+                    continue
                 results[recipe.name] = result
                 # At once, not at the end: a command that is killed keeps what is done.
                 if self.record and options.leads:
-                    record(recipe, result)
-        return [results[recipe.name] for recipe in loaded]
+                    runner.record(recipe, result)
+        return [results[recipe.name] for recipe in loaded if recipe.name in results]

@@ -9,7 +9,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from benchmarks.harness.progress import Display, EpochWatch
 from benchmarks.harness.recipe import Recipe
 from benchmarks.rivals.nodes import BASELINES
 from graphkit.catalog import ROOMS
-from graphkit.datasets import dataset_cards
+from graphkit.datasets import MissingDataError, dataset_cards
 from graphkit.files import replacing
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Options:
         resume (bool): Continue what an earlier, killed command left in ``out``.
         fabric (Fabric, optional): The processes that share the work; else just this one.
         launch (dict, optional): What ``fabric`` was made of: precision, devices and the like.
+        missing (bool): Goes on where a recipe's data are not here, and starts afresh where what
+            an earlier command left was computed by other code.
     """
 
     seeds: int | tuple[int, ...] | None = None
@@ -53,6 +55,7 @@ class Options:
     resume: bool = False
     fabric: Fabric | None = None
     launch: dict[str, Any] = field(default_factory=dict)
+    missing: bool = False
 
     def seeds_of(self, recipe: Recipe) -> list[int]:
         """The seeds that a recipe runs with."""
@@ -171,6 +174,8 @@ def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, 
     seeds, facts = options.seeds_of(recipe), facts_of(recipe, options)
     reset_peak_memory()
     place, outcomes = options.out / "state", []
+    if options.missing and states.differences(place, recipe.name, facts):
+        options = replace(options, resume=False)
     with states.only_writer(place, recipe.name, options.leads):
         folder = states.state_folder(place, recipe.name, facts, options.resume, options.leads)
         options.barrier()
@@ -193,6 +198,18 @@ def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, 
         "code": facts["code"],
         "environment": environment(),
     }
+
+
+def attempt(
+    recipe: Recipe, options: Options, display: Display
+) -> dict[str, Any] | MissingDataError:
+    """All seeds of a recipe, or with ``options.missing`` the error that its data are not here."""
+    try:
+        return run_recipe(recipe, options, display)
+    except MissingDataError as error:
+        if options.missing:
+            return error
+        raise
 
 
 def spread(values: list[float]) -> dict[str, Any]:

@@ -89,16 +89,16 @@ def begin(messages: Any) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def work(recipe: Recipe, options: Any) -> dict[str, Any]:
+def work(recipe: Recipe, options: Any) -> Any:
     """What a process does with a recipe."""
-    from benchmarks.harness.runner import run_recipe
+    from benchmarks.harness.runner import attempt
 
-    return run_recipe(recipe, options, RemoteDisplay(recipe.name))
+    return attempt(recipe, options, RemoteDisplay(recipe.name))
 
 
 def run_side_by_side(
     recipes: list[Recipe], options: Any, display: Display, jobs: int
-) -> Iterator[tuple[Recipe, dict[str, Any]]]:
+) -> Iterator[tuple[Recipe, Any]]:
     """Results as they come. After an error no further recipe begins; it is raised in the end."""
     # Not forked: threads of OpenMP and numba do not survive that, and share() works at the start.
     context = multiprocessing.get_context("spawn")

@@ -43,21 +43,32 @@ def state_folder(
     Raises:
         ValueError: If what is there does not fit.
     """
+    differs = differences(folder, recipe, facts) if resume else []
     folder = folder / recipe
     mark = folder / "settings"
-    if resume and mark.exists():
-        before = read(mark)
-        differs = [WORDS[name] for name in WORDS if before.get(name) != facts[name]]
-        if differs:
-            raise ValueError(
-                f"'{folder}' holds a run of '{recipe}' with {' and '.join(differs)}; give the same "
-                "options as that run, another --out, or leave out --resume to start afresh"
-            )
+    if differs:
+        raise ValueError(
+            f"'{folder}' holds a run of '{recipe}' with {' and '.join(differs)}; give the same "
+            "options as that run, another --out, or leave out --resume to start afresh"
+        )
     if leads:
         if not resume and folder.exists():
             shutil.rmtree(folder)
         write(mark, facts)
     return folder
+
+
+def differences(folder: Path, recipe: str, facts: dict[str, str]) -> list[str]:
+    """In what a run that is kept differs from these facts, in words; nothing if there is none.
+
+    Args:
+        folder (Path): Where runs keep their states.
+        recipe (str): The recipe.
+        facts (dict): What the run depends on, as in :data:`WORDS`.
+    """
+    mark = folder / recipe / "settings"
+    before = read(mark) if mark.exists() else facts
+    return [words for name, words in WORDS.items() if before.get(name) != facts[name]]
 
 
 def data_of(sections: dict[str, Any]) -> str:

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import records
+from benchmarks.harness.missing import is_stale
 from benchmarks.harness.recipe import Recipe, load, names
-from benchmarks.harness.runner import code_of, fingerprint, write_text
+from benchmarks.harness.runner import write_text
 from benchmarks.report.gpu import gpu_table
 from benchmarks.report.markdown import markdown_table, measured, percent
 from benchmarks.report.tables import TABLES
@@ -82,12 +83,6 @@ def plot(results: list[dict[str, Any]], path: Path) -> Path:
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
     return path
-
-
-def is_stale(recipe: Recipe) -> bool:
-    """Whether the recipe's settings or its code changed since ``reproduced`` was written."""
-    result = recipe.reproduced
-    return result["code"] != code_of(recipe) or result["settings"] != fingerprint(recipe)
 
 
 def state(recipe: Recipe) -> str:

@@ -1,0 +1,58 @@
+"""Recipes whose figures are missing or stale, those that cost least first."""
+
+# fingerprint: not counted
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+
+from benchmarks.harness.recipe import Recipe
+from benchmarks.harness.runner import code_of, fingerprint
+from graphkit.datasets import MissingDataError, dataset_cards
+from graphkit.datasets.store.loading import locate
+
+__all__ = ["expected_minutes", "is_stale", "outstanding", "want_of_data"]
+
+
+def is_stale(recipe: Recipe) -> bool:
+    """Whether the recipe's settings or its code changed since ``reproduced`` was written."""
+    result = recipe.reproduced
+    return result["code"] != code_of(recipe) or result["settings"] != fingerprint(recipe)
+
+
+def want_of_data(recipe: Recipe) -> str:
+    """Why a recipe's data set is not here; empty where it is, or where only a run can tell."""
+    card = {card.name: card for card in dataset_cards()}.get(recipe.dataset)
+    try:
+        if card is not None:
+            locate(card, None, fetch=False)
+    except MissingDataError as error:
+        return str(error)
+    return ""
+
+
+def expected_minutes(recipe: Recipe, known: Iterable[Recipe]) -> float:
+    """What a run may cost: as at its last one, else as the median of recipes of its protocol.
+
+    Args:
+        recipe (Recipe): The recipe.
+        known (iterable of Recipe): Recipes, of which those that were run are looked at.
+    """
+    kin = [each for each in known if each.reproduced and each.protocol == recipe.protocol]
+    own = [recipe] if recipe.reproduced else kin
+    per_seed = [each.reproduced["minutes"] / each.reproduced["seeds"] for each in own]
+    return recipe.seeds * statistics.median(per_seed) if per_seed else float("inf")
+
+
+def outstanding(recipes: list[Recipe]) -> tuple[list[Recipe], dict[str, str]]:
+    """Recipes to run, cheapest first, and those without data with the reason.
+
+    Args:
+        recipes (list of Recipe): The recipes to look at, with what was ``reproduced``.
+    """
+    wanted = [each for each in recipes if not each.reproduced or is_stale(each)]
+    without = {each.name: reason for each in wanted if (reason := want_of_data(each))}
+    ready = [each for each in wanted if each.name not in without]
+    cost = {each.name: expected_minutes(each, recipes) for each in ready}
+    return sorted(ready, key=lambda each: (cost[each.name], each.name)), without
