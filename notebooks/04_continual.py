@@ -8,10 +8,10 @@
 import copy
 import os
 
+import matplotlib.pyplot as plt
 import torch
 from torch_geometric.nn import GAT
 
-from benchmarks.studies.continual.plots import plot_matrices, plot_over_time
 from graphkit import accelerate
 from graphkit.continual import (
     ERGNN,
@@ -105,7 +105,14 @@ def learn(make_strategy):
 
 # %%
 matrices = {"fine-tune": learn(FineTune)}
-plot_matrices(matrices)
+matrix = matrices["fine-tune"]
+moments, seen = zip(*torch.ones_like(matrix).tril().nonzero().tolist(), strict=True)
+plt.imshow(matrix.masked_fill(torch.ones_like(matrix).triu(1).bool(), torch.nan), vmin=0, vmax=1)
+for moment, task in zip(moments, seen, strict=True):
+    plt.text(task, moment, f"{100 * matrix[moment, task]:.0f}", ha="center", va="center")
+plt.xlabel("task")
+plt.ylabel("after task")
+plt.colorbar(label="accuracy")
 # %% [markdown]
 # ## Forgetting prevented
 #
@@ -123,7 +130,16 @@ strategies = {
 }
 for name, make in strategies.items():
     matrices[name] = learn(make)
-plot_over_time(matrices)
+figure, axes = plt.subplots(
+    1, len(matrices), figsize=(2.6 * len(matrices), 2.6), sharey=True, layout="constrained"
+)
+for axis, (name, matrix) in zip(axes, matrices.items(), strict=True):
+    for task in range(len(matrix)):
+        moments = range(task + 1, len(matrix) + 1)
+        axis.plot(moments, matrix[task:, task].tolist(), marker="o", label=f"task {task + 1}")
+    axis.set(title=name, xlabel="after task", ylim=(0, 1.02))
+axes[0].set_ylabel("accuracy")
+axes[-1].legend(fontsize="small")
 # %%
 baseline = tasks.evaluate(model, after=-1)
 print("              AP     AF    BWT    FWT")

@@ -165,18 +165,5 @@ float(model.penalty().detach())
 # %% [markdown]
 # ## Recorded results
 #
-# The recipes `distill-*` run all arms for ten seeds; what the runner recorded is in their files.
-
-# %%
-from benchmarks.harness import recipe
-
-for name in recipe.expand(["distill-*"]):
-    recorded = recipe.load(name).reproduced
-    if not recorded:
-        print(f"{name}: not run yet")
-        continue
-    count = recorded["seeds"]
-    for key, figure in recorded["metrics"].items():
-        if key.startswith("gain_") and key.count("_") == 3:
-            half = figure["std"] * stats.t.ppf(0.975, count - 1) / count**0.5
-            print(f"{name} {key[5:]}: {100 * figure['mean']:+.2f} ± {100 * half:.2f} points")
+# The recipes `distill-*` run all arms for ten seeds. What they gave is on the site's page
+# "Results"; in a checkout, `python -m benchmarks list distill` lists them.

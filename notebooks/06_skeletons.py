@@ -194,15 +194,6 @@ for kind in (STIGCN,) if fast else (STIGCN, STGCN, STGCNpp, CTRGCN):
 # %% [markdown]
 # ## Recorded results on real skeletons
 #
-# `python -m benchmarks run stigcn-nw-ucla` trains four streams on Northwestern-UCLA and fuses
-# them; `NTURGBD` needs the data set, which its authors hand out.
-
-# %%
-from benchmarks.harness import recipe
-
-for name in recipe.expand(["st*gcn*-nw-ucla", "ctrgcn-nw-ucla", "*gcn*-utd-mhad"]):
-    recorded = recipe.load(name).reproduced
-    if recorded:
-        figures = recorded["metrics"]
-        shown = [f"{key[:-9]} {100 * figures[key]['mean']:.1f}" for key in figures if "_acc" in key]
-        print(f"{name} ({recorded['seeds']} seeds): {', '.join(shown)}")
+# In a checkout, `python -m benchmarks run stigcn-nw-ucla` trains four streams on
+# Northwestern-UCLA and fuses them; what that gave is on the site's page
+# "Results". `NTURGBD` needs the data set, which its authors hand out.

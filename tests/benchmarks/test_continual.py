@@ -15,7 +15,6 @@ from benchmarks.problems.streams import STRATEGIES
 from benchmarks.protocols import continual, default_strategies
 from benchmarks.rivals.nodes import build
 from benchmarks.studies.continual.cost import ARMS, measure
-from benchmarks.studies.continual.plots import plot_matrices, plot_over_time
 from benchmarks.studies.continual.sweep import combinations, main
 from graphkit.continual import TWP, FineTune
 from graphkit.testing import TaskSuite
@@ -114,14 +113,6 @@ def test_all_continual_recipes_are_valid_and_named_by_the_rule() -> None:
         assert strategy in strategies
         assert backbone in {"gcn", "gat", "gin", "graphsage"}
         assert recipe.sections["strategy"]["name"] in STRATEGIES
-
-
-def test_pictures_show_every_strategy() -> None:
-    matrices = {"one": torch.rand(3, 3), "two": torch.rand(3, 3)}
-    assert [axis.get_title() for axis in plot_matrices(matrices).axes[:2]] == ["one", "two"]
-    panels = plot_over_time(matrices, score="ROC-AUC").axes
-    assert panels[0].get_ylabel() == "ROC-AUC"
-    assert [len(axis.lines) for axis in panels] == [3, 3]
 
 
 def test_a_sweep_runs_every_combination(tmp_path: Path) -> None:
