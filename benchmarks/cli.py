@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
+from benchmarks.harness.endings import fail, left_out, stopped, told
 from benchmarks.harness.options import (
     WrongOptionError,
     launch_options,
@@ -210,45 +209,12 @@ def execute(command: Command, json_file: Path | None = None) -> None:
     except (OSError, MemoryError, RecursionError) as error:
         fail(RuntimeError(f"{told(error)}; {command.finished()}: add --resume to go on from there"))
     if leads():
-        left_out(command)
+        left_out(command, console)
     if leads() and results:
         try:
             present(results, json_file, command.out)
         except OSError as error:
             fail(RuntimeError(f"{told(error)}; {command.finished()}: add --resume to show them"))
-
-
-def left_out(command: Command) -> None:
-    """Says which recipes ``--missing`` could not run, and the first reason."""
-    if command.without_data:
-        names, reasons = ", ".join(command.without_data), list(command.without_data.values())
-        console.print(f"no data here for {len(reasons)} recipes: {names}", highlight=False)
-        console.print(f"the first: {reasons[0]}", highlight=False, markup=False, soft_wrap=True)
-        console.print("Which data sets are here: python -m graphkit data")
-
-
-def told(error: BaseException) -> str:
-    """What the system says, and of which file."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: '{error.filename}'" if error.filename else error.strerror
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def fail(error: Exception, status: int = 1) -> NoReturn:
-    """Ends the command with a message instead of a traceback."""
-    # Square brackets in a message are its own, and no colours.
-    text = f"[red]error:[/red] {escape(str(error))}"
-    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
-    raise typer.Exit(status) from error
-
-
-def stopped(command: Command) -> NoReturn:
-    """Ends an interrupted command: says what is kept and how to go on."""
-    words = [word for word in sys.argv[1:] if word != "--resume"]
-    again = shlex.join(["python", "-m", "benchmarks", *words, "--resume"])
-    text = f"stopped: {command.finished()}.\nGo on from there with: {again}"
-    Console(stderr=True).print(text, highlight=False, soft_wrap=True, markup=False)
-    raise typer.Exit(130)
 
 
 def leads() -> bool:

@@ -110,6 +110,8 @@ moments, seen = zip(*torch.ones_like(matrix).tril().nonzero().tolist(), strict=T
 plt.imshow(matrix.masked_fill(torch.ones_like(matrix).triu(1).bool(), torch.nan), vmin=0, vmax=1)
 for moment, task in zip(moments, seen, strict=True):
     plt.text(task, moment, f"{100 * matrix[moment, task]:.0f}", ha="center", va="center")
+plt.xticks(seen)
+plt.yticks(moments)
 plt.xlabel("task")
 plt.ylabel("after task")
 plt.colorbar(label="accuracy")

@@ -13,7 +13,6 @@ from benchmarks.harness import recipe as recipes
 from benchmarks.harness.environment import ROOT
 from benchmarks.harness.fingerprint import NOT_COUNTED, Checkout
 from graphkit.catalog import cards
-from graphkit.ops.backends import BACKENDS
 
 FILES = {
     "__init__": "from graphkit.user import run\n",
@@ -281,41 +280,6 @@ def test_what_is_asked_for_of_an_uncounted_file_counts(tmp_path: Path) -> None:
     roots = [("graphkit.files", "find")]
     changed = FILES | {"files": FILES["files"].replace(".txt", ".csv")}
     assert code(tmp_path / "a", FILES, roots) != code(tmp_path / "b", changed, roots)
-
-
-def test_what_stands_for_a_plain_module_counts_as_that(tmp_path: Path) -> None:
-    """Alone or by its folder; the plain module counts, with what it uses."""
-    plain = "from graphkit.ops.slow import once\n\ndef kernel():\n    return once()\n"
-    line = "# fingerprint: as graphkit.plain\n"
-    alone = FILES | {"plain": plain, "ops/fast": line + FILES["ops/fast"]}
-    faster = alone | {"ops/fast": line + "def helper():\n    return 5\n\nkernel = helper\n"}
-    other = alone | {"plain": plain.replace("once()", "2 * once()")}
-    deeper = alone | {"ops/slow": FILES["ops/slow"].replace("10", "11")}
-    before = code(tmp_path / "a", alone)
-    assert code(tmp_path / "b", faster) == before
-    assert len({before, code(tmp_path / "c", other), code(tmp_path / "d", deeper)}) == 3
-    room = {"ops/quick/__init__": line, "ops/quick/fast": FILES["ops/fast"]}
-    moved = {"ops/backends": FILES["ops/backends"].replace("ops.fast", "ops.quick.fast")}
-    foldered = FILES | {"plain": plain} | room | moved
-    changed = foldered | {"ops/quick/fast": "def kernel():\n    return 7\n"}
-    assert code(tmp_path / "e", foldered) == code(tmp_path / "f", changed)
-
-
-def test_only_what_is_held_to_the_reference_stands_for_it() -> None:
-    """All backends but the reference, and what leads to them; no op's own meaning."""
-    checkout = Checkout(ROOT)
-    places = {name: module for name, (module, _) in BACKENDS.items()}
-    kinds = {
-        name: source.stands_for
-        for name, module in places.items()
-        if (source := checkout.source(module)) is not None
-    }
-    others = dict.fromkeys(set(places) - {"reference"}, places["reference"])
-    assert kinds == {"reference": ""} | others
-    for module in ("weighted_sum", "softmax", "dropout", "attention", "paths.shortest_paths"):
-        source = checkout.source(f"graphkit.ops.{module}")
-        assert source is not None
-        assert (source.counted, source.stands_for) == (True, ""), module
 
 
 def test_a_folder_of_this_checkout_moves_without_ageing(tmp_path: Path) -> None:
