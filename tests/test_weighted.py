@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
+import pytest
 import torch
 from torch import nn
 from torch_geometric.nn import GCN
 
+import graphkit
+from graphkit.datasets import SceneBatch, SyntheticScenes
 from graphkit.distill import (
     DFAD,
     CommonFeatureLearning,
     GroupStackAmalgamation,
     ImageGenerator,
+    MutualExploration,
 )
-from graphkit.nn import FactorBalance
+from graphkit.nn import EnrichmentTask, FactorBalance, SceneGraphEnricher
 from graphkit.testing import WeightedSuite
 from graphkit.transfer import LearnedAttribution
 from graphkit.vision import (
     DCCD,
     GTAN,
+    LIBS,
+    SSKD,
     UDOR,
     AherLoss,
     AherNet,
+    AttentionSeq2Seq,
     CausalAdv,
     FaceBones,
     GTANLoss,
+    Padded,
+    SequenceEncoder,
     fit_faces,
+    pad_symbols,
     scene_image_loss,
     udor_loss,
 )
@@ -34,6 +47,7 @@ TRUTH = [
     (torch.tensor([[0.1, 0.35], [0.5, 0.95]]), torch.tensor([0, 2])),
     (torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)),
 ]
+LIBS_TERMS = ("sequence", "context", "frame")
 GRAPH = torch.randn(40, 8), torch.randint(0, 40, (2, 160))
 
 
@@ -195,3 +209,86 @@ class TestCommonFeatures(WeightedSuite):
 
     def step(self, objective):
         objective.loss(*GRAPH).backward()
+
+
+class TestMutualExploration(WeightedSuite):
+    weights = {"divergence": 1e8}
+
+    def make(self, **weights):
+        pair = GCN(8, 16, 2, 3), GCN(8, 32, 2, 3)
+        names = ("convs.0", "convs.0")
+        return MutualExploration(*pair, names, (16, 32), spatial=False, **weights)
+
+    def step(self, objective):
+        objective.loss(*GRAPH, y=torch.arange(40) % 3, turn=0).backward()
+
+
+class TestSSKD(WeightedSuite):
+    weights = {"metric_weight": 1e6, "nuclear_weight": 1e6}
+
+    def make(self, **weights):
+        network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
+        model = SSKD(network, 4, max_clusters=7, peers=1, **weights)
+        y = torch.arange(36) % 6
+        images = 3 * torch.randn(6, 6)[y] + torch.randn(36, 6)
+        model.start_round(model.embed(images), y)
+        return model, images, y
+
+    def step(self, objective):
+        model, images, y = objective
+        model.loss([images + 0.1 * k for k in range(model.views)], y).backward()
+
+
+class TestLIBS(WeightedSuite):
+    weights = {"sequence": 1e7, "context": 1e7, "frame": 1e7}
+
+    def make(self, **weights):
+        def reader(width, channels):
+            return AttentionSeq2Seq(SequenceEncoder(width, channels), 3, 5)
+
+        parts = [{"sequence": 1.0, "context": 1.0, "frame": 1.0, **weights}[n] for n in LIBS_TERMS]
+        model = LIBS(reader(2, 4), reader(3, 6), weights=tuple(parts), max_length=5)
+        target = pad_symbols([[1, 0, 2], [2, 1]])
+        video = Padded.of([torch.randn(n, 2) for n in (4, 3)])
+        taught = model.teach(Padded.of([torch.randn(n, 3) for n in (7, 5)]), target)
+        # A teacher that has not learned matches nothing; here each step has its counterpart.
+        matched = torch.ones_like(taught.matched)
+        contexts = torch.randn_like(taught.contexts)
+        return model, video, target, taught._replace(matched=matched, contexts=contexts)
+
+    def step(self, objective):
+        model, *parts = objective
+        model.loss(*parts).backward()
+
+
+class TestEnrichmentTask(WeightedSuite):
+    weights = {"relation_weight": 1e6}
+
+    def make(self, **weights):
+        scenes = SceneBatch.from_data(list(SyntheticScenes(60).splits()[0]))
+        model = SceneGraphEnricher(28, 13, hidden_channels=8, triple_channels=8)
+        return EnrichmentTask(scenes, scenes, batch_size=8, **weights), model
+
+    def step(self, objective):
+        task, model = objective
+        task.loss(model, next(iter(task.batches(0)))).backward()
+
+
+def watched():
+    """Every file that looks at the terms of an objective, with what it defines."""
+    for path in sorted(Path(graphkit.__file__).parent.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        calls = {
+            n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and "id" in vars(n.func)
+        }
+        if "watch_terms" in calls:
+            kinds = (ast.ClassDef, ast.FunctionDef)
+            yield path.stem, {node.name for node in tree.body if isinstance(node, kinds)}
+
+
+@pytest.mark.parametrize(("file", "defined"), [pytest.param(*w, id=w[0]) for w in watched()])
+def test_what_watches_its_terms_is_in_a_suite(file, defined):
+    tree = ast.parse(Path(__file__).read_text())
+    suites = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    used = {n.id for suite in suites for n in ast.walk(suite) if isinstance(n, ast.Name)}
+    assert used & defined, f"write a WeightedSuite for what {file}.py defines"
