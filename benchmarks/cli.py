@@ -279,7 +279,7 @@ def speed(
             "or the parts loop (training loop), paths (SPAGAN), sizes (attention, small to large), "
             "growth (time per edge), order (of nodes), epochs (before and after accelerate), "
             "twins (fused layers), factor (FactorGCN), distill (LSP), "
-            "scenes (an epoch of enrichment), skeleton (STIGCN)."
+            "scenes (an epoch of enrichment), skeleton (STIGCN), sampling (of neighbours)."
         ),
     ] = None,
     quick: Annotated[bool, typer.Option(help="Small sizes, a few seconds.")] = False,
@@ -343,27 +343,33 @@ def scale(
     out: Out = Path("runs"),
     large: Annotated[
         Path | None,
-        typer.Option(help="Only: 10 million nodes, 100 million edges on disk in this folder."),
+        typer.Option(help="Only: sample, train and infer on a graph on disk in this folder."),
     ] = None,
+    nodes: Annotated[int, typer.Option(help="With --large: nodes of it, ten edges each.")] = 10**7,
+    growth: Annotated[
+        Path | None,
+        typer.Option(help="Only: that at 10^5 to 10^7 nodes, and killed; 10 GB in this folder."),
+    ] = None,
+    record: Annotated[
+        bool, typer.Option(help="With --growth: keep the figures in benchmarks/results.")
+    ] = False,
 ) -> None:
     """Shows how time and memory grow with the graph."""
     from benchmarks.scale import run as run_scale
-
-    if large is not None:
-        from benchmarks.scale.large import run_large
-
-        try:
-            run_large(large)
-        except (OSError, ValueError) as error:
-            fail(RuntimeError(told(error)) if isinstance(error, OSError) else error)
-        return
+    from benchmarks.scale.growth import run_growth
+    from benchmarks.scale.large import run_large
 
     try:
         check_folder("--out", out)
         check_file("--json", json_file)
-    except ValueError as error:
-        fail(error)
-    run_scale(quick=quick, json_file=json_file, plot=out / "scale.png")
+        if large is not None:
+            run_large(large, nodes, 10 * nodes)
+        elif growth is not None:
+            run_growth(growth, quick=quick, record=record, plot=out / "scale-growth.png")
+        else:
+            run_scale(quick=quick, json_file=json_file, plot=out / "scale.png")
+    except (OSError, ValueError, RuntimeError) as error:
+        fail(RuntimeError(told(error)) if isinstance(error, OSError) else error)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from benchmarks.harness.recipe import Recipe, load, names
 from benchmarks.harness.runner import write_text
 from benchmarks.report.gpu import gpu_table
 from benchmarks.report.markdown import markdown_table, measured, percent
+from benchmarks.report.scale import scale_table
 from benchmarks.report.tables import TABLES
 
 PAGES = Path(__file__).parent.parent.parent / "docs"
@@ -171,8 +172,10 @@ def report(check: bool = False, console: Console | None = None) -> bool:
         files = ", ".join(str(records.path_of(name)) for name in lone)
         raise records.ResultError(f"results without a recipe: {files}; delete or rename them")
     recipes = [load(name) for name in names()]
-    before = {path: path.read_text() for path in sorted(PAGES.glob("*.md"))}
-    tables = {name: table(recipes) for name, table in TABLES.items()} | {"gpu": gpu_table()}
+    pages = [path for folder in (PAGES, PAGES / "guides") for path in sorted(folder.glob("*.md"))]
+    before = {path: path.read_text() for path in pages}
+    tables = {name: table(recipes) for name, table in TABLES.items()}
+    tables |= {"gpu": gpu_table(), "scale": scale_table()}
     after = filled(before, {"results": markdown(recipes), "methods": methods_table(), **tables})
     if not check:
         for path, text in after.items():

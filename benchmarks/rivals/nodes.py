@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, GINConv, SAGEConv, global_add_pool
 from torch_geometric.nn import models as pyg_models
+from torch_geometric.utils import degree
 
 from benchmarks.harness import references
 from benchmarks.harness.errors import RecipeError
 from benchmarks.rivals.graphs import PooledGNN
-from graphkit.nn.head_linear import feature_dropout
+from graphkit.nn.head_linear import HeadLinear, feature_dropout
+from graphkit.ops import spmm
 from graphkit.words import did_you_mean
 
 
@@ -119,6 +121,29 @@ class GraphSAGE(nn.Module):
         return self.conv2(F.dropout(x, self.dropout, self.training), edge_index)
 
 
+class SparseSAGE(nn.Module):
+    """Two layers that multiply before they average: SAGE's mathematics, and words stay sparse."""
+
+    def __init__(
+        self, in_channels: int, hidden_channels: int, out_channels: int, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        widths = ((in_channels, hidden_channels), (hidden_channels, out_channels))
+        self.near = nn.ModuleList(HeadLinear(*width, bias=False) for width in widths)
+        self.root = nn.ModuleList(HeadLinear(*width) for width in widths)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        share = 1.0 / degree(edge_index[1], x.size(0)).clamp(min=1.0)
+        weight = share[edge_index[1]].view(-1, 1)
+        for number, (near, root) in enumerate(zip(self.near, self.root, strict=True)):
+            if number:
+                x = F.dropout(x.relu(), self.dropout, self.training)
+            mean = spmm(edge_index, weight, near(x).unsqueeze(1)).squeeze(1)
+            x = mean + root(x)
+        return x
+
+
 def mlp(in_channels: int, hidden_channels: int) -> nn.Sequential:
     """GIN's update: two linear layers with batch normalisation."""
     return nn.Sequential(
@@ -161,7 +186,7 @@ class GIN(nn.Module):
 
 
 BASELINES: dict[str, type[nn.Module]] = {
-    cls.__name__: cls for cls in (MLP, GCN, GAT, ResidualGAT, GraphSAGE, GIN, PooledGNN)
+    cls.__name__: cls for cls in (MLP, GCN, GAT, ResidualGAT, GraphSAGE, SparseSAGE, GIN, PooledGNN)
 } | {"NodeGIN": pyg_models.GIN}
 
 

@@ -21,6 +21,7 @@ PARTS = {
     "distill": "benchmarks.speed.distill:rows",
     "scenes": "benchmarks.speed.scenes:rows",
     "skeleton": "benchmarks.speed.skeleton:rows",
+    "sampling": "benchmarks.speed.sampling:rows",
 }
 
 
@@ -61,7 +62,7 @@ def table_of(name: str, measured: Any) -> Table:
             table.add_row(leaf, text_of(value))
         return table
     beside = any(key in row for row in measured for key in RATIOS)
-    rows = [compared(row) for row in measured] if beside else measured
+    rows = [compared(row) if beside else row for row in measured]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     texts = {key: [text_of(row[key]) if key in row else "-" for row in rows] for key in columns}
     # What is the same everywhere stands once below: the table is wide enough without it.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import Progress
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn.models.basic_gnn import BasicGNN
@@ -35,6 +37,7 @@ def layerwise(
     chunk_size: int = 100_000,
     hops: int | None = None,
     resume: bool = True,
+    progress: bool = True,
 ) -> Tensor:
     r"""The output of a stack of layers for every node, exactly as on the whole graph.
 
@@ -59,6 +62,7 @@ def layerwise(
             reads 2: degrees of neighbours are in its weights. (default: tried out for every layer
             on a small graph, and refused beyond 3)
         resume (bool, optional): Go on with what :obj:`folder` holds. (default: :obj:`True`)
+        progress (bool, optional): Show a bar on a terminal. (default: :obj:`True`)
 
     Returns:
         One row per node, memory-mapped if there is a :obj:`folder`.
@@ -85,35 +89,57 @@ def layerwise(
         raise ValueError("'data' must be a homogeneous graph")
     rows = features_of(data, x, sampler.num_nodes)
     place = None if folder is None else Path(folder)
-    progress = Progress(place, [sampler.num_nodes, len(stack), chunk_size], resume)
+    state = State(place, [sampler.num_nodes, len(stack), chunk_size], resume)
     modules: list[Any] = [layers] if isinstance(layers, nn.Module) else list(layers)
     with torch.no_grad(), ExitStack() as modes:
         for module in modules:
             modes.enter_context(evaluating(module))
+        if progress:
+            modes.enter_context(state.shown())
         for number, layer in enumerate(stack):
-            if progress.layer > number:
-                rows = progress.rows(number)
+            if state.layer > number:
+                rows = state.rows(number)
                 continue
             reach = hops or reach_of(layer, rows, number)
-            rows = one_layer(layer, sampler, rows, reach, chunk_size, number, progress)
+            rows = one_layer(layer, sampler, rows, reach, chunk_size, number, state)
     return rows
 
 
-class Progress:
+class State:
     """How far a run in a folder has come: layers that are done, and chunks of the next one."""
 
     def __init__(self, folder: Path | None, shape: list[int], resume: bool) -> None:
         self.folder, self.shape, self.layer, self.chunk = folder, shape, 0, 0
+        self.bar: Progress | None = None
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        state = folder / "progress.json"
-        if resume and state.is_file():
-            with reading(state, advice="delete it"):
-                saved = json.loads(state.read_bytes())
+        mark = folder / "progress.json"
+        if resume and mark.is_file():
+            with reading(mark, advice="delete it"):
+                saved = json.loads(mark.read_bytes())
                 same, (self.layer, self.chunk) = saved["shape"] == shape, map(int, saved["done"])
             if not same:
-                raise ValueError(f"'{state}' belongs to another run; use another folder")
+                raise ValueError(f"'{mark}' belongs to another run; use another folder")
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """A bar over the chunks of all layers, for the length of a block."""
+        console = Console(stderr=True)
+        nodes, layers, size = self.shape
+        hidden = not console.is_terminal
+        with Progress(console=console, transient=True, disable=hidden) as self.bar:
+            self.bar.add_task("inference", total=layers * -(-nodes // size))
+            self.show()
+            yield
+        self.bar = None
+
+    def show(self) -> None:
+        """Brings the bar up to date."""
+        nodes, _, size = self.shape
+        if self.bar is not None:
+            done = self.layer * -(-nodes // size) + self.chunk
+            self.bar.update(self.bar.task_ids[0], completed=done)
 
     def file(self, number: int) -> Path:
         """The output of a layer."""
@@ -130,6 +156,7 @@ class Progress:
         if self.folder is not None:
             with replacing(self.folder / "progress.json") as file:
                 file.write(json.dumps({"shape": self.shape, "done": [layer, chunk]}).encode())
+        self.show()
 
 
 def stack_of(layers: Sequence[Layer] | nn.Module) -> list[Layer]:
@@ -206,11 +233,11 @@ def one_layer(
     reach: int,
     chunk_size: int,
     number: int,
-    progress: Progress,
+    state: State,
 ) -> Tensor:
     """The output of one layer for all nodes."""
     out: Any = None
-    first = progress.chunk if progress.layer == number else 0
+    first = state.chunk if state.layer == number else 0
     starts = range(0, sampler.num_nodes, chunk_size)
     for chunk, start in enumerate(starts):
         if chunk < first:
@@ -218,24 +245,24 @@ def one_layer(
         nodes = torch.arange(start, min(start + chunk_size, sampler.num_nodes))
         found = on_chunk(layer, sampler, rows, reach, nodes)
         if out is None:
-            out = output_for(found, sampler.num_nodes, number, progress, first > 0)
+            out = output_for(found, sampler.num_nodes, number, state, first > 0)
         out[start : start + nodes.numel()] = found.numpy()
-        if progress.folder is not None:
+        if state.folder is not None:
             # The rows must be on disk before the mark that says so.
             out.flush()
-            progress.done(number, chunk + 1)
-    progress.done(number + 1, 0)
+        state.done(number, chunk + 1)
+    state.done(number + 1, 0)
     if out is not None:
         return torch.from_numpy(out)
-    return rows[:0] if progress.folder is None else progress.rows(number)
+    return rows[:0] if state.folder is None else state.rows(number)
 
 
-def output_for(found: Tensor, size: int, number: int, progress: Progress, again: bool) -> Any:
+def output_for(found: Tensor, size: int, number: int, state: State, again: bool) -> Any:
     """The array that a layer's output goes to."""
     array, shape = found.numpy(), (size, *found.shape[1:])
-    if progress.folder is None:
+    if state.folder is None:
         return np.empty(shape, array.dtype)
-    file = progress.file(number)
+    file = state.file(number)
     if again:
         return np.lib.format.open_memmap(file, mode="r+")
     return np.lib.format.open_memmap(file, mode="w+", dtype=array.dtype, shape=shape)

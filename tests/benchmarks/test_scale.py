@@ -1,8 +1,10 @@
-"""The growth of finding paths: the graphs are what they say, the curve is drawn."""
+"""Growth: the graphs are what they say, curves are drawn, and kills cost no bit."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,10 @@ import pytest
 import torch
 
 from benchmarks import scale
+from benchmarks.report.scale import scale_table
+from benchmarks.scale import growth, large
+from benchmarks.scale.large import run_large
+from benchmarks.scale.ledger import Ledger
 
 
 def test_degrees_follow_a_power_law() -> None:
@@ -33,13 +39,103 @@ def test_the_command_writes_figures_and_a_picture(
     assert (tmp_path / "a" / "x.png").stat().st_size > 1000
 
 
-def test_a_large_graph_is_written_trained_and_run_through_once(tmp_path: Path) -> None:
-    from benchmarks.scale.large import run_large
+class KilledError(Exception):
+    """A kill."""
 
-    first = run_large(tmp_path, 3000, 20_000, 2500)
-    assert {"writing", "opening", "training", "inference"} < set(first)
-    assert first["training"]["seeds"] == 2500
-    assert first["inference"]["nodes"] == 3000
-    again = run_large(tmp_path, 3000, 20_000, 2500)
-    assert again["training"] == first["training"]
-    assert again["inference"] == first["inference"]
+
+def run_until(folder: Path, part: str, entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a large graph until a part has made so many entries in its account."""
+    spend, seen = Ledger.spend, [0]
+
+    def spend_or_die(self: Ledger) -> None:
+        spend(self)
+        seen[0] += self.name == part
+        if seen[0] == entries:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "spend", spend_or_die)
+        with pytest.raises(KilledError):
+            run_large(folder, 3000, 20_000, 2500)
+
+
+def test_a_large_graph_killed_and_resumed_gives_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "BATCH", 250)
+    monkeypatch.setattr(large, "SAVED_EVERY", 2)
+    wanted = run_large(tmp_path / "a", 3000, 20_000, 2500)
+    assert {"writing", "sampling", "training", "inference"} < set(wanted)
+    assert wanted["training"]["seeds"] == 2500
+    assert wanted["inference"]["nodes"] == 3000
+    assert run_large(tmp_path / "a", 3000, 20_000, 2500) == wanted
+    # The first entry of a part is its start: the third is that of the second checkpoint, and the
+    # second that of the first layer.
+    run_until(tmp_path / "b", "training", 3, monkeypatch)
+    run_until(tmp_path / "b", "inference", 3, monkeypatch)
+    found = run_large(tmp_path / "b", 3000, 20_000, 2500)
+    for part in ("training", "inference"):
+        assert found[part]["starts"] == 2
+        assert found[part]["digest"] == wanted[part]["digest"]
+    assert found["training"]["edges"] == wanted["training"]["edges"]
+
+
+CHILD = """
+import json, sys, time
+from pathlib import Path
+
+folder, figures = Path(sys.argv[1]), {}
+if (folder / "figures.json").exists():
+    figures = json.loads((folder / "figures.json").read_text())
+for part in ("training", "inference"):
+    spent = figures.setdefault(part, {"seconds": 0.0, "starts": 0, "digest": part, "done": False})
+    spent["starts"] += 1
+    for _ in range(0 if spent["done"] else 8):
+        spent["seconds"] += 1.0
+        # In place, as the reader may look at any time.
+        work = folder / "work"
+        work.write_text(json.dumps(figures))
+        work.rename(folder / "figures.json")
+        time.sleep(0.1)
+    spent["done"] = True
+(folder / "outputs").mkdir(exist_ok=True)
+(folder / "figures.json").write_text(json.dumps(figures))
+"""
+
+
+def test_kills_come_in_the_middle_and_other_bits_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "graph-10").mkdir()
+    monkeypatch.setattr(
+        growth,
+        "start",
+        lambda folder, nodes: subprocess.Popen([sys.executable, "-c", CHILD, folder]),
+    )
+    wanted = {part: {"digest": part} for part in growth.KILLED}
+    found = growth.run_killed(tmp_path, 10, wanted)
+    assert (tmp_path / "killed" / "graph-10").resolve() == (tmp_path / "graph-10").resolve()
+    # Three runs: both parts were begun by the one that was killed in them.
+    assert found["training"]["starts"] == 3
+    assert found["inference"]["starts"] == 2
+    assert found["inference"]["seconds"] > 8
+    with pytest.raises(RuntimeError, match="gave other bits"):
+        growth.run_killed(tmp_path, 10, wanted | {"training": {"digest": "x"}})
+
+
+def test_growth_is_shown_drawn_and_told(tmp_path: Path) -> None:
+    spent = {"seconds": 2.0, "cpu_seconds": 3.0, "peak_memory_mb": 2048.0, "starts": 2}
+    facts = {"megabytes": 9, "edges": 7, "seeds": 5, "accuracy": 0.5}
+    row = dict.fromkeys(growth.PARTS, spent | facts)
+    rows = [{"nodes": n, "edges": 10 * n} | row for n in (1000, 10_000)]
+    growth.draw(rows, tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 1000
+    where = {"processor": "P", "threads": 2, "commit": "c"}
+    found = {"rows": rows, "killed": {"training": spent | facts}, "environment": where}
+    (tmp_path / "x.json").write_text(json.dumps(found))
+    lines = scale_table(tmp_path / "x.json").splitlines()
+    assert lines[2:].index("") == 9
+    assert "10,000, 100,000" in lines[-3]
+    assert "started 2 times" in lines[-3]
+    assert "| 2.0 | 3.0 | 2.0 |" in lines[-3]
+    assert "Not measured" in scale_table(tmp_path / "y.json")

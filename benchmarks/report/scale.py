@@ -1,0 +1,52 @@
+"""What ``python -m benchmarks scale --growth`` measured, as a table for docs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report.markdown import markdown_table
+from graphkit.datasets.store.reading.text import read_json
+
+__all__ = ["scale_table"]
+
+FILE = Path(__file__).parent.parent / "results" / "scale.json"
+PARTS = {
+    "writing": "written to disk, {megabytes:,.0f} MB",
+    "sampling": "{edges:,} edges sampled at [15, 10]",
+    "training": "an epoch of {seeds:,} seeds at [10, 10]",
+    "inference": "outputs of all nodes, accuracy {accuracy:.3f}",
+}
+
+
+def scale_table(file: Path = FILE) -> str:
+    """A row per size and part, and one per part that was killed.
+
+    Args:
+        file (Path, optional): What the command wrote. (default:
+            ``benchmarks/results/scale.json``)
+    """
+    if not file.exists():
+        return "Not measured: run `python -m benchmarks scale --growth FOLDER --record`."
+    found = read_json(file)
+    cells = [line(row, part, row[part]) for row in found["rows"] for part in PARTS]
+    last = found["rows"][-1]
+    cells += [
+        line(last, part, spent, f", started {spent['starts']} times, killed in between")
+        for part, spent in found["killed"].items()
+    ]
+    head = ["nodes, edges", "what", "seconds", "processor seconds", "peak resident, GiB"]
+    where = found["environment"]
+    note = f"{where['processor']}, {where['threads']} threads, commit {where['commit']}"
+    return f"{markdown_table(head, cells)}\n\nOn {note}."
+
+
+def line(row: dict[str, Any], part: str, spent: dict[str, Any], more: str = "") -> list[str]:
+    """The cells of one part of one size."""
+    return [
+        f"{row['nodes']:,}, {row['edges']:,}",
+        PARTS[part].format(**spent) + more,
+        f"{spent['seconds']:,.1f}",
+        f"{spent['cpu_seconds']:,.1f}",
+        f"{spent['peak_memory_mb'] / 1024:.1f}",
+    ]

@@ -1,0 +1,62 @@
+"""What the parts of a long run cost, kept on disk so that a kill loses no account."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.environment import environment, peak_memory_mb, reset_peak_memory
+from graphkit.datasets.store.reading.text import read_json
+from graphkit.files import replacing
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Seconds, processor seconds, peak memory and starts of each part, summed over all starts.
+
+    What lies between the last entry and a kill is not in it.
+
+    Args:
+        file (Path): Where the figures are kept.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        whole = dict(read_json(file)) if file.exists() else {}
+        self.figures: dict[str, Any] = whole
+        self.name = ""
+        self.clock = (0.0, 0.0)
+
+    def is_done(self, name: str) -> bool:
+        """Whether a part was finished."""
+        return bool(self.figures.get(name, {}).get("done"))
+
+    def begin(self, name: str) -> None:
+        """A part is started, or started again."""
+        part = self.figures.setdefault(
+            name, {"seconds": 0.0, "cpu_seconds": 0.0, "peak_memory_mb": 0.0, "starts": 0}
+        )
+        part["starts"] += 1
+        self.figures["environment"] = environment()
+        self.name, self.clock = name, (time.perf_counter(), time.process_time())
+        reset_peak_memory()
+        self.spend()
+
+    def spend(self) -> None:
+        """Enters what was spent since the last entry."""
+        now = (time.perf_counter(), time.process_time())
+        part = self.figures[self.name]
+        part["seconds"] += now[0] - self.clock[0]
+        part["cpu_seconds"] += now[1] - self.clock[1]
+        part["peak_memory_mb"] = max(part["peak_memory_mb"], peak_memory_mb())
+        self.clock = now
+        with replacing(self.file) as out:
+            out.write(json.dumps(self.figures, indent=2).encode() + b"\n")
+
+    def end(self, facts: dict[str, Any]) -> None:
+        """A part is finished, and came to this."""
+        self.figures[self.name] |= {**facts, "done": True}
+        self.spend()
