@@ -137,11 +137,11 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
         ]
         for name, sample in rivals(edge_index, nodes).items():
             theirs = passes(sample, batches)
-            row = {"what": "sampling", "rival": name, "rival_edges": theirs(), "edges": count}
-            row |= in_turns(ours, theirs, turns)
+            their_count = theirs()
+            row: dict[str, Any] = {"what": "sampling", "rival": name, "edges": count}
+            row |= {"rival_edges": their_count} | in_turns(ours, theirs, turns)
             # Samplers differ in whom they expand again: what counts is the cost of an edge.
             for key in RATIOS:
-                per_edge = row["edges"] / row["rival_edges"]
-                row[key] = {name: per_edge * value for name, value in row[key].items()}
+                row[key] = {k: v * count / their_count for k, v in row[key].items()}
             found.append(row)
     return found
