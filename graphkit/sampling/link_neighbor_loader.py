@@ -13,7 +13,7 @@ from torch_geometric.sampler.base import SubgraphType
 
 from graphkit.catalog import method
 from graphkit.sampling.neighbor_sampler import CARD
-from graphkit.sampling.passes import SeededPasses, sampler_of
+from graphkit.sampling.passes import SeededPasses, check_type, sampler_of
 
 
 @method(
@@ -39,7 +39,8 @@ class LinkNeighborLoader(SeededPasses, LinkLoader):
     Args:
         data (Data, HeteroData or (FeatureStore, GraphStore)): The graph.
         num_neighbors (list of int or dict): Neighbours per hop, :obj:`-1` for all.
-        edge_label_index (torch.Tensor or tuple, optional): Seed edges. (default: all edges)
+        edge_label_index (torch.Tensor or tuple, optional): Seed edges. (default: all edges of a
+            :obj:`Data`; others need to be told)
         edge_label, edge_label_time (torch.Tensor, optional): Their labels and times.
         replace, subgraph_type, disjoint, temporal_strategy: As in :class:`NeighborSampler`.
         time_attr, weight_attr, is_sorted, directed: As there, too.
@@ -57,7 +58,8 @@ class LinkNeighborLoader(SeededPasses, LinkLoader):
           ``dst_pos_index`` and ``dst_neg_index``
 
     Raises:
-        ValueError: If only one of :obj:`edge_label_time` and :obj:`time_attr` is given, and as
+        ValueError: If only one of :obj:`edge_label_time` and :obj:`time_attr` is given, if
+            :obj:`edge_label_index` is missing or of a type that the graph has not, and as
             :class:`NeighborSampler`.
 
     Example:
@@ -96,6 +98,7 @@ class LinkNeighborLoader(SeededPasses, LinkLoader):
         if (edge_label_time is not None) != (time_attr is not None):
             given, other = ("edge_label_time", "time_attr")[:: 1 if time_attr is None else -1]
             raise ValueError(f"'{given}' is given, but '{other}' is not: times need both")
+        check_type(data, edge_label_index, "edge_label_index")
         super().__init__(
             data=data,
             link_sampler=sampler_of(arguments),

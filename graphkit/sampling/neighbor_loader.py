@@ -13,7 +13,7 @@ from torch_geometric.sampler.base import SubgraphType
 
 from graphkit.catalog import method
 from graphkit.sampling.neighbor_sampler import CARD
-from graphkit.sampling.passes import SeededPasses, sampler_of
+from graphkit.sampling.passes import SeededPasses, check_type, sampler_of
 
 
 @method(
@@ -39,7 +39,7 @@ class NeighborLoader(SeededPasses, NodeLoader):
         data (Data, HeteroData or (FeatureStore, GraphStore)): The graph.
         num_neighbors (list of int or dict): Neighbours per hop, :obj:`-1` for all.
         input_nodes (torch.Tensor or str or (str, torch.Tensor), optional): Seeds, as indices or
-            as a mask. (default: all nodes)
+            as a mask. (default: all nodes of a :obj:`Data`; others need to be told)
         input_time (torch.Tensor, optional): Times of the seeds. (default: their own)
         replace, subgraph_type, disjoint, temporal_strategy: As in :class:`NeighborSampler`.
         time_attr, weight_attr, is_sorted, directed: As there, too.
@@ -55,8 +55,8 @@ class NeighborLoader(SeededPasses, NodeLoader):
           ``num_sampled_nodes`` and ``num_sampled_edges``
 
     Raises:
-        ValueError: If :obj:`input_time` is given without :obj:`time_attr`, and as
-            :class:`NeighborSampler`.
+        ValueError: If :obj:`input_time` is given without :obj:`time_attr`, if :obj:`input_nodes` is
+            missing or of a type that the graph has not, and as :class:`NeighborSampler`.
 
     Example:
         >>> from torch_geometric.datasets import KarateClub
@@ -89,6 +89,7 @@ class NeighborLoader(SeededPasses, NodeLoader):
         arguments = locals()
         if input_time is not None and time_attr is None:
             raise ValueError("'input_time' is given, but 'time_attr' is not")
+        check_type(data, input_nodes, "input_nodes")
         super().__init__(
             data=data,
             node_sampler=sampler_of(arguments),

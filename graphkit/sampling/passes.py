@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data, HeteroData
 from torch_geometric.sampler import BaseSampler
 
 from graphkit.sampling.neighbor_sampler import NeighborSampler
@@ -58,6 +59,29 @@ def seeded_batch(loader: Any, collate: Any, seed: Tensor, index: Any) -> Any:
     """A batch of a pass."""
     with loader.drawing_sampler().seeded(int(seed)):
         return collate(index)
+
+
+def check_type(data: Any, given: Any, name: str) -> None:
+    """Raises if a graph with types, or stores, are not told which of them the seeds are.
+
+    PyG asserts, or makes the type that it does not find.
+    """
+    if isinstance(data, Data):
+        return
+    if given is None:
+        raise ValueError(f"'{name}' must be given: only in a Data are all of them the default")
+    if not isinstance(data, HeteroData):
+        return
+    types = data.node_types if name == "input_nodes" else data.edge_types
+    kind = given
+    if not isinstance(given, str) and (name == "input_nodes" or not isinstance(given[0], str)):
+        kind = given[0] if isinstance(given, list | tuple) and len(given) == 2 else None
+    if isinstance(kind, list | tuple) and len(kind) < 3:
+        # Two words name the one kind of edges between two types of nodes.
+        types = [(a, c) for a, _, c in types]
+    kind = tuple(kind) if isinstance(kind, list) else kind
+    if kind not in types:
+        raise ValueError(f"'{name}' must name one of the types {types}, or that and the seeds")
 
 
 def sampler_of(given: Mapping[str, Any]) -> BaseSampler:

@@ -141,6 +141,12 @@ def relation_of(
     times, by_node = options["times"], options["by_node"]
     name = options["name"]
     if store.get("edge_index") is None and (hasattr(store, "adj_t") or hasattr(store, "adj")):
+        adjacency = store.get("adj_t") if store.get("adj_t") is not None else store.get("adj")
+        if isinstance(adjacency, Tensor):
+            raise ValueError(
+                f"edges{name} are a torch.sparse tensor, of which PyG's loaders take no parts: "
+                "give 'edge_index'"
+            )
         # Sparse tensors have an order of their own; PyG reads it, and edges keep their numbers.
         colptr, row, perm = to_csc(store, device="cpu", src_node_time=times, to_transpose=backward)
     else:

@@ -135,3 +135,14 @@ def test_typed_links(key, mode, disjoint):
             ]
         )
     assert torch.equal(pair, data[key].edge_index[:, :6])
+
+
+def test_links_of_no_type_are_refused():
+    data = hetero()
+    wrong = ("author", "reads", "paper")
+    for links in (None, wrong, (wrong, None), torch.zeros(2, 3).long(), (data["author"].x, None)):
+        with pytest.raises(ValueError, match="'edge_label_index' must"):
+            LinkNeighborLoader(data, [2], links)
+    ends = data["writes"].edge_index
+    for links in (TYPES[0], ("author", "paper"), (TYPES[0], None), (TYPES[0], ends)):
+        assert len(LinkNeighborLoader(data, [2], links)) == ends.size(1)

@@ -6,7 +6,7 @@ from torch_geometric.loader import NeighborLoader as PyGNeighborLoader
 from torch_geometric.nn import GAT, GraphSAGE
 from torch_geometric.utils import trim_to_layer
 
-from graphkit.sampling import NeighborLoader, NeighborSampler
+from graphkit.sampling import NeighborLoader, NeighborSampler, open_graph, write_graph
 from tests.sampling.graphs import TYPES, check_homogeneous, graph, hetero
 
 
@@ -151,6 +151,26 @@ def test_typed_graphs_come_as_from_pyg():
     late = data["paper"].time[batch["paper"].n_id] > limits[batch["paper"].batch]
     assert not late[25:].any()
     assert batch["author"].num_nodes > 0
+
+
+def test_seeds_of_no_type_are_refused_and_make_none(tmp_path):
+    data = hetero()
+    for seeds in (None, "book", ("book", torch.arange(3)), torch.arange(3), ["paper"]):
+        with pytest.raises(ValueError, match="'input_nodes' must"):
+            NeighborLoader(data, [2], seeds)
+    assert data.node_types == ["author", "paper"]
+    assert len(NeighborLoader(data, [2], ["paper", torch.arange(3)])) == 3
+    stores = open_graph(write_graph(tmp_path / "g", graph()))
+    with pytest.raises(ValueError, match="only in a Data are all of them the default"):
+        NeighborLoader(stores, [2])
+
+
+def test_edges_that_pyg_takes_no_parts_of_are_refused():
+    data = graph()
+    data.adj_t = torch.sparse_coo_tensor(data.edge_index, torch.ones(400), (60, 60))
+    del data.edge_index
+    with pytest.raises(ValueError, match=r"edges are a torch\.sparse tensor.*'edge_index'"):
+        NeighborLoader(data, [2])
 
 
 @pytest.mark.parametrize("persistent", [False, True])
