@@ -20,7 +20,7 @@ PARTS = {
 
 
 def scale_table(file: Path = FILE) -> str:
-    """A row per size and part, and one per part that was killed.
+    """A row per size and part.
 
     Args:
         file (Path, optional): What the command wrote. (default:
@@ -30,22 +30,21 @@ def scale_table(file: Path = FILE) -> str:
         return "Not measured: run `python -m benchmarks scale --growth FOLDER --record`."
     found = read_json(file)
     cells = [line(row, part, row[part]) for row in found["rows"] for part in PARTS]
-    last = found["rows"][-1]
-    cells += [
-        line(last, part, spent, f", started {spent['starts']} times, killed in between")
-        for part, spent in found["killed"].items()
-    ]
     head = ["nodes, edges", "what", "seconds", "processor seconds", "peak resident, GiB"]
     where = found["environment"]
     note = f"{where['processor']}, {where['threads']} threads, commit {where['commit']}"
+    same = ", ".join(f"{row['nodes']:,}" for row in found["undisturbed"])
+    if same:
+        note += f"; without kills the same bits came out at {same} nodes"
     return f"{markdown_table(head, cells)}\n\nOn {note}."
 
 
-def line(row: dict[str, Any], part: str, spent: dict[str, Any], more: str = "") -> list[str]:
+def line(row: dict[str, Any], part: str, spent: dict[str, Any]) -> list[str]:
     """The cells of one part of one size."""
+    killed = f", killed {spent['starts'] - 1} time(s)" if spent["starts"] > 1 else ""
     return [
         f"{row['nodes']:,}, {row['edges']:,}",
-        PARTS[part].format(**spent) + more,
+        PARTS[part].format(**spent) + killed,
         f"{spent['seconds']:,.1f}",
         f"{spent['cpu_seconds']:,.1f}",
         f"{spent['peak_memory_mb'] / 1024:.1f}",

@@ -1,15 +1,14 @@
 """How sampling, training and inference grow: ``python -m benchmarks scale --growth FOLDER``.
 
-Every size runs in a process of its own, so that its peak of memory is its own; the largest is run
-once more in another folder, killed in the middle of training and of inference, and must come to the
-same bits.
+Every size runs in a process of its own, so that its peak of memory is its own. The larger ones are
+killed in the middle of training and of inference, and resumed; they are run again without kills,
+which must come to the same bits.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,8 +25,10 @@ from graphkit.files import replacing
 
 __all__ = ["run_growth"]
 
-SIZES = (100_000, 300_000, 1_000_000, 10_000_000)
+SIZES = (100_000, 1_000_000, 10_000_000)
 QUICK = (3_000, 10_000)
+TWICE = (1_000_000, 10_000_000)
+"""Sizes whose run is killed, and made again without kills."""
 PARTS = ("writing", "sampling", "training", "inference")
 KILLED = ("training", "inference")
 RESULTS = ROOT / "benchmarks" / "results" / "scale.json"
@@ -70,7 +71,7 @@ def kill_in(folder: Path, nodes: int, part: str) -> None:
     """
     process, before, entries = start(folder, nodes), 0.0, 0
     while process.poll() is None:
-        time.sleep(0.01)
+        time.sleep(0.05)
         now = figures_of(folder).get(part, {})
         if now.get("done"):
             break
@@ -85,25 +86,31 @@ def kill_in(folder: Path, nodes: int, part: str) -> None:
     raise RuntimeError(f"{part} of {nodes:,} nodes was over before it could be killed")
 
 
-def run_killed(folder: Path, nodes: int, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Runs a size again beside its graph, with kills, and compares.
+def run_killed(folder: Path, nodes: int) -> dict[str, Any]:
+    """The figures of a size whose run was killed once in each part, and resumed."""
+    for part in KILLED:
+        # What an earlier command has killed and resumed is not killed again.
+        if figures_of(folder).get(part, {}).get("starts", 0) < 2:
+            kill_in(folder, nodes, part)
+    return finish(folder, nodes)
+
+
+def run_undisturbed(folder: Path, nodes: int, killed: dict[str, Any]) -> dict[str, Any]:
+    """Runs a size again beside its graph, without kills, and compares.
 
     Raises:
         RuntimeError: If other bits came out.
     """
-    place = folder / "killed"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    place = folder / "undisturbed"
+    place.mkdir(exist_ok=True)
     for graph in folder.glob("graph-*"):
-        (place / graph.name).symlink_to(graph.resolve())
-    for part in KILLED:
-        kill_in(place, nodes, part)
+        if not (place / graph.name).exists():
+            (place / graph.name).symlink_to(graph.resolve())
     found = finish(place, nodes)
-    shutil.rmtree(place / "outputs")
     for part in KILLED:
-        if found[part]["digest"] != wanted[part]["digest"]:
+        if found[part]["digest"] != killed[part]["digest"]:
             raise RuntimeError(f"{part} of {nodes:,} nodes, killed and resumed, gave other bits")
-    return {part: found[part] for part in KILLED}
+    return found
 
 
 def show(rows: list[dict[str, Any]], console: Console) -> None:
@@ -161,21 +168,31 @@ def run_growth(
         record (bool, optional): Keep figures and plot in ``benchmarks/results``.
         plot (Path): Where the picture goes.
     """
-    console, rows = Console(), []
-    sizes = QUICK if quick else SIZES
-    with Console(stderr=True).status("") as status:
-        for nodes in sizes:
-            status.update(f"{nodes:,} nodes")
-            rows.append(finish(folder / str(nodes), nodes))
-        found: dict[str, Any] = {"rows": rows, "environment": environment()}
-        if not quick:
-            status.update(f"{sizes[-1]:,} nodes, killed twice")
-            found["killed"] = run_killed(folder / str(sizes[-1]), sizes[-1], rows[-1])
-    show(rows, console)
+    console = Console()
+    found: dict[str, Any] = {"rows": [], "undisturbed": [], "environment": environment()}
     files = [folder / "growth.json", *([RESULTS] if record else [])]
-    for file in files:
-        with replacing(file) as out:
-            out.write(json.dumps(found, indent=1).encode() + b"\n")
+
+    def keep(name: str, figures: dict[str, Any]) -> None:
+        """Keeps what is known so far: the whole takes long."""
+        row = {key: figures[key] for key in ("nodes", "edges", *PARTS) if key in figures}
+        found[name] = sorted([*found[name], row], key=lambda row: row["nodes"])
+        for file in files:
+            with replacing(file) as out:
+                out.write(json.dumps(found, indent=1).encode() + b"\n")
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with Console(stderr=True).status("") as status:
+        # The largest first: it says most.
+        for nodes in sorted(QUICK if quick else SIZES, reverse=True):
+            status.update(f"{nodes:,} nodes")
+            run = run_killed if nodes in TWICE else finish
+            keep("rows", run(folder / str(nodes), nodes))
+        for row in [row for row in found["rows"] if row["nodes"] in TWICE]:
+            nodes = row["nodes"]
+            status.update(f"{nodes:,} nodes, undisturbed")
+            keep("undisturbed", run_undisturbed(folder / str(nodes), nodes, row))
+    rows = found["rows"]
+    show(rows, console)
     for path in (plot, *([RESULTS.with_suffix(".png")] if record else [])):
         draw(rows, path)
     console.print(f"plot: {plot.resolve()}", soft_wrap=True, highlight=False)

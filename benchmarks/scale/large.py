@@ -29,7 +29,7 @@ from graphkit.sampling import (
     write_graph,
 )
 
-CHANNELS, CLASSES, CHUNK, SAVED_EVERY = 64, 16, 1_000_000, 10
+CHANNELS, CLASSES, CHUNK, SAVED_EVERY = 64, 16, 1_000_000, 3
 EXPONENT, NOISE = 2.5, 2.0
 BATCH, SAMPLED_BATCHES = 1024, 50
 
@@ -184,13 +184,17 @@ def infer(stores: Any, folder: Path, model: GAT, ledger: Ledger) -> None:
 
 
 def run_large(
-    folder: Path, num_nodes: int = 10_000_000, num_edges: int = 100_000_000, seeds: int = 100_000
+    folder: Path,
+    num_nodes: int = 10_000_000,
+    num_edges: int = 100_000_000,
+    seeds: int | None = None,
 ) -> dict[str, Any]:
     """Writes, samples, trains and infers, as far as the folder has not got it.
 
     Args:
         folder (Path): Where graph, checkpoint and outputs lie.
-        num_nodes, num_edges, seeds (int, optional): Sizes.
+        num_nodes, num_edges (int, optional): Sizes.
+        seeds (int, optional): Nodes to train on. (default: one in a hundred)
 
     Returns:
         Seconds, processor seconds and peak memory by part.
@@ -209,7 +213,7 @@ def run_large(
     stores = open_graph(graph)
     if not ledger.is_done("sampling"):
         sample(stores, num_nodes, ledger)
-    model = train(stores, folder, num_nodes, min(seeds, num_nodes), ledger)
+    model = train(stores, folder, num_nodes, seeds or num_nodes // 100, ledger)
     if not ledger.is_done("inference"):
         infer(stores, folder, model, ledger)
     for part in ("writing", "sampling", "training", "inference"):

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,58 +85,84 @@ CHILD = """
 import json, sys, time
 from pathlib import Path
 
-folder, figures = Path(sys.argv[1]), {}
+folder, figures = Path(sys.argv[1]), {"nodes": 10, "edges": 100}
 if (folder / "figures.json").exists():
     figures = json.loads((folder / "figures.json").read_text())
 for part in ("training", "inference"):
-    spent = figures.setdefault(part, {"seconds": 0.0, "starts": 0, "digest": part, "done": False})
+    spent = figures.setdefault(part, {"seconds": 0.0, "starts": 0, "done": False})
+    if spent["done"]:
+        continue
     spent["starts"] += 1
-    for _ in range(0 if spent["done"] else 8):
+    for _ in range(8):
         spent["seconds"] += 1.0
-        # In place, as the reader may look at any time.
+        # Put in its place whole, as the reader may look at any time.
         work = folder / "work"
         work.write_text(json.dumps(figures))
         work.rename(folder / "figures.json")
         time.sleep(0.1)
-    spent["done"] = True
-(folder / "outputs").mkdir(exist_ok=True)
-(folder / "figures.json").write_text(json.dumps(figures))
+    spent |= {"done": True, "digest": sys.argv[2]}
+(folder / "work").write_text(json.dumps(figures))
+(folder / "work").rename(folder / "figures.json")
 """
+
+
+def start_with(monkeypatch: pytest.MonkeyPatch, digest: str) -> None:
+    """Lets a size be run by a process that only keeps an account."""
+
+    def start(folder: Path, nodes: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", CHILD, str(folder), digest])
+
+    monkeypatch.setattr(growth, "start", start)
 
 
 def test_kills_come_in_the_middle_and_other_bits_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "graph-10").mkdir()
-    monkeypatch.setattr(
-        growth,
-        "start",
-        lambda folder, nodes: subprocess.Popen([sys.executable, "-c", CHILD, folder]),
-    )
-    wanted = {part: {"digest": part} for part in growth.KILLED}
-    found = growth.run_killed(tmp_path, 10, wanted)
-    assert (tmp_path / "killed" / "graph-10").resolve() == (tmp_path / "graph-10").resolve()
-    # Three runs: both parts were begun by the one that was killed in them.
-    assert found["training"]["starts"] == 3
-    assert found["inference"]["starts"] == 2
-    assert found["inference"]["seconds"] > 8
+    start_with(monkeypatch, "same")
+    killed = growth.run_killed(tmp_path, 10)
+    assert [killed[part]["starts"] for part in growth.KILLED] == [2, 2]
+    assert all(killed[part]["seconds"] > 8 for part in growth.KILLED)
+    assert growth.run_killed(tmp_path, 10) == killed
+    found = growth.run_undisturbed(tmp_path, 10, killed)
+    assert [found[part]["starts"] for part in growth.KILLED] == [1, 1]
+    place = tmp_path / "undisturbed"
+    assert (place / "graph-10").resolve() == (tmp_path / "graph-10").resolve()
+    (place / "figures.json").unlink()
+    start_with(monkeypatch, "other")
     with pytest.raises(RuntimeError, match="gave other bits"):
-        growth.run_killed(tmp_path, 10, wanted | {"training": {"digest": "x"}})
+        growth.run_undisturbed(tmp_path, 10, killed)
 
 
-def test_growth_is_shown_drawn_and_told(tmp_path: Path) -> None:
-    spent = {"seconds": 2.0, "cpu_seconds": 3.0, "peak_memory_mb": 2048.0, "starts": 2}
+def test_growth_is_kept_size_by_size_drawn_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent = {"seconds": 2.0, "cpu_seconds": 3.0, "peak_memory_mb": 2048.0, "starts": 1}
     facts = {"megabytes": 9, "edges": 7, "seeds": 5, "accuracy": 0.5}
-    row = dict.fromkeys(growth.PARTS, spent | facts)
-    rows = [{"nodes": n, "edges": 10 * n} | row for n in (1000, 10_000)]
-    growth.draw(rows, tmp_path / "x.png")
-    assert (tmp_path / "x.png").stat().st_size > 1000
-    where = {"processor": "P", "threads": 2, "commit": "c"}
-    found = {"rows": rows, "killed": {"training": spent | facts}, "environment": where}
-    (tmp_path / "x.json").write_text(json.dumps(found))
-    lines = scale_table(tmp_path / "x.json").splitlines()
-    assert lines[2:].index("") == 9
-    assert "10,000, 100,000" in lines[-3]
-    assert "started 2 times" in lines[-3]
-    assert "| 2.0 | 3.0 | 2.0 |" in lines[-3]
+    order = []
+
+    def figures(folder: Path, nodes: int, *args: object) -> dict[str, Any]:
+        order.append(nodes)
+        size = {"nodes": nodes, "edges": 10 * nodes, "environment": {}}
+        return size | dict.fromkeys(growth.PARTS, spent | facts)
+
+    def killed(folder: Path, nodes: int) -> dict[str, Any]:
+        row = figures(folder, nodes)
+        return row | {"training": row["training"] | {"starts": 2}}
+
+    for name, function in (("finish", figures), ("run_killed", killed)):
+        monkeypatch.setattr(growth, name, function)
+    monkeypatch.setattr(growth, "run_undisturbed", figures)
+    monkeypatch.setattr(growth, "RESULTS", tmp_path / "results" / "scale.json")
+    (tmp_path / "results").mkdir()
+    found = growth.run_growth(tmp_path / "g", record=True, plot=tmp_path / "x.png")
+    assert order == [10_000_000, 1_000_000, 100_000, 1_000_000, 10_000_000]
+    assert [row["nodes"] for row in found["rows"]] == [100_000, 1_000_000, 10_000_000]
+    assert json.loads((tmp_path / "results" / "scale.json").read_text()) == found
+    assert (tmp_path / "results" / "scale.png").stat().st_size > 1000
+    lines = scale_table(tmp_path / "results" / "scale.json").splitlines()
+    assert lines[2:].index("") == 12
+    assert "10,000,000, 100,000,000 | an epoch of 5 seeds" in lines[12]
+    assert "killed 1 time(s) | 2.0 | 3.0 | 2.0 |" in lines[12]
+    assert "the same bits came out at 1,000,000, 10,000,000 nodes" in lines[-1]
     assert "Not measured" in scale_table(tmp_path / "y.json")

@@ -52,20 +52,20 @@ def recipe(folder: Path, kill: bool) -> str:
     return str(file)
 
 
-def test_forty_seeds_on_two_workers_of_which_one_dies(
+def test_forty_seeds_on_four_workers_of_which_one_dies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[3]}")
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(cores() // 2, 1))
+    torch.set_num_threads(max(cores() // 4, 1))
     try:
         words = ["run", recipe(tmp_path, False), "--jobs", "1", "--out", str(tmp_path / "turns")]
         done = CliRunner().invoke(app, words)
     finally:
         torch.set_num_threads(threads)
     assert done.exit_code == 0, done.stderr
-    words = ["run", recipe(tmp_path, True), "--cluster", "--jobs", "2"]
+    words = ["run", recipe(tmp_path, True), "--cluster", "--jobs", "4"]
     done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "cluster")])
     assert done.exit_code == 0, done.stderr
     assert (tmp_path / "killed").exists()
