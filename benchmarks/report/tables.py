@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.recipe import Recipe
+from benchmarks.report.batches import mini_batches
 from benchmarks.report.best_known import best_known
 from benchmarks.report.markdown import markdown_table, measured, percent
 from graphkit.datasets.store.reading.text import read_json
@@ -263,4 +264,5 @@ TABLES: dict[str, Any] = {
     "sweep": sweep,
     "skeletons": skeletons,
     "transferability": transferability,
+    "mini_batches": mini_batches,
 }

@@ -71,7 +71,7 @@ def kill_in(folder: Path, nodes: int, part: str) -> None:
     """
     process, before, entries = start(folder, nodes), 0.0, 0
     while process.poll() is None:
-        time.sleep(0.05)
+        time.sleep(0.1)
         now = figures_of(folder).get(part, {})
         if now.get("done"):
             break

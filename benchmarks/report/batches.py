@@ -1,0 +1,51 @@
+"""GraphSAGE by mini-batches beside full batch, as a table for docs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.harness.recipe import Recipe
+from benchmarks.report.markdown import markdown_table, measured, percent
+from graphkit.datasets.store.reading.text import read_json
+
+__all__ = ["mini_batches"]
+
+MEMORY = Path(__file__).parent.parent / "results" / "batch-memory.json"
+
+
+def mini_batches(recipes: Iterable[Recipe], memory: Path = MEMORY) -> str:
+    """Accuracy of both arms, their difference paired by seed, and the memory of a step.
+
+    The interval is Student's, 95 %, of the differences.
+    """
+    from scipy.stats import t
+
+    megabytes = read_json(memory)["megabytes"] if memory.exists() else {}
+    rows = []
+    for recipe in recipes:
+        if recipe.protocol != "mini_batches" or not recipe.reproduced:
+            continue
+        metrics, seeds = recipe.reproduced["metrics"], recipe.reproduced["seeds"]
+        mean, deviation = (100 * metrics["difference"][key] for key in ("mean", "std"))
+        reach = float(t.ppf(0.975, seeds - 1)) * deviation / seeds**0.5 if seeds > 1 else 0.0
+        curve = megabytes.get(recipe.sections["dataset"]["name"], {})
+        size = recipe.sections["batches"]["batch_size"]
+        rows.append(
+            [
+                f"`{recipe.name}`",
+                percent(measured(recipe, "full_test_accuracy")),
+                percent(measured(recipe, "batches_test_accuracy")),
+                f"{mean:+.2f} [{mean - reach:+.2f}, {mean + reach:+.2f}]",
+                ", ".join(f"{name}: {value:.0f}" for name, value in curve.items()) or "–",
+                f"{size}; {seeds} seeds",
+            ]
+        )
+    head = [
+        "recipe",
+        "full batch",
+        "mini-batches",
+        "difference, 95 %",
+        "MB of a step by batch size",
+    ]
+    return markdown_table([*head, "batch size"], rows)
