@@ -26,9 +26,11 @@ __all__ = ["MAIN", "load", "run"]
 MAIN = "difference"
 
 
-def load(name: str, sparse_features: bool = False, seed: int = 0) -> Data:
+def load(
+    name: str, normalize_features: bool = True, sparse_features: bool = False, seed: int = 0
+) -> Data:
     """The graph of a recipe's ``dataset`` section, split at random."""
-    data = load_graph(name, sparse_features=sparse_features)
+    data = load_graph(name, normalize_features=normalize_features, sparse_features=sparse_features)
     # PyG's split draws from the global generator, which is lent for the call.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
