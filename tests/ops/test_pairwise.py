@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from graphkit import ops
-from tests.ops.oracles import GRAPHS
+from graphkit.ops.cpu import threads
+from tests.ops.oracles import GRAPHS, random_graph
 
 EDGES, SOURCES, TARGETS = GRAPHS["bipartite"]
 OPS = {
@@ -72,6 +73,47 @@ def test_forward_mode_is_the_transpose_of_backward(name):
     grads = torch.autograd.grad((OPS[name](*leaves) * weight).sum(), leaves)
     inner = sum((g * t).sum() for g, t in zip(grads, tangents, strict=True))
     torch.testing.assert_close((moved * weight).sum(), inner)
+
+
+def in_registers(name, heads, width, with_edges, dtype=torch.float32):
+    """The sums and the gradients of an op on a graph with a hub, whose rows are cut."""
+    generator = torch.Generator().manual_seed(6)
+    edges = random_graph(90, 80, 3_000, 5)
+    edges[1, ::2] = 7
+    shapes = [(90, heads, width), (80, heads, width), (heads, width)]
+    if with_edges:
+        shapes += [(3_000, 3), (heads * width, 3)]
+    values = [torch.randn(shape, generator=generator) for shape in shapes]
+    values = [(0.5 * value).to(dtype).requires_grad_() for value in values]
+    x, y, att, *features = values
+    named = dict(zip(("edge_attr", "lin_edge"), features, strict=False))
+    torch.manual_seed(8)
+    common = {"dropout": 0.3, "training": True, **named}
+    if name == "gatv2":
+        out = ops.gatv2_attention(edges, x, y, att, **common)
+    else:
+        out = ops.dot_attention(edges, y * att, x, x.sin(), **common)
+    weight = torch.randn(out.shape, generator=generator).to(dtype)
+    return [out.detach(), *torch.autograd.grad((out * weight).sum(), values)]
+
+
+@pytest.mark.parametrize("with_edges", [False, True])
+@pytest.mark.parametrize(("heads", "width"), [(8, 8), (4, 16), (16, 8), (8, 16), (8, 4)])
+@pytest.mark.parametrize("name", list(OPS))
+def test_heads_and_columns_by_the_eight_give_the_same(name, heads, width, with_edges, monkeypatch):
+    monkeypatch.setattr(threads, "SMALL", 0)
+    found, before = in_registers(name, heads, width, with_edges), torch.get_num_threads()
+    with ops.backend("reference"):
+        expected = in_registers(name, heads, width, with_edges, torch.float64)
+    for value, wanted in zip(found, expected, strict=True):
+        scale = float(wanted.abs().max())
+        torch.testing.assert_close(value.double(), wanted, rtol=1e-5, atol=3e-6 * scale)
+    try:
+        torch.set_num_threads(3)
+        again = in_registers(name, heads, width, with_edges)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
 
 
 REFUSED = {

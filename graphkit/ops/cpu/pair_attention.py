@@ -58,13 +58,13 @@ def gatv2_backward(
     grad_lin = empty(x_src, units, num_attr, heads, width).zero_()
     grad_attr = empty(x_src, batch, graph.num_edges, num_attr)
     softmax = _softmax(statistics, grad, out, out[..., :0], out[..., :0])
-    shape = (heads, width, width, heads * width)
+    shape = (heads, width, width, 0)
     taken = [flat(value) for value in (grad_att, grad_attr, grad_lin)]
     nothing = [np.empty(0, taken[0].dtype)] * 3
     edges = (att, edge_attr, lin, negative_slope)
     rest = (x_src, grad, softmax, shape, dropout, seed)
-    grad_dst = _backward(graph, _additive(x_dst, x_src, *edges, *taken), True, *rest)
-    grad_src = _backward(graph, _additive(x_src, x_dst, *edges, *nothing), False, *rest)
+    grad_dst, _ = _backward(graph, _additive(x_dst, x_src, *edges, *taken), True, *rest)
+    grad_src, _ = _backward(graph, _additive(x_src, x_dst, *edges, *nothing), False, *rest)
     return (
         grad_src.view(x_src.shape).to(x_src.dtype),
         grad_dst.view(x_dst.shape).to(x_src.dtype),
@@ -116,21 +116,19 @@ def dot_backward(
     softmax = _softmax(statistics, grad, out, edge_grad, edge_out)
     gradients = flat(edge_grad), flat(grad_attr)
     edges = (edge_attr, edge_query, scale)
-    sizes = [(heads, width, wide, heads * (width + more)) for more in (num_attr, wide)]
+    sizes = [(heads, width, wide, heads * more) for more in (num_attr, wide)]
     of_targets = _product(query, key, *edges, *gradients)
     of_sources = _product(key, query, *edges, *gradients)
     rest = (value, grad, softmax)
-    both = _backward(graph, of_targets, True, *rest, sizes[0], dropout, seed)
-    grad_query, grad_edge_query = _split(both, heads, width, num_attr)
-    both = _backward(graph, of_sources, False, *rest, sizes[1], dropout, seed)
-    grad_key, grad_value = _split(both, heads, width, wide)
+    by_target = _backward(graph, of_targets, True, *rest, sizes[0], dropout, seed)
+    by_source = _backward(graph, of_sources, False, *rest, sizes[1], dropout, seed)
     dtype = query.dtype
     return (
-        grad_query.to(dtype),
-        grad_key.to(dtype),
-        grad_value.to(dtype),
+        by_target[0].view(query.shape).to(dtype),
+        by_source[0].view(key.shape).to(dtype),
+        by_source[1].view(value.shape).to(dtype),
         grad_attr.to(dtype),
-        grad_edge_query.to(dtype),
+        by_target[1].view(edge_query.shape).to(dtype),
     )
 
 
@@ -228,14 +226,16 @@ def _backward(
     shape: tuple[int, int, int, int],
     dropout: float,
     seed: Tensor,
-) -> Tensor:
-    """Rows of gradients for the targets, or for the sources."""
-    batch, (heads, width, wide, length) = value.size(0), shape
+) -> tuple[Tensor, Tensor]:
+    """Rows of gradients for the targets, or for the sources: of what scores are made of, and
+    ``rest`` values more."""
+    batch, (heads, width, wide, rest) = value.size(0), shape
     near, far = (graph.target, graph.source) if by_target else (graph.source, graph.target)
     walk = walk_of(near, batch)
     _, others = graph.sorted_by(not by_target)
-    out = empty(value, batch, near.size, length)
-    pieces = np.empty(walk.slots.size * length, flat(out).dtype)
+    both = [empty(value, batch, near.size, length) for length in (heads * width, rest)]
+    outs = [flat(out) for out in both]
+    pieces = [np.empty(walk.slots.size * length, outs[0].dtype) for length in (heads * width, rest)]
     run(
         pair_attention_back.attend_back,
         walk.units,
@@ -247,16 +247,17 @@ def _backward(
         flat(value),
         flat(grad),
         flat(softmax),
-        *_dropping(pieces, dropout, seed),
+        *_dropping(outs[0], dropout, seed),
         heads,
         width,
         wide,
-        length,
-        flat(out),
-        pieces,
+        rest,
+        *outs,
+        *pieces,
     )
-    sums.add_pieces(walk.slots, pieces, flat(out), length)
-    return out
+    for out, piece, length in zip(outs, pieces, (heads * width, rest), strict=True):
+        sums.add_pieces(walk.slots, piece, out, length)
+    return both[0], both[1]
 
 
 def _softmax(

@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphkit.ops.cpu.kernels.compiling import helper
-from graphkit.ops.cpu.kernels.vector import add_scaled, dot_heads, inner, prefetch_row
+from graphkit.ops.cpu.kernels.vector import (
+    add_scaled,
+    dot_heads,
+    inner,
+    prefetch_row,
+    prefetch_to_write,
+    scale,
+)
 from graphkit.ops.cpu.kernels.walking import entry_at
 
 
@@ -36,30 +43,39 @@ def look_ahead(pair, place, k, heads, width):
     """Asks for what the score of position ``k`` will read."""
     node = place.far_base + np.int64(place.others[k])
     prefetch_row(pair.far, node * heads * width, heads * width)
+    n = pair.num_attr
+    if n > 0:
+        prefetch_row(pair.attr, edge_at(pair, place, k), n)
+        # Rows of targets are at hand on the walk over them, and anywhere on that over sources.
+        if not place.by_target:
+            start = target_at(place, k) * heads * n
+            prefetch_row(pair.edge_query, start, heads * n)
+            prefetch_row(pair.edge_grad, start, heads * n)
+        elif pair.grad_attr.shape[0] > 0:
+            entry = place.entry_base + np.int64(entry_at(place.perm, k))
+            prefetch_to_write(pair.grad_attr, entry * n)
 
 
 @helper
-def scores(pair, place, block, k, size, heads, width):
-    """The scores of ``size`` entries."""
+def score(pair, place, block, rows, k, i, heads, width):
+    """The scores of entry ``k + i``, ``i``-th of its block."""
     features = heads * width
-    for i in range(size):
-        node = place.far_base + np.int64(place.others[k + i])
-        near, far = place.row * features, node * features
-        dot_heads(block, i * heads, pair.near, near, pair.far, far, heads, width)
-    add_edge_dots(pair, place, block, pair.edge_query, k, size, heads)
-    for i in range(size * heads):
-        block[i] *= pair.scale
+    near, far = place.row * features, (place.far_base + np.int64(place.others[k + i])) * features
+    dot_heads(block, i * heads, pair.near, near, pair.far, far, heads, width)
+    add_edge_dots(pair, place, block, pair.edge_query, k, i, heads)
+    scale(block, i * heads, pair.scale, heads)
 
 
 @helper
-def add_edge_dots(pair, place, block, x, k, size, heads):
-    """Adds the products of each entry's features with ``x[target, h]`` to ``block``."""
+def add_edge_dots(pair, place, block, x, k, i, heads):
+    """Adds the products of an entry's features with ``x[target, h]`` to its row of ``block``."""
     # <q, W f> is <W' q, f>: with a vector per target no edge has to be projected.
-    for i in range(size if pair.num_attr > 0 else 0):
-        e, t = edge_at(pair, place, k + i), target_at(place, k + i)
-        for h in range(heads):
-            start = (t * heads + h) * pair.num_attr
-            block[i * heads + h] += inner(x, start, pair.attr, e, pair.num_attr)
+    if pair.num_attr == 0:
+        return
+    e, t = edge_at(pair, place, k + i), target_at(place, k + i)
+    for h in range(heads):
+        start = (t * heads + h) * pair.num_attr
+        block[i * heads + h] += inner(x, start, pair.attr, e, pair.num_attr)
 
 
 @helper

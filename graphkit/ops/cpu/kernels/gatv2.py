@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphkit.ops.cpu.kernels.compiling import helper
-from graphkit.ops.cpu.kernels.leaky import leaky_heads, leaky_steps, leaky_steps_summed
+from graphkit.ops.cpu.kernels.leaky import leaky_sums
+from graphkit.ops.cpu.kernels.leaky_blocks import leaky_back, leaky_back_summed
 from graphkit.ops.cpu.kernels.vector import (
     add_entries,
-    add_rows,
     add_scaled,
-    copy,
+    fill,
     inner,
     multiply,
     prefetch_row,
+    prefetch_to_write,
 )
 from graphkit.ops.cpu.kernels.walking import entry_at
 
@@ -47,31 +48,53 @@ def look_ahead(pair, place, k, heads, width):
     """Asks for what the score of position ``k`` will read."""
     node = place.far_base + np.int64(place.others[k])
     prefetch_row(pair.far, node * heads * width, heads * width)
+    num_attr = pair.counting.shape[0]
+    if num_attr > 0:
+        prefetch_row(pair.attr, edge_at(pair, place, k), num_attr)
+        if pair.grad_attr.shape[0] > 0:
+            entry = place.entry_base + np.int64(entry_at(place.perm, k))
+            prefetch_to_write(pair.grad_attr, entry * num_attr)
 
 
 @helper
-def scores(pair, place, block, rows, k, size, heads, width):
-    """The scores of ``size`` entries, and in ``rows`` what the LeakyReLU was given.
+def edge_at(pair, place, k):
+    """Where the features of the entry at position ``k`` begin."""
+    entry = np.int64(entry_at(place.perm, k)) + (0 if pair.shared else place.entry_base)
+    return entry * pair.counting.shape[0]
+
+
+@helper
+def score(pair, place, block, rows, k, i, heads, width):
+    """The scores of entry ``k + i``, ``i``-th of its block, and in ``rows`` what the LeakyReLU was
+    given.
 
     Near and far are added first, whichever is which: both directions of a graph give the same
     bits, so that weights computed anew fit the sums of the forward pass.
     """
     features = heads * width
-    one = block.dtype.type(1)
     num_attr = pair.counting.shape[0]
-    for i in range(size):
-        node = place.far_base + np.int64(place.others[k + i])
-        copy(rows, i * features, pair.near, place.row * features, features)
-        add_scaled(rows, i * features, pair.far, node * features, one, features)
-        # Projected edge features exist for one edge at a time, in registers and in this row.
-        if num_attr > 0:
-            e = np.int64(entry_at(place.perm, k + i))
-            e = (e + (0 if pair.shared else place.entry_base)) * num_attr
-            lin, counting = pair.lin, pair.counting
-            add_entries(
-                rows, i * features, lin, 0, counting, 0, num_attr, pair.attr, e, 1, features
-            )
-        leaky_heads(block, i * heads, pair.att, rows, i * features, pair.slope, heads, width)
+    near, r = place.row * features, i * features
+    far = (place.far_base + np.int64(place.others[k + i])) * features
+    # Projected edge features exist for one edge at a time, in registers and in this row.
+    if num_attr > 0:
+        e, lin, counting = edge_at(pair, place, k + i), pair.lin, pair.counting
+        fill(rows, r, block.dtype.type(0), features)
+        add_entries(rows, r, lin, 0, counting, 0, num_attr, pair.attr, e, 1, features)
+    leaky_sums(
+        block,
+        i * heads,
+        pair.att,
+        pair.far,
+        far,
+        pair.near,
+        near,
+        rows,
+        r,
+        pair.slope,
+        heads,
+        width,
+        num_attr > 0,
+    )
 
 
 @helper
@@ -82,21 +105,10 @@ def to_targets(pair, place, rows, steps, k, size, total, heads, width):
     """
     features = heads * width
     # One table per unit: the sum over units does not depend on the number of threads.
-    start = place.unit * features
-    for i in range(size):
-        leaky_steps_summed(
-            rows,
-            i * features,
-            pair.grad_att,
-            start,
-            steps,
-            i * heads,
-            pair.slope,
-            heads,
-            width,
-        )
-    add_rows(total, 0, rows, 0, features, size, features)
-    for i in range(size if pair.counting.shape[0] > 0 else 0):
+    table, with_edges = place.unit * features, pair.counting.shape[0] > 0
+    sums, slope = pair.grad_att, pair.slope
+    leaky_back_summed(total, 0, sums, table, rows, steps, slope, size, heads, width, with_edges)
+    for i in range(size if with_edges else 0):
         _to_edge(pair, place, rows, i * features, np.int64(entry_at(place.perm, k + i)), features)
 
 
@@ -120,7 +132,4 @@ def _to_edge(pair, place, rows, r, entry, features):
 @helper
 def to_sources(pair, rows, steps, size, total, heads, width):
     """Adds to ``total`` the gradients of the LeakyReLU's arguments, still without ``att``."""
-    features = heads * width
-    for i in range(size):
-        leaky_steps(rows, i * features, rows, 0, steps, i * heads, pair.slope, heads, width)
-    add_rows(total, 0, rows, 0, features, size, features)
+    leaky_back(total, 0, rows, 0, rows, steps, pair.slope, size, heads, width, False)

@@ -185,6 +185,33 @@ def back_lanes(
     return types.void(*given, near.dtype, WHOLE, WHOLE), generate
 
 
+@intrinsic
+def centre_lanes(typing_context, alpha, a, step, s, softmax, t, kept, p, heads):
+    """Turns scores ``alpha`` into weights, and ``step``, the gradients of weights, into those of
+    scores.
+
+    ``softmax`` holds peak, share and centre of the edge's target, ``heads`` apart; ``kept`` what
+    dropout makes of a weight.
+    """
+
+    def generate(context, builder, signature, args):
+        lanes = _Lanes(context, builder, signature, args)
+        peak = lanes.load(4)
+        share, centre = (lanes.load(4, builder.mul(args[8], args[8].type(n))) for n in (1, 2))
+        # The largest score is taken off before the exponential, the sum after it: the logarithm
+        # of the sum, added to a large score, would be rounded away.
+        weight = builder.fmul(_exp(builder, builder.fsub(lanes.load(0), peak)), share)
+        factor = lanes.load(6)
+        # Gradients of weights are masked before they are centred, weights after it.
+        change = builder.fsub(builder.fmul(lanes.load(2), factor), centre)
+        lanes.store(builder.fmul(change, weight), 2)
+        lanes.store(builder.fmul(weight, factor), 0)
+        return context.get_dummy_value()
+
+    given = [kind for array in (alpha, step, softmax, kept) for kind in (array, WHOLE)]
+    return types.void(*given, WHOLE), generate
+
+
 def _dots(lanes, builder, width):
     """The products of eight rows of ``x`` with those of ``grad``, as :func:`dot_tile` has them."""
     totals = [cgutils.alloca_once_value(builder, _same(0)) for _ in range(LANES)]

@@ -38,40 +38,52 @@ def _leaky_dot_of(width):
     return leaky_dot
 
 
-@intrinsic
-def _leaky_tile(typing_context, out, o, a, i, x, p, slope, width):
+def _leaky_tile_of(terms):
     """``out[o + h] = <a[i + h * width :][:width], LeakyReLU(x[p + h * width :][:width])>`` for
-    eight ``h``; ``width`` is a multiple of eight."""
+    eight ``h``; ``width`` is a multiple of eight.
 
-    def generate(context, builder, signature, args):
-        left, right = (signature.args[2], args[2]), (signature.args[4], args[4])
-        target = code.vector_at(context, builder, signature.args[0], args[0], args[1], LANES)
-        size = signature.args[0].dtype.bitwidth // 8
-        zero = ir.Constant(target.type.pointee, None)
-        # One accumulator per head; their lanes are added up together after the loop.
-        slopes = code.splat(builder, args[6], LANES)
-        totals = [cgutils.alloca_once_value(builder, zero) for _ in range(LANES)]
-        step = ir.Constant(args[7].type, LANES)
-        with cgutils.for_range_slice(builder, step.type(0), args[7], step) as (column, _):
-            for h, total in enumerate(totals):
-                offset = builder.add(builder.mul(args[7], step.type(h)), column)
-                weight, value = (
-                    builder.load(
-                        code.vector_at(context, builder, *array, builder.add(base, offset), LANES),
-                        align=size,
-                    )
-                    for array, base in ((left, args[3]), (right, args[5]))
-                )
-                product = builder.fmul(weight, _leak(builder, value, slopes), flags=("contract",))
-                builder.store(
-                    builder.fadd(builder.load(total), product, flags=("contract",)), total
-                )
-        sums = sums_of_lanes(builder, [builder.load(total) for total in totals])
-        builder.store(sums, target, align=size)
-        return context.get_dummy_value()
+    Of two ``terms`` or three, ``near[n:]`` and then ``rows[r:]`` are added to ``x`` first, and the
+    sum is kept in ``rows``: one visit to ``x``, whose rows lie anywhere, for all of it.
+    """
 
-    whole = types.int64
-    return types.void(out, whole, a, whole, x, whole, a.dtype, whole), generate
+    @intrinsic
+    def leaky_tile(typing_context, out, o, a, i, x, p, near, n, rows, r, slope, width):
+        def generate(context, builder, signature, args):
+            size = signature.args[0].dtype.bitwidth // 8
+            slopes, width = code.splat(builder, args[10], LANES), args[11]
+
+            def at(position, more):
+                offset = builder.add(args[position + 1], more)
+                array = signature.args[position], args[position]
+                return code.vector_at(context, builder, *array, offset, LANES)
+
+            target = at(0, width.type(0))
+            # One accumulator per head; their lanes are added up together after the loop.
+            zero = ir.Constant(target.type.pointee, None)
+            totals = [cgutils.alloca_once_value(builder, zero) for _ in range(LANES)]
+            step = width.type(LANES)
+            with cgutils.for_range_slice(builder, width.type(0), width, step) as (column, _):
+                for h, total in enumerate(totals):
+                    more = builder.add(builder.mul(width, width.type(h)), column)
+                    weight, value = (builder.load(at(k, more), align=size) for k in (2, 4))
+                    for k in (6, 8)[: terms - 1]:
+                        value = builder.fadd(value, builder.load(at(k, more), align=size))
+                    if terms > 1:
+                        builder.store(value, at(8, more), align=size)
+                    leaked = _leak(builder, value, slopes)
+                    builder.store(code.add(builder, builder.load(total), weight, leaked), total)
+            sums = sums_of_lanes(builder, [builder.load(total) for total in totals])
+            builder.store(sums, target, align=size)
+            return context.get_dummy_value()
+
+        arrays = (out, a, x, near, rows)
+        given = [kind for array in arrays for kind in (array, types.int64)]
+        return types.void(*given, a.dtype, types.int64), generate
+
+    return leaky_tile
+
+
+_leaky_tile, _two_terms, _three_terms = (_leaky_tile_of(terms) for terms in (1, 2, 3))
 
 
 def _leaky_step_of(width, summed):
@@ -130,10 +142,36 @@ def leaky_heads(out, o, a, x, p, slope, heads, width):
     """``out[o + h] = <a[h, :], LeakyReLU(x[p + h, :])>`` for rows of ``width``."""
     if width % 8 == 0 and heads % 8 == 0:
         for h in range(0, heads, 8):
-            _leaky_tile(out, o + h, a, h * width, x, p + h * width, slope, width)
+            c = h * width
+            _leaky_tile(out, o + h, a, c, x, p + c, x, p + c, x, p + c, slope, width)
     else:
         for h in range(heads):
             out[o + h] = _leaky_inner(a, h * width, x, p + h * width, slope, width)
+
+
+@helper
+def leaky_sums(out, o, a, x, p, near, n, rows, r, slope, heads, width, more):
+    """As :func:`leaky_heads`, of ``near + x`` and, with ``more``, what is in ``rows`` already; the
+    sum is kept there."""
+    if width % 8 == 0 and heads % 8 == 0:
+        for h in range(0, heads, 8):
+            c = h * width
+            if more:
+                _three_terms(out, o + h, a, c, x, p + c, near, n + c, rows, r + c, slope, width)
+            else:
+                _two_terms(out, o + h, a, c, x, p + c, near, n + c, rows, r + c, slope, width)
+        return
+    # In the same order, because both ends of an edge must get the same bits.
+    _add_up(rows, r, near, n, x, p, heads * width, more)
+    leaky_heads(out, o, a, rows, r, slope, heads, width)
+
+
+@helper
+def _add_up(rows, r, near, n, x, p, features, more):
+    """``rows = (near + x) + rows``, the last term only with ``more``."""
+    for c in range(features):
+        value = code.plus(near[n + c], x[p + c])
+        rows[r + c] = code.plus(value, rows[r + c]) if more else value
 
 
 def _any_step(summed):

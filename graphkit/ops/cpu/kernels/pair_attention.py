@@ -3,12 +3,14 @@
 
 import numpy as np
 
-from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, take_in
+from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, settle, take_in
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.exponential import exp
 from graphkit.ops.cpu.kernels.instructions import borrowed
-from graphkit.ops.cpu.kernels.pairs import Place, add_edges, look_ahead, scores
-from graphkit.ops.cpu.kernels.vector import add_entries, copy, prefetch_row
+from graphkit.ops.cpu.kernels.lanes import in_lanes_or, weigh_lanes
+from graphkit.ops.cpu.kernels.pairs import Place, add_edges, look_ahead, score
+from graphkit.ops.cpu.kernels.tiles import LANES
+from graphkit.ops.cpu.kernels.vector import add_entries, copy, keep_largest, prefetch_row
 from graphkit.ops.cpu.kernels.walking import AHEAD, row_end, slot_of
 
 
@@ -75,10 +77,12 @@ def attend_rows(
             top[:], shift[:], low[:] = -np.inf, 0, 0
             for k in range(start, end, step):
                 size = min(step, end - k)
-                _look_ahead(pair, place, value, k, size, heads, width, wide)
-                scores(pair, place, block, rows, k, size, heads, width)
+                for i in range(size):
+                    # Asked for one by one: more at once would wait for each other.
+                    _look_ahead(pair, place, value, k + i, heads, width, wide)
+                    score(pair, place, block, rows, k, i, heads, width)
                 # Sums so far shrink when a larger score comes: exponentials never overflow.
-                if take_in(block, size, top, shift, low, decay, heads):
+                if _take_in(block, size, top, shift, low, decay, heads):
                     _shrink(target, base, decay, heads, wide)
                     rest = (length - heads * wide) // heads
                     _shrink(target, base + heads * wide, decay, heads, rest)
@@ -99,12 +103,26 @@ def attend_rows(
 
 
 @helper
-def _look_ahead(pair, place, value, k, size, heads, width, wide):
-    """Asks for what the next entries will read."""
-    for i in range(k + AHEAD, min(k + AHEAD + size, np.int64(place.others.shape[0]))):
-        look_ahead(pair, place, i, heads, width)
-        node = place.far_base + np.int64(place.others[i])
-        prefetch_row(value, node * heads * wide, heads * wide)
+def _look_ahead(pair, place, value, k, heads, width, wide):
+    """Asks for what a later entry will read."""
+    later = min(np.int64(place.others.shape[0]) - 1, k + AHEAD)
+    look_ahead(pair, place, later, heads, width)
+    node = place.far_base + np.int64(place.others[later])
+    prefetch_row(value, node * heads * wide, heads * wide)
+
+
+@helper
+def _take_in_lanes(block, size, top, shift, low, decay, heads):
+    """As :func:`~graphkit.ops.cpu.kernels.blocks.take_in`, for heads by the eight."""
+    keep_largest(top, 0, block, 0, heads, size, heads)
+    rose = settle(top, shift, low, decay, heads)
+    for i in range(size):
+        for h in range(0, heads, LANES):
+            weigh_lanes(block, i * heads + h, shift, h, low, h)
+    return rose
+
+
+_take_in = in_lanes_or(_take_in_lanes, take_in, 6)
 
 
 @helper

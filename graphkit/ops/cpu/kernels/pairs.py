@@ -55,18 +55,28 @@ def _by_type(additive, product):
 
 
 @helper
-def _product_scores(pair, place, block, rows, k, size, heads, width):
-    dot_attention.scores(pair, place, block, k, size, heads, width)
-
-
-@helper
 def _nothing(pair, *arguments):
     return
 
 
 @helper
 def _additive_hand_out(
-    pair, place, rows, steps, weights, grad, k, size, target, base, total, heads, width, wide
+    pair,
+    place,
+    rows,
+    steps,
+    weights,
+    grad,
+    k,
+    size,
+    target,
+    base,
+    more,
+    at,
+    total,
+    heads,
+    width,
+    wide,
 ):
     if place.by_target:
         gatv2.to_targets(pair, place, rows, steps, k, size, total, heads, width)
@@ -79,20 +89,34 @@ def _additive_hand_out(
 
 @helper
 def _product_hand_out(
-    pair, place, rows, steps, weights, grad, k, size, target, base, total, heads, width, wide
+    pair,
+    place,
+    rows,
+    steps,
+    weights,
+    grad,
+    k,
+    size,
+    target,
+    base,
+    more,
+    at,
+    total,
+    heads,
+    width,
+    wide,
 ):
     # Keys and queries meet the scaled score; values do not.
     for i in range(size * heads):
         steps[i] *= pair.scale
     start, others = place.far_base * heads * width, place.others
     add_entries(target, base, pair.far, start, others, k, size, steps, 0, heads, width)
-    base += heads * width
     if place.by_target:
-        dot_attention.add_edges(pair, place, target, base, steps, k, size, heads)
+        dot_attention.add_edges(pair, place, more, at, steps, k, size, heads)
         dot_attention.to_edges(pair, place, steps, weights, k, size, heads)
     else:
         start = place.far_base * heads * wide
-        add_entries(target, base, grad, start, others, k, size, weights, 0, heads, wide)
+        add_entries(more, at, grad, start, others, k, size, weights, 0, heads, wide)
 
 
 @helper
@@ -102,19 +126,20 @@ def _additive_finish(pair, target, base, total):
 
 
 @helper
-def _product_gradients(pair, place, steps, k, size, heads):
-    dot_attention.add_edge_dots(pair, place, steps, pair.edge_grad, k, size, heads)
+def _product_gradient(pair, place, steps, k, i, heads):
+    dot_attention.add_edge_dots(pair, place, steps, pair.edge_grad, k, i, heads)
 
 
 # look_ahead(pair, place, k, heads, width): asks for what a score will read.
 look_ahead = _by_type(gatv2.look_ahead, dot_attention.look_ahead)
-# scores(pair, place, block, rows, k, size, heads, width): the scores of a block of entries.
-scores = _by_type(gatv2.scores, _product_scores)
+# score(pair, place, block, rows, k, i, heads, width): the scores of the i-th entry of a block.
+score = _by_type(gatv2.score, dot_attention.score)
 # add_edges(pair, place, target, base, weights, k, size, heads): what edges add to the sums.
 add_edges = _by_type(_nothing, dot_attention.add_edges)
-# add_edge_gradients(pair, place, steps, k, size, heads): and to the gradients of weights.
-add_edge_gradients = _by_type(_nothing, _product_gradients)
-# hand_out(...): the gradients of a block's features, from those of its scores.
+# add_edge_gradient(pair, place, steps, k, i, heads): and to the gradients of an entry's weights.
+add_edge_gradient = _by_type(_nothing, _product_gradient)
+# hand_out(...): the gradients of a block's features, from those of its scores; a row's first
+# sums go to target[base:], its second ones to more[at:].
 hand_out = _by_type(_additive_hand_out, _product_hand_out)
 # finish(pair, target, base, total): what is left to do when a row is complete.
 finish = _by_type(_additive_finish, _nothing)
