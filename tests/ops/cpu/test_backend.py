@@ -57,6 +57,23 @@ def test_rows_cut_between_chunks_equal_the_reference():
         torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-4 * float(b.abs().max()))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("columns", [64, 192, 96])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_sums_in_registers_are_those_of_the_reference(columns, dtype, ordered):
+    edges = LARGE[:, LARGE[1].argsort(stable=True)] if ordered else LARGE
+    x = torch.randn(3000, columns, dtype=dtype, requires_grad=True)
+    weight = torch.randn(2500, columns, dtype=dtype)
+    results = []
+    for backend in ("numba", "reference"):
+        with ops.backend(backend):
+            out = ops.spmm(edges, None, x, 2500)
+            results.append((out.detach(), *torch.autograd.grad((out * weight).sum(), x)))
+    for found, wanted in zip(*results, strict=True):
+        size = float(wanted.abs().max())
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6 * size)
+
+
 @pytest.mark.usefixtures("restored_threads")
 def test_results_do_not_depend_on_the_number_of_threads():
     results = []

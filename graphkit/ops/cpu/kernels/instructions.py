@@ -152,18 +152,23 @@ def dot_of(width: int) -> Any:
     return dot
 
 
+def ask_for(builder: Any, address: Any, write: int = 0) -> None:
+    """A prefetch of the cache line at an address, to read (0) or to write (1)."""
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, INT32, INT32, INT32])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+    # Level 3: keep it in every cache; 1: data, not code.
+    numbers = [ir.Constant(INT32, n) for n in (write, 3, 1)]
+    builder.call(function, [builder.bitcast(address, byte), *numbers])
+
+
 def prefetch_for(write: int) -> Any:
     """A prefetch of the cache line of ``x[offset]``, to read (0) or to write (1)."""
 
     @intrinsic
     def prefetch(typing_context, x, offset):
         def generate(context, builder, signature, args):
-            address = pointer_to(context, builder, signature.args[0], *args)
-            # Level 3: keep it in every cache; 1: data, not code.
-            address = builder.bitcast(address, ir.IntType(8).as_pointer())
-            kind = ir.FunctionType(ir.VoidType(), [address.type, INT32, INT32, INT32])
-            function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
-            builder.call(function, [address, *(ir.Constant(INT32, n) for n in (write, 3, 1))])
+            ask_for(builder, pointer_to(context, builder, signature.args[0], *args), write)
             return context.get_dummy_value()
 
         return types.void(x, types.int64), generate
@@ -176,15 +181,11 @@ def prefetch_row(typing_context, x, offset, n):
     """Asks for the cache lines of ``x[offset : offset + n]``, to read."""
 
     def generate(context, builder, signature, args):
-        byte = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte, INT32, INT32, INT32])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
         # 64 bytes are a cache line.
         step = ir.Constant(args[1].type, 64 // (signature.args[0].dtype.bitwidth // 8))
         with cgutils.for_range_slice(builder, step.type(0), args[2], step) as (column, _):
             place = builder.add(args[1], column)
-            address = pointer_to(context, builder, signature.args[0], args[0], place)
-            builder.call(function, [builder.bitcast(address, byte), *(INT32(n) for n in (0, 3, 1))])
+            ask_for(builder, pointer_to(context, builder, signature.args[0], args[0], place))
         return context.get_dummy_value()
 
     return types.void(x, types.int64, types.int64), generate

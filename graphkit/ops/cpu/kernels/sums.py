@@ -7,6 +7,7 @@ import numpy as np
 
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.instructions import borrowed
+from graphkit.ops.cpu.kernels.tiles import sum_tile
 from graphkit.ops.cpu.kernels.vector import (
     add_heads,
     add_scaled,
@@ -88,6 +89,11 @@ def _accumulate(target, base, start, end, others, perm, weight, w_base, x, x_bas
     features = heads * width
     one = x.dtype.type(1)
     limit = np.int64(max(others.shape[0], perm.shape[0]))
+    # Sums without weights stay in registers until all of the row's entries are added.
+    if weight.shape[0] == 0 and features % 64 == 0 and others.shape[0] > 0:
+        for c in range(0, features, 64):
+            sum_tile(target, base + c, x, x_base + c, features, others, start, end, AHEAD)
+        return
     for k in range(start, end):
         # What is needed some edges later is asked for now: a row takes longer to arrive than to
         # add.

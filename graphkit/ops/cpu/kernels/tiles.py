@@ -8,7 +8,7 @@ import llvmlite.ir as ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from graphkit.ops.cpu.kernels.instructions import INT32, pointer_to, splat, vector_at
+from graphkit.ops.cpu.kernels.instructions import INT32, ask_for, pointer_to, splat, vector_at
 
 LANES = 8
 
@@ -112,3 +112,52 @@ def add_tile(typing_context, out, o, x, p, step, others, k, count, weight, w, he
 
     i8 = types.int64
     return types.void(out, i8, x, i8, i8, others, i8, i8, weight, i8, i8, i8), generate
+
+
+@intrinsic
+def sum_tile(typing_context, out, o, x, p, step, others, first, last, ahead):
+    """``out[o + c] = sum of x[p + others[k] * step + c]`` over ``first <= k < last``, for 64
+    columns ``c``; asks for what the entry ``ahead`` of each one will read."""
+
+    def generate(context, builder, signature, args):
+        out_, o_, x_, p_, step_, others_, first_, last_, ahead_ = args
+        kinds = signature.args
+        size = kinds[0].dtype.bitwidth // 8
+        whole = o_.type
+        # In registers until the last entry, because sums in memory would wait for their stores.
+        columns = [whole(LANES * n) for n in range(LANES)]
+        targets = [
+            vector_at(context, builder, kinds[0], out_, builder.add(o_, column), LANES)
+            for column in columns
+        ]
+        zero = ir.Constant(targets[0].type.pointee, None)
+        totals = [cgutils.alloca_once_value(builder, zero) for _ in columns]
+        length = cgutils.create_struct_proxy(kinds[5])(context, builder, value=others_).nitems
+        final = builder.sub(length, length.type(1))
+
+        def place_of(k):
+            entry = builder.load(pointer_to(context, builder, kinds[5], others_, k))
+            other = context.cast(builder, entry, kinds[5].dtype, types.int64)
+            return builder.add(p_, builder.mul(other, step_))
+
+        with cgutils.for_range_slice(builder, first_, last_, whole(1)) as (k, _):
+            later = builder.add(k, ahead_)
+            beyond = builder.icmp_signed(">", later, final)
+            # Asked for now, because a row takes longer to arrive than to add.
+            asked = place_of(builder.select(beyond, final, later))
+            for column in range(0, 64, 64 // size):
+                place = builder.add(asked, whole(column))
+                ask_for(builder, pointer_to(context, builder, kinds[2], x_, place))
+            start = place_of(k)
+            for column, total in zip(columns, totals, strict=True):
+                source = vector_at(
+                    context, builder, kinds[2], x_, builder.add(start, column), LANES
+                )
+                new = builder.load(source, align=size)
+                builder.store(builder.fadd(builder.load(total), new), total)
+        for target, total in zip(targets, totals, strict=True):
+            builder.store(builder.load(total), target, align=size)
+        return context.get_dummy_value()
+
+    i8 = types.int64
+    return types.void(out, i8, x, i8, i8, others, i8, i8, i8), generate
