@@ -10,6 +10,7 @@ from torch_geometric.nn.aggr import MeanAggregation, SumAggregation
 
 from graphkit.catalog import method
 from graphkit.nn.conv.fused.neighbour_sum import NeighbourSum
+from graphkit.nn.linear_pair import linear_pair
 from graphkit.precision import normalize
 
 __all__ = ["FusedSAGEConv"]
@@ -101,7 +102,9 @@ class FusedSAGEConv(NeighbourSum, SAGEConv, fast=True):
         x_src, x_dst = pair
         if self.project:
             x_src = self.lin(x_src).relu()
-        out = self.lin_l(self.neighbours(edge_index, (x_src, x_dst), size))
+        out = self.neighbours(edge_index, (x_src, x_dst), size)
         if self.root_weight and x_dst is not None:
-            out = out + self.lin_r(x_dst)
+            out = linear_pair(self.lin_l, out, self.lin_r, x_dst)
+        else:
+            out = self.lin_l(out)
         return normalize(out) if self.normalize else out
