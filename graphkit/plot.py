@@ -146,7 +146,7 @@ def as_curves(
         >>> [one.get_ylabel() for one in axes]
         ['loss', 'entropy']
     """
-    pyplot = _pyplot()
+    pyplot = load_pyplot()
     known = list(dict.fromkeys(name for reading in history for name in reading))
     names = known if names is None else list(names)
     unknown = [name for name in names if name not in known]
@@ -164,11 +164,24 @@ def as_curves(
     return list(grid[:, 0])
 
 
-def _pyplot() -> Any:
+def load_pyplot(windows: bool = True) -> Any:
+    """matplotlib's ``pyplot``, imported when something is drawn.
+
+    Args:
+        windows (bool, optional): Whether figures may be shown, or are only written into files.
+            (default: :obj:`True`)
+
+    Raises:
+        ImportError: If matplotlib is missing.
+    """
     try:
-        from matplotlib import pyplot
+        import matplotlib
     except ImportError as error:
-        raise ImportError('pictures need matplotlib: pip install "graphkit[bench]"') from error
+        raise ImportError('plots need matplotlib: pip install "graphkit[bench]"') from error
+    if not windows:
+        matplotlib.use("Agg")
+    from matplotlib import pyplot
+
     return pyplot
 
 
@@ -185,7 +198,7 @@ def _draw(
     title: str = "",
 ) -> Axes:
     """Nodes as marks, one kind of mark per type, and edges as lines, one colour per type."""
-    pyplot = _pyplot()
+    pyplot = load_pyplot()
     from matplotlib.collections import LineCollection
 
     if not places:

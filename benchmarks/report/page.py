@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.report.report import is_rate, number
 from benchmarks.report.tour import MILLISECONDS, Pair, figure, pairs_of
 from graphkit.files import replacing
+from graphkit.plot import load_pyplot
 
 __all__ = ["write_page"]
 
@@ -104,11 +105,7 @@ def image(picture: Any) -> str:
 
 def new_figure(height: float) -> tuple[Any, Any]:
     """A figure that no window shows, and its axes."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('plots need matplotlib: pip install "graphkit[bench]"') from error
-    new = Figure(figsize=(8, height), layout="constrained")
+    new = load_pyplot(windows=False).Figure(figsize=(8, height), layout="constrained")
     return new, new.subplots()
 
 

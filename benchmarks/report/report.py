@@ -18,6 +18,7 @@ from benchmarks.report.gpu import gpu_table
 from benchmarks.report.markdown import markdown_table, measured, percent
 from benchmarks.report.scale import scale_table
 from benchmarks.report.tables import TABLES
+from graphkit.plot import load_pyplot
 
 PAGES = Path(__file__).parent.parent.parent / "docs"
 PLOT = Path(__file__).parent.parent / "results" / "reproduced.png"
@@ -60,13 +61,7 @@ def show(results: list[dict[str, Any]], console: Console) -> None:
 
 def plot(results: list[dict[str, Any]], path: Path) -> Path:
     """Draws the main metric of every recipe, with each seed as a dot, into a PNG."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError('plots need matplotlib: pip install "graphkit[bench]"') from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = load_pyplot(windows=False)
     # A recipe on data without the truth that the main metric needs has no such metric.
     results = [result for result in results if result["main"] in result["metrics"]]
     height = 1.2 + 0.38 * len(results)

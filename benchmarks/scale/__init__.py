@@ -14,6 +14,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.harness.environment import environment, peak_memory_mb, reset_peak_memory
+from graphkit.plot import load_pyplot
 
 EDGES = (50_000, 150_000, 500_000, 1_500_000, 5_000_000)
 
@@ -57,13 +58,7 @@ def measure(num_edges: int) -> dict[str, Any]:
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Time against edges, both axes logarithmic, with a line of slope one."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError('plots need matplotlib: pip install "graphkit[bench]"') from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = load_pyplot(windows=False)
     edges = [row["edges"] for row in rows]
     total = [row["sort_seconds"] + row["search_seconds"] for row in rows]
     figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")

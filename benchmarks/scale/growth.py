@@ -22,6 +22,7 @@ from rich.table import Table
 from benchmarks.harness.environment import ROOT, environment
 from graphkit.datasets.store.reading.text import read_json
 from graphkit.files import replacing
+from graphkit.plot import load_pyplot
 
 __all__ = ["run_growth"]
 
@@ -128,13 +129,7 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Processor time and memory against edges, all axes logarithmic, with a line of slope one."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError('plots need matplotlib: pip install "graphkit[bench]"') from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = load_pyplot(windows=False)
     edges = [row["edges"] for row in rows]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for part, mark in zip(PARTS, "osD^", strict=True):

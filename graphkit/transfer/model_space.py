@@ -11,6 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit import catalog
+from graphkit.plot import load_pyplot
 from graphkit.transfer.attribution_graph import AttributionGraph
 from graphkit.transfer.depara import combine, settled
 from graphkit.transfer.model_cosines import Rows, edge_vector, node_cosines, ranks, zero_maps
@@ -254,9 +255,5 @@ def new_axes(axes: Axes | None, count: int) -> Axes:
     """The axes that were given, or those of a figure as large as the models need."""
     if axes is not None:
         return axes
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError('plots need matplotlib: pip install "graphkit[bench]"') from error
     side = 3 + 0.25 * count
-    return pyplot.subplots(figsize=(side + 1, side), layout="constrained")[1]
+    return load_pyplot().subplots(figsize=(side + 1, side), layout="constrained")[1]
