@@ -10,6 +10,7 @@ from graphkit.ops.cpu.kernels.blocks import (
     leak,
     read_scores,
     settle,
+    shares,
     take_in,
 )
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
@@ -17,7 +18,14 @@ from graphkit.ops.cpu.kernels.exponential import exp
 from graphkit.ops.cpu.kernels.instructions import borrowed
 from graphkit.ops.cpu.kernels.lanes import in_lanes_or, score_lanes, weigh_lanes
 from graphkit.ops.cpu.kernels.tiles import LANES
-from graphkit.ops.cpu.kernels.vector import add_entries, copy, fill, prefetch, prefetch_row, scale
+from graphkit.ops.cpu.kernels.vector import (
+    add_entries,
+    copy,
+    fill,
+    prefetch,
+    prefetch_row,
+    scale_heads,
+)
 from graphkit.ops.cpu.kernels.walking import AHEAD, row_end, slot_of
 
 
@@ -108,7 +116,7 @@ def attend_rows(
                     heads,
                     features,
                 ):
-                    _shrink(target, base, decay, heads, width)
+                    scale_heads(target, base, decay, heads, width)
                 if keys.shape[0] > 0:
                     draw(kept, k, size, perm, b * num_entries, heads, keys, keep)
                     for i in range(size * heads):
@@ -119,7 +127,7 @@ def attend_rows(
                 piece_statistics[0, slot * heads : (slot + 1) * heads] = shift
                 piece_statistics[1, slot * heads : (slot + 1) * heads] = low
             else:
-                _finish(out, statistics, row, shift, low, heads, width)
+                _finish(out, statistics, row, shift, low, decay, heads, width)
             start = end
     # Buffers are freed after their last mention, which borrowers are not.
     few[:], many[:] = 0, 0
@@ -210,34 +218,26 @@ _weigh = in_lanes_or(_weigh_lanes, _weigh_any, 17)
 
 
 @helper
-def _shrink(target, base, decay, heads, width):
-    for h in range(heads):
-        for c in range(width):
-            target[base + h * width + c] *= decay[h]
-
-
-@helper
-def _finish(out, statistics, row, shift, low, heads, width):
+def _finish(out, statistics, row, shift, low, share, heads, width):
     """Divides by the sum of exponentials, and keeps it and the peak they are taken below."""
     copy(statistics, 2 * row * heads, shift, 0, heads)
     copy(statistics, (2 * row + 1) * heads, low, 0, heads)
-    for h in range(heads):
-        # A row without edges, or of scores that are all -inf, has no share: it stays 0.
-        share = out.dtype.type(1) / low[h] if low[h] != 0 else low[h]
-        scale(out, (row * heads + h) * width, share, width)
+    # A row without edges, or of scores that are all -inf, has no share: it stays 0.
+    shares(share, 0, low, 0, heads)
+    scale_heads(out, row * heads * width, share, heads, width)
 
 
 @kernel
 def attend_pieces(slots, pieces, piece_statistics, out, statistics, heads, width):
     """Finishes the rows that chunks cut: brings their pieces below a common peak."""
-    shift, low = np.empty((2, heads), out.dtype)
+    shift, low, share = np.empty((3, heads), out.dtype)
     row = -1
     for s in range(slots.shape[0]):
         if slots[s] < 0:
             continue
         if slots[s] != row:
             if row >= 0:
-                _finish(out, statistics, row, shift, low, heads, width)
+                _finish(out, statistics, row, shift, low, share, heads, width)
             row = slots[s]
             shift[:], low[:] = 0, 0
             out[row * heads * width : (row + 1) * heads * width] = 0
@@ -254,4 +254,4 @@ def attend_pieces(slots, pieces, piece_statistics, out, statistics, heads, width
                 target = (row * heads + h) * width + c
                 out[target] = out[target] * old + pieces[group * width + c] * new
     if row >= 0:
-        _finish(out, statistics, row, shift, low, heads, width)
+        _finish(out, statistics, row, shift, low, share, heads, width)

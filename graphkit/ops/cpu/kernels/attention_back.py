@@ -4,7 +4,7 @@
 import numpy as np
 
 from graphkit.ops.cpu.kernels.back_steps import weigh_back
-from graphkit.ops.cpu.kernels.blocks import BLOCK, draw
+from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, shares
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.instructions import borrowed
 from graphkit.ops.cpu.kernels.vector import add_entries, add_rows, add_scaled, copy, dot_heads
@@ -22,9 +22,7 @@ def describe_targets(first, last, score_dst, statistics, out, grad, heads, width
         base = 4 * row * heads
         copy(targets, base, score_dst, row * heads, heads)
         copy(targets, base + heads, statistics, 2 * row * heads, heads)
-        for h in range(heads):
-            total = statistics[(2 * row + 1) * heads + h]
-            targets[base + 2 * heads + h] = 1 / total if total != 0 else total
+        shares(targets, base + 2 * heads, statistics, (2 * row + 1) * heads, heads)
         feature = row * heads * width
         dot_heads(targets, base + 3 * heads, out, feature, grad, feature, heads, width)
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from graphkit.ops.cpu.kernels.compiling import helper
 from graphkit.ops.cpu.kernels.exponential import exp, exp_range
+from graphkit.ops.cpu.kernels.lanes import in_lanes_or, settle_lanes, share_lanes
+from graphkit.ops.cpu.kernels.tiles import LANES
 from graphkit.ops.cpu.kernels.vector import add_rows, add_scaled, copy, keep_largest
 from graphkit.ops.cpu.kernels.walking import entry_at
 from graphkit.ops.dropout import FINAL_SHIFT, GOLDEN, MIX
@@ -72,7 +74,7 @@ def take_in(block, size, top, shift, low, decay, heads):
 
 
 @helper
-def settle(top, shift, low, decay, heads):
+def _settle_any(top, shift, low, decay, heads):
     """Moves the running maximum to ``top``, and ``low`` below it; returns whether it rose."""
     one = low.dtype.type(1)
     rose = False
@@ -88,6 +90,31 @@ def settle(top, shift, low, decay, heads):
             decay[h] = one
         shift[h] = peak
     return rose
+
+
+@helper
+def _settle_lanes(top, shift, low, decay, heads):
+    rose = False
+    for h in range(0, heads, LANES):
+        rose |= settle_lanes(top, h, shift, h, low, h, decay, h)
+    return rose
+
+
+@helper
+def _shares_any(out, o, low, n, heads):
+    """What one exponential counts, ``1 / low``; 0 where nothing counts, because ``low`` is 0."""
+    for h in range(heads):
+        out[o + h] = 1 / low[n + h] if low[n + h] != 0 else low[n + h]
+
+
+@helper
+def _shares_lanes(out, o, low, n, heads):
+    for h in range(0, heads, LANES):
+        share_lanes(out, o + h, low, n + h)
+
+
+settle = in_lanes_or(_settle_lanes, _settle_any, 4)
+shares = in_lanes_or(_shares_lanes, _shares_any, 4)
 
 
 @helper

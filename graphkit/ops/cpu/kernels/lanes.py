@@ -134,6 +134,48 @@ def weigh_lanes(typing_context, block, b, shift, s, low, t):
 
 
 @intrinsic
+def settle_lanes(typing_context, top, t, shift, s, low, n, decay, d):
+    """As :func:`~graphkit.ops.cpu.kernels.blocks.settle` does it for eight heads."""
+
+    def generate(context, builder, signature, args):
+        lanes = _Lanes(context, builder, signature, args)
+        top, old, low = lanes.load(0), lanes.load(2), lanes.load(4)
+        # An infinite peak would make inf - inf.
+        ends = [builder.fcmp_ordered("==", top, _same(end)) for end in (np.inf, -np.inf)]
+        peak = builder.select(builder.or_(*ends), _same(0), top)
+        moved = builder.and_(
+            builder.fcmp_unordered("!=", low, _same(0)), builder.fcmp_unordered("!=", peak, old)
+        )
+        lanes.store(peak, 2)
+        lanes.store(_same(1), 6)
+        bits = ir.IntType(LANES)
+        rose = builder.icmp_unsigned("!=", builder.bitcast(moved, bits), bits(0))
+        # Most rows are one block, of which no sums are left to shrink: no exponential then.
+        with builder.if_then(rose):
+            shrunk = builder.select(moved, _exp(builder, builder.fsub(old, peak)), _same(1))
+            lanes.store(shrunk, 6)
+            lanes.store(builder.fmul(low, shrunk), 4)
+        return rose
+
+    given = [kind for array in (top, shift, low, decay) for kind in (array, WHOLE)]
+    return types.boolean(*given), generate
+
+
+@intrinsic
+def share_lanes(typing_context, out, o, low, n):
+    """``out = 1 / low``, and 0 where ``low`` is 0."""
+
+    def generate(context, builder, signature, args):
+        lanes = _Lanes(context, builder, signature, args)
+        low = lanes.load(2)
+        empty = builder.fcmp_ordered("==", low, _same(0))
+        lanes.store(builder.select(empty, low, builder.fdiv(_same(1), low)), 0)
+        return context.get_dummy_value()
+
+    return types.void(out, WHOLE, low, WHOLE), generate
+
+
+@intrinsic
 def back_lanes(
     typing_context,
     near,

@@ -3,14 +3,20 @@
 
 import numpy as np
 
-from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, settle, take_in
+from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, settle, shares, take_in
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.exponential import exp
 from graphkit.ops.cpu.kernels.instructions import borrowed
 from graphkit.ops.cpu.kernels.lanes import in_lanes_or, weigh_lanes
 from graphkit.ops.cpu.kernels.pairs import Place, add_edges, look_ahead, score
 from graphkit.ops.cpu.kernels.tiles import LANES
-from graphkit.ops.cpu.kernels.vector import add_entries, copy, keep_largest, prefetch_row
+from graphkit.ops.cpu.kernels.vector import (
+    add_entries,
+    copy,
+    keep_largest,
+    prefetch_row,
+    scale_heads,
+)
 from graphkit.ops.cpu.kernels.walking import AHEAD, row_end, slot_of
 
 
@@ -83,9 +89,7 @@ def attend_rows(
                     score(pair, place, block, rows, k, i, heads, width)
                 # Sums so far shrink when a larger score comes: exponentials never overflow.
                 if _take_in(block, size, top, shift, low, decay, heads):
-                    _shrink(target, base, decay, heads, wide)
-                    rest = (length - heads * wide) // heads
-                    _shrink(target, base + heads * wide, decay, heads, rest)
+                    _scale(target, base, decay, heads, wide, length)
                 if keys.shape[0] > 0:
                     draw(kept, k, size, walk.perm, b * num_entries, heads, keys, scale)
                     for i in range(size * heads):
@@ -96,7 +100,9 @@ def attend_rows(
             copy(softmax, 2 * at * heads, shift, 0, heads)
             copy(softmax, (2 * at + 1) * heads, low, 0, heads)
             if slot < 0:
-                _divide(out, base, low, 0, heads, wide, length)
+                # Where nothing counts the sum of exponentials is 0, and so is the share.
+                shares(decay, 0, low, 0, heads)
+                _scale(out, base, decay, heads, wide, length)
             start = end
     # Buffers are freed after their last mention, which borrowers are not.
     few[:], many[:], wide_rows[:1] = 0, 0, 0
@@ -126,22 +132,10 @@ _take_in = in_lanes_or(_take_in_lanes, take_in, 6)
 
 
 @helper
-def _shrink(target, base, decay, heads, width):
-    for h in range(heads):
-        for c in range(width):
-            target[base + h * width + c] *= decay[h]
-
-
-@helper
-def _divide(out, base, total, t, heads, wide, length):
-    """Divides the sums of a row by its sum of exponentials, which is 0 where nothing counts."""
-    rest = (length - heads * wide) // heads
-    for h in range(heads):
-        share = 1 / total[t + h] if total[t + h] != 0 else total[t + h]
-        for c in range(wide):
-            out[base + h * wide + c] *= share
-        for c in range(rest):
-            out[base + heads * wide + h * rest + c] *= share
+def _scale(out, base, share, heads, wide, length):
+    """Multiplies the sums of a row, those of values and those of edge features behind them."""
+    scale_heads(out, base, share, heads, wide)
+    scale_heads(out, base + heads * wide, share, heads, (length - heads * wide) // heads)
 
 
 @kernel
@@ -155,7 +149,7 @@ def attend_pieces(slots, pieces, piece_statistics, out, statistics, heads, wide,
             continue
         if slots[s] != row:
             if row >= 0:
-                _divide(out, row * length, statistics, (2 * row + 1) * heads, heads, wide, length)
+                _close(out, row, statistics, old, heads, wide, length)
             row = slots[s]
             statistics[2 * row * heads : 2 * (row + 1) * heads] = 0
             out[row * length : (row + 1) * length] = 0
@@ -169,7 +163,14 @@ def attend_pieces(slots, pieces, piece_statistics, out, statistics, heads, wide,
             value = out[row * length + i] * old[h]
             out[row * length + i] = value + pieces[s * length + i] * new[h]
     if row >= 0:
-        _divide(out, row * length, statistics, (2 * row + 1) * heads, heads, wide, length)
+        _close(out, row, statistics, old, heads, wide, length)
+
+
+@helper
+def _close(out, row, statistics, share, heads, wide, length):
+    """Divides the sums of a row by its sum of exponentials."""
+    shares(share, 0, statistics, (2 * row + 1) * heads, heads)
+    _scale(out, row * length, share, heads, wide, length)
 
 
 @helper

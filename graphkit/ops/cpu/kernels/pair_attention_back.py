@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from graphkit.ops.cpu.kernels.blocks import BLOCK, draw
+from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, shares
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.exponential import exp_range
 from graphkit.ops.cpu.kernels.instructions import borrowed
@@ -147,9 +147,7 @@ def prepare(
     for row in range(first, last):
         place = row * 3 * heads
         copy(softmax, place, statistics, 2 * row * heads, heads)
-        for h in range(heads):
-            low = statistics[(2 * row + 1) * heads + h]
-            softmax[place + heads + h] = 1 / low if low != 0 else low
+        shares(softmax, place + heads, statistics, (2 * row + 1) * heads, heads)
         start = row * heads * wide
         dot_heads(softmax, place + 2 * heads, grad, start, out, start, heads, wide)
         for h in range(heads if num_attr > 0 else 0):

@@ -9,7 +9,7 @@ from graphkit.ops.cpu.kernels.tiles import add_tile, dot_tile
 
 prefetch, prefetch_to_write = code.prefetch_for(0), code.prefetch_for(1)
 _dot1, _dot4, _dot8, _dot16 = (code.dot_of(width) for width in (1, 4, 8, 16))
-_add8 = code.rowwise(8, code.add)
+_add8, _scale8 = code.rowwise(8, code.add), code.rowwise(8, code.scaled)
 
 
 def _any_width(combine):
@@ -128,6 +128,17 @@ def add_heads(out, o, x, p, weight, w, heads, width):
     else:
         for h in range(heads):
             add_scaled(out, o + h * width, x, p + h * width, weight[w + h], width)
+
+
+@helper
+def scale_heads(out, o, weight, heads, width):
+    """``out[o + h, :] *= weight[h]`` for rows of ``width``."""
+    if width == 8:
+        for h in range(heads):
+            _scale8(out, o + h * 8, out, o + h * 8, weight[h])
+    else:
+        for h in range(heads):
+            scale(out, o + h * width, weight[h], width)
 
 
 @helper
