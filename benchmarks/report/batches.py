@@ -37,7 +37,7 @@ def mini_batches(recipes: Iterable[Recipe], memory: Path = MEMORY) -> str:
                 percent(measured(recipe, "full_test_accuracy")),
                 percent(measured(recipe, "batches_test_accuracy")),
                 f"{mean:+.2f} [{mean - reach:+.2f}, {mean + reach:+.2f}]",
-                ", ".join(f"{name}: {value:.0f}" for name, value in curve.items()) or "–",
+                told(curve),
                 f"{size}; {seeds} seeds",
             ]
         )
@@ -48,4 +48,14 @@ def mini_batches(recipes: Iterable[Recipe], memory: Path = MEMORY) -> str:
         "difference, 95 %",
         "MB of a step by batch size",
     ]
-    return markdown_table([*head, "batch size"], rows)
+    table = markdown_table([*head, "batch size"], rows)
+    others = {name: curve for name, curve in megabytes.items() if "," in name}
+    if rows and others:
+        words = "; ".join(f"{name}, {told(curve)}" for name, curve in others.items())
+        table += f"\n\nMB of a step of other models: {words}."
+    return table
+
+
+def told(curve: dict[str, float]) -> str:
+    """Megabytes by batch size, in words."""
+    return ", ".join(f"{name}: {value:.0f}" for name, value in curve.items()) or "–"

@@ -89,8 +89,10 @@ def test_the_table_has_the_interval_of_the_differences(tmp_path: Path) -> None:
         reproduced={"metrics": metrics, "seeds": 5},
         sections={"dataset": {"name": "CS"}, "batches": {"batch_size": 64}},
     )
-    (tmp_path / "m.json").write_text(json.dumps({"megabytes": {"CS": {"64": 7.1, "full": 90.0}}}))
+    curves = {"CS": {"64": 7.1, "full": 90.0}, "CS, other layers": {"64": 8.0}}
+    (tmp_path / "m.json").write_text(json.dumps({"megabytes": curves}))
     table = batches.mini_batches([recipe], tmp_path / "m.json")
     # Student's 0.975 quantile with four degrees of freedom is 2.776.
     assert "-0.20 [-0.32, -0.08]" in table
     assert "64: 7, full: 90" in table
+    assert table.endswith("MB of a step of other models: CS, other layers, 64: 8.")
