@@ -182,13 +182,12 @@ def run_growth(
             status.update(f"{nodes:,} nodes")
             run = run_killed if nodes in TWICE else finish
             keep("rows", run(folder / str(nodes), nodes))
+        for path in (plot, *([RESULTS.with_suffix(".png")] if record else [])):
+            draw(found["rows"], path)
         for row in [row for row in found["rows"] if row["nodes"] in TWICE]:
             nodes = row["nodes"]
             status.update(f"{nodes:,} nodes, undisturbed")
             keep("undisturbed", run_undisturbed(folder / str(nodes), nodes, row))
-    rows = found["rows"]
-    show(rows, console)
-    for path in (plot, *([RESULTS.with_suffix(".png")] if record else [])):
-        draw(rows, path)
+    show(found["rows"], console)
     console.print(f"plot: {plot.resolve()}", soft_wrap=True, highlight=False)
     return found
