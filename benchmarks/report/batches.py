@@ -28,6 +28,7 @@ def mini_batches(recipes: Iterable[Recipe], memory: Path = MEMORY) -> str:
             continue
         metrics, seeds = recipe.reproduced["metrics"], recipe.reproduced["seeds"]
         mean, deviation = (100 * metrics["difference"][key] for key in ("mean", "std"))
+        # Arms share seed, split and start, so that their differences vary less than they do.
         reach = float(t.ppf(0.975, seeds - 1)) * deviation / seeds**0.5 if seeds > 1 else 0.0
         curve = megabytes.get(recipe.sections["dataset"]["name"], {})
         size = recipe.sections["batches"]["batch_size"]
