@@ -19,29 +19,9 @@ def mini_batches(recipes: Iterable[Recipe], memory: Path = MEMORY) -> str:
 
     The interval is Student's, 95 %, of the differences.
     """
-    from scipy.stats import t
-
     megabytes = read_json(memory)["megabytes"] if memory.exists() else {}
-    rows = []
-    for recipe in recipes:
-        if recipe.protocol != "mini_batches" or not recipe.reproduced:
-            continue
-        metrics, seeds = recipe.reproduced["metrics"], recipe.reproduced["seeds"]
-        mean, deviation = (100 * metrics["difference"][key] for key in ("mean", "std"))
-        # Arms share seed, split and start, so that their differences vary less than they do.
-        reach = float(t.ppf(0.975, seeds - 1)) * deviation / seeds**0.5 if seeds > 1 else 0.0
-        curve = megabytes.get(recipe.sections["dataset"]["name"], {})
-        size = recipe.sections["batches"]["batch_size"]
-        rows.append(
-            [
-                f"`{recipe.name}`",
-                percent(measured(recipe, "full_test_accuracy")),
-                percent(measured(recipe, "batches_test_accuracy")),
-                f"{mean:+.2f} [{mean - reach:+.2f}, {mean + reach:+.2f}]",
-                told(curve),
-                f"{size}; {seeds} seeds",
-            ]
-        )
+    done = [r for r in recipes if r.protocol == "mini_batches" and r.reproduced]
+    rows = [row(recipe, megabytes) for recipe in done]
     head = [
         "recipe",
         "full batch",
@@ -55,6 +35,25 @@ def mini_batches(recipes: Iterable[Recipe], memory: Path = MEMORY) -> str:
         words = "; ".join(f"{name}, {told(curve)}" for name, curve in others.items())
         table += f"\n\nMB of a step of other models: {words}."
     return table
+
+
+def row(recipe: Recipe, megabytes: dict[str, dict[str, float]]) -> list[str]:
+    """The cells of a recipe."""
+    from scipy.stats import t
+
+    metrics, seeds = recipe.reproduced["metrics"], recipe.reproduced["seeds"]
+    mean, deviation = (100 * metrics["difference"][key] for key in ("mean", "std"))
+    # Arms share seed, split and start, so that their differences vary less than they do.
+    reach = float(t.ppf(0.975, seeds - 1)) * deviation / seeds**0.5 if seeds > 1 else 0.0
+    curve = megabytes.get(recipe.sections["dataset"]["name"], {})
+    return [
+        f"`{recipe.name}`",
+        percent(measured(recipe, "full_test_accuracy")),
+        percent(measured(recipe, "batches_test_accuracy")),
+        f"{mean:+.2f} [{mean - reach:+.2f}, {mean + reach:+.2f}]",
+        told(curve),
+        f"{recipe.sections['batches']['batch_size']}; {seeds} seeds",
+    ]
 
 
 def told(curve: dict[str, float]) -> str:
