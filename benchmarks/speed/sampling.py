@@ -8,12 +8,11 @@ hop without a loop over nodes; it draws with replacement, which is less work. Ra
 
 from __future__ import annotations
 
-import importlib
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from torch_geometric.data import Data
 from torch_geometric.sampler import NeighborSampler as PyGSampler
 from torch_geometric.sampler import NodeSamplerInput
 
+from benchmarks.speed.dgl_here import load_dgl
 from benchmarks.speed.graphs import random_edges
 from benchmarks.speed.parts import RATIOS
 from benchmarks.speed.timing import spread
@@ -71,9 +71,8 @@ def with_sampler(sampler: Any) -> Sample:
     return sample
 
 
-def with_dgl(edge_index: Tensor, nodes: int) -> Sample:
+def with_dgl(dgl: Any, edge_index: Tensor, nodes: int) -> Sample:
     """DGL's sampler; its numbers of neighbours begin at the inputs."""
-    dgl = importlib.import_module("dgl")
     graph = dgl.graph((edge_index[0], edge_index[1]), num_nodes=nodes)
     graph.create_formats_()
     sampler = dgl.dataloading.NeighborSampler(FANOUT[::-1])
@@ -91,9 +90,9 @@ def rivals(edge_index: Tensor, nodes: int) -> dict[str, Sample]:
         engine = "pyg-lib" if pyg.WITH_PYG_LIB else "torch-sparse"
         data = Data(edge_index=edge_index, num_nodes=nodes)
         others[engine] = with_sampler(PyGSampler(data, FANOUT))
-    # Not installed, or for another PyTorch: then the table has no such line.
-    with suppress(ImportError, OSError):
-        others["DGL"] = with_dgl(edge_index, nodes)
+    dgl = load_dgl()
+    if dgl is not None:
+        others["DGL"] = with_dgl(dgl, edge_index, nodes)
     return others
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATConv
 
 from benchmarks.speed.child import RETURN_MEMORY, measure
+from benchmarks.speed.dgl_here import load_dgl
 from benchmarks.speed.graphs import random_edges
 from benchmarks.speed.inputs import Problem
 from benchmarks.speed.turns import in_turns
@@ -44,8 +44,9 @@ def rivals(width: int, edges: Tensor, nodes: int) -> dict[str, tuple[nn.Module, 
     """The same layer of other libraries, and how each of them is called."""
     theirs = GATConv(width, CHANNELS, HEADS, add_self_loops=False)
     found: dict[str, tuple[nn.Module, Callable]] = {"PyG": (theirs, lambda x: theirs(x, edges))}
-    if importlib.util.find_spec("dgl") is not None:
-        dgl, layers = (importlib.import_module(name) for name in ("dgl", "dgl.nn.pytorch"))
+    dgl = load_dgl()
+    if dgl is not None:
+        layers = importlib.import_module("dgl.nn.pytorch")
         graph = dgl.graph((edges[0], edges[1]), num_nodes=nodes)
         other = layers.GATConv(width, CHANNELS, HEADS, allow_zero_in_degree=True)
         found["DGL"] = (other, lambda x: other(graph, x))
