@@ -33,15 +33,17 @@ def want_of_data(recipe: Recipe) -> str:
 
 
 def expected_minutes(recipe: Recipe, known: Iterable[Recipe]) -> float:
-    """What a run may cost: as at its last one, else as the median of recipes of its protocol.
+    """What a run may cost: as at its last one, else as the median of recipes of its protocol, on
+    the same data set where there are such.
 
     Args:
         recipe (Recipe): The recipe.
         known (iterable of Recipe): Recipes, of which those that were run are looked at.
     """
     kin = [each for each in known if each.reproduced and each.protocol == recipe.protocol]
-    own = [recipe] if recipe.reproduced else kin
-    per_seed = [each.reproduced["minutes"] / each.reproduced["seeds"] for each in own]
+    near = [each for each in kin if each.dataset == recipe.dataset]
+    like = [recipe] if recipe.reproduced else near or kin
+    per_seed = [each.reproduced["minutes"] / each.reproduced["seeds"] for each in like]
     return recipe.seeds * statistics.median(per_seed) if per_seed else float("inf")
 
 

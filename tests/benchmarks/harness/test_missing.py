@@ -114,9 +114,12 @@ def test_the_cheapest_come_first_and_the_unknown_last(monkeypatch: pytest.Monkey
     known = [made("fresh", 1.0, seeds=2), made("dear", 9.0, seeds=2), made("cheap", 2.0, seeds=2)]
     kin, strange = made("kin", None, seeds=2), made("strange", None, **other)
     ready, without = outstanding([strange, *known, kin])
-    # Kin of 1, 9 and 2 minutes cost their median.
+    # Kin of 1, 9 and 2 minutes cost their median; kin on the same data come before others.
     assert [each.name for each in ready] == ["cheap", "kin", "dear", "strange"]
     assert expected_minutes(kin, known) == 2
+    far = dataclasses.replace(known[1], sections={"dataset": {"name": "elsewhere"}})
+    assert expected_minutes(kin, [known[0], far]) == 1
+    assert expected_minutes(kin, [far]) == 9
     assert expected_minutes(dataclasses.replace(known[1], seeds=4), known) == 18
     assert not without
 
