@@ -83,7 +83,7 @@ class Command:
             raise ValueError(
                 "--missing runs recipes as they are, on this machine; leave out --set and --cluster"
             )
-        ready, without = outstanding([recipes.load(recipe.name) for recipe in loaded])
+        ready, without = outstanding(loaded)
         self.without_data.update(without)
         return ready
 

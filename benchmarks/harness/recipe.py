@@ -70,7 +70,9 @@ class Recipe:
         return str(section.get("name", "")) if isinstance(section, dict) else ""
 
     def set(self, assignments: Iterable[str]) -> Recipe:
-        """A copy with ``section.key=value`` assignments (values are YAML) applied and checked."""
+        """A copy with ``section.key=value`` assignments (values are YAML) applied and checked; what
+        was ``reproduced`` is not of a changed recipe."""
+        assignments = list(assignments)
         sections = yaml.safe_load(yaml.safe_dump(self.sections))
         for text in assignments:
             path, sign, value = text.partition("=")
@@ -83,7 +85,8 @@ class Recipe:
                 if not isinstance(place, dict):
                     raise RecipeError(f"--set {text}: '{parent}' is a value, not a section")
             place[last] = parse(value)
-        changed = dataclasses.replace(self, sections=sections, reproduced={})
+        reproduced = {} if assignments else self.reproduced
+        changed = dataclasses.replace(self, sections=sections, reproduced=reproduced)
         validate(changed)
         return changed
 

@@ -101,6 +101,15 @@ def test_what_other_code_left_is_begun_afresh(
     assert "gcn-karate  seed 0" in done.stderr
 
 
+def test_a_file_of_ones_own_has_no_figures_and_is_run(tmp_path: Path) -> None:
+    text = (recipes.FOLDER / "gcn-karate.yaml").read_text().replace("about:", "about: mine,")
+    (tmp_path / "mine.yaml").write_text(text)
+    words = ["run", str(tmp_path / "mine.yaml"), "--missing", "--seeds", "1"]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "runs")])
+    assert done.exit_code == 0, done.stderr
+    assert "mine  seed 0" in done.stderr
+
+
 def test_the_cheapest_come_first_and_the_unknown_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(missing, "is_stale", lambda recipe: recipe.name != "fresh")
     monkeypatch.setattr(missing, "want_of_data", lambda recipe: "")
