@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
+import importlib
 import os
 import re
 import resource
@@ -14,19 +16,25 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 COPIED = ("graphkit", "benchmarks", "tests", "docs", "notebooks", "pyproject.toml", "README.md")
+OWN = ("tests", "graphkit", "benchmarks")
+LEFT = ("__main__", "__mp_main__", "triton")
+"""What is not imported before: this program, and what speaks when it ends."""
 MEMORY = 12 << 30
 IDLE = 30
 """How many times its processor time a test may take by the clock, on a machine that is shared."""
 
 
 def copy_of(folder: Path, root: Path = ROOT) -> Path:
-    """A copy of the checkout, where faults are planted."""
+    """A copy of the checkout, where faults are planted; what an older one has compiled stays."""
     skipped = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*.ipynb", "results.png")
     for name in COPIED:
         source = root / name
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=skipped)
         elif source.is_file():
@@ -67,28 +75,48 @@ def defined(path: Path) -> set[str]:
     return {node.name for node in body if isinstance(node, kinds) and len(node.name) > 4}
 
 
-def preload() -> None:
-    """Imports what every test needs and no fault is in; forks begin with it."""
+def preload(copy: Path) -> None:
+    """Imports what tests need and no fault is in; every fork begins with it."""
     import pytest  # noqa: F401
-    import scipy.sparse.csgraph  # noqa: F401
     import torch
-    import torch_geometric.nn  # noqa: F401
 
     torch.set_num_threads(1)
+    names = copy / "modules.txt"
+    child = os.fork()
+    if not child:
+        try:
+            prepare(copy)
+            for room in (copy / "graphkit").iterdir():
+                if (room / "__init__.py").is_file():
+                    importlib.import_module(f"graphkit.{room.name}")
+            names.write_text("\n".join(sys.modules))
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    for name in names.read_text().split() if names.is_file() else []:
+        if name.partition(".")[0] not in (*OWN, *LEFT):
+            # A name may be a module's alias, or one that was made while another was imported.
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+    # Forks neither look through what is here for garbage, nor copy it to do so.
+    gc.collect()
+    gc.freeze()
 
 
-def outcome(tests: Sequence[str], folder: Path, limit: float) -> tuple[str, float]:
-    """What tests say about the copy, and the processor time they took.
+def outcome(tests: Sequence[str], folder: Path, limit: float) -> tuple[str, float, list[str]]:
+    """What tests say about the copy, the processor time they took, and what failed first.
 
     Args:
-        tests (sequence of str): Files, from the copy's root.
+        tests (sequence of str): Files or tests, from the copy's root.
         folder (Path): The copy.
         limit (float): Seconds of processor time.
 
     Returns:
         tuple: ``"passed"``, ``"failed"``, ``"stopped"`` (over the limit) or ``"nothing"`` (no test
-        was there).
+        was there); seconds; the test that failed, or its file if it could not be read.
     """
+    failed = folder / "failed.txt"
+    failed.unlink(missing_ok=True)
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     child = os.fork()
     if not child:
@@ -106,7 +134,8 @@ def outcome(tests: Sequence[str], folder: Path, limit: float) -> tuple[str, floa
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     code = os.waitstatus_to_exitcode(status)
     words = {0: "passed", 5: "nothing", -signal.SIGXCPU: "stopped", -signal.SIGKILL: "stopped"}
-    return words.get(code, "failed"), spent
+    names = failed.read_text().splitlines() if failed.is_file() else []
+    return words.get(code, "failed"), spent, names
 
 
 def work(tests: Sequence[str], folder: Path, limit: float) -> None:
@@ -124,7 +153,8 @@ def work(tests: Sequence[str], folder: Path, limit: float) -> None:
         import pytest
 
         options = ("-x", "-q", "-n", "0", "-o", f"cache_dir={folder}/pytest", "--no-header")
-        code = int(pytest.main([*options, *tests]))
+        options += ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+        code = int(pytest.main([*options, *tests], plugins=[Failed(folder / "failed.txt")]))
     except BaseException:
         traceback.print_exc()
         raise
@@ -132,10 +162,26 @@ def work(tests: Sequence[str], folder: Path, limit: float) -> None:
         os._exit(code)
 
 
+class Failed:
+    """Writes down which test failed.
+
+    Args:
+        path (Path): Where to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            self.path.write_text(report.nodeid)
+
+    pytest_collectreport = pytest_runtest_logreport
+
+
 def prepare(folder: Path) -> None:
     """Modules are those of the copy, and what is written stays in it."""
-    own = ("tests", "graphkit", "benchmarks")
-    for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
         del sys.modules[name]
     os.chdir(folder)
     scratch = folder / "scratch"

@@ -108,3 +108,28 @@ def test_what_survives_is_shown(checkout: Path, capfd: pytest.CaptureFixture[str
     assert "| pure | 5 |" in shown.out
     # The checkout is as it was.
     assert (checkout / "graphkit/pure/least.py").read_bytes() == source
+
+
+def test_a_test_that_is_red_without_a_fault_notices_none(
+    checkout: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    test = checkout / "tests/pure/test_least.py"
+    test.write_text(TESTS.replace("== 5", "== 6"))
+    assert main([str(checkout / "graphkit/pure/least.py"), "--count", "1"], checkout) == 0
+    assert capfd.readouterr().err.startswith("untested")
+
+
+def test_a_copy_that_is_kept_is_made_anew_but_for_what_was_compiled(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    copy = tmp_path_factory.mktemp("copy")
+    words = [str(checkout / "graphkit/pure/least.py"), "--count", "1", "--copy", str(copy)]
+    main(words, checkout)
+    times = [(root / "graphkit/pure/least.py").stat().st_mtime_ns for root in (checkout, copy)]
+    assert times[0] == times[1]  # Compiled kernels are found again.
+    (copy / "graphkit/pure/least.py").write_text("broken")
+    (copy / "cache").mkdir(exist_ok=True)
+    (copy / "cache/compiled").write_text("")
+    main(words, checkout)
+    assert "broken" not in (copy / "graphkit/pure/least.py").read_text()
+    assert (copy / "cache/compiled").is_file()
