@@ -8,6 +8,9 @@ training images without labels. ``test_accuracy`` is that of ``dfad``, or of the
 ``dfad`` is left out. Every arm is judged twice: after the last epoch, which is all that one can do
 without data, and, ``…_best``, after the epoch that is best on the images held back.
 
+``…_averaged`` is the last epoch again, with the student's weights averaged over the last thousand
+steps: also without data, but not a matter of where two players stand in the last step.
+
 ``over_noise`` and ``over_untrained`` are differences of last epochs, ``gap`` that to the teacher.
 ``label_entropy``, ``discrepancy``, ``dead_channels`` and ``gradient_ratio`` are the monitor's last
 readings, ``warnings`` the readings that it warned about.
@@ -18,6 +21,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,6 +39,7 @@ from graphkit.train import (
     NoiseTask,
     Opponent,
     Trainer,
+    WeightAverage,
     seed_everything,
 )
 from graphkit.vision import TensorTask
@@ -144,12 +149,14 @@ def run(
         if arm == "dfad":
             adam = torch.optim.Adam(made.parameters(), generator_lr)
             callbacks = [rival(game, adam, batch_size, lr_step), game.monitor()]
+        average = WeightAverage(game.student)
+        callbacks.append(average)
         task = NoiseTask(
             game.noise,
             imitate,
             batch_size,
             steps * imitations,
-            lambda m: judged(m, images),
+            partial(judged, images=images, average=average),
         )
         slower = None if lr_step is None else StepLR(sgd, lr_step)
         history = play(fit, game, sgd, task, epochs, seed, callbacks, arm, slower)
@@ -186,11 +193,12 @@ def right(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return float(accuracy(out, y))
 
 
-def judged(student: nn.Module, images: Images) -> dict[str, float]:
-    """Accuracies on the images held back and on the test images."""
+def judged(student: nn.Module, images: Images, average: WeightAverage) -> dict[str, float]:
+    """Accuracies on the images held back and on the test images, and with averaged weights."""
     return {
         "val": right(student, images.val, images.val_y),
         "test": right(student, images.test, images.test_y),
+        "averaged": right(average.averaged, images.test, images.test_y),
     }
 
 
@@ -228,7 +236,11 @@ def play(
 def summary(arm: str, history: list[dict[str, float]]) -> dict[str, float]:
     """Accuracies of an arm at its last epoch and at the best one, and what its monitor read."""
     last, best = history[-1], max(history, key=lambda epoch: epoch["val"])
-    accuracies = {arm: last["test"], f"{arm}_best": best["test"]}
+    accuracies = {
+        arm: last["test"],
+        f"{arm}_best": best["test"],
+        f"{arm}_averaged": last["averaged"],
+    }
     names = ("label_entropy", "discrepancy", "dead_channels", "gradient_ratio")
     accuracies |= {name: last[name] for name in names if name in last}
     return accuracies | ({"warnings": last["warnings"]} if arm == "dfad" else {})

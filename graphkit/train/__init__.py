@@ -15,6 +15,7 @@ from graphkit.train.sampled_task import SampledNodeTask
 from graphkit.train.task import GraphTask, NodeTask, ShardedTask, Task
 from graphkit.train.tensor_task import TensorTask
 from graphkit.train.trainer import Trainer, make_fabric, seed_everything
+from graphkit.train.weight_average import WeightAverage
 
 __all__ = [
     "Callback",
@@ -36,6 +37,7 @@ __all__ = [
     "Task",
     "TensorTask",
     "Trainer",
+    "WeightAverage",
     "accuracy",
     "gan_loss",
     "label_entropy",
