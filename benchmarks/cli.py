@@ -210,7 +210,7 @@ def execute(command: Command, json_file: Path | None = None) -> None:
         fail(RuntimeError(f"{told(error)}; {command.finished()}: add --resume to go on from there"))
     if leads():
         left_out(command, console)
-    if leads() and results:
+    if leads():
         try:
             present(results, json_file, command.out)
         except OSError as error:
@@ -228,16 +228,19 @@ def present(results: list[dict[str, Any]], json_file: Path | None, out: Path) ->
     from benchmarks.report.report import plot, show
     from benchmarks.report.tour import pairs_of, show_tour
 
+    text = json.dumps({"results": results}, indent=2) + "\n"
+    files = [out / "results.json", *([json_file] if json_file else [])]
+    for file in files:
+        write(file, text)
+    if not results:
+        console.print("nothing was run: of what can be run here, no figures are missing or stale")
+        return
     pairs = pairs_of(results)
     # Who runs the tour wants to see what it is for; every metric is on the page.
     if pairs:
         show_tour(pairs, console)
     else:
         show(results, console)
-    text = json.dumps({"results": results}, indent=2) + "\n"
-    files = [out / "results.json", *([json_file] if json_file else [])]
-    for file in files:
-        write(file, text)
     picture = plot(results, out / "results.png")
     page = write_page(results, out / "report.html")
     for what, path in (("page", page), *(("results", file) for file in files), ("plot", picture)):

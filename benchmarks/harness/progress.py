@@ -68,6 +68,13 @@ class Display:
             shown = "" if value is None else f"  {value:.4f}"
             self.console.print(f"{recipe}  seed {seed}{shown}", highlight=False)
 
+    def keep_seeds(self, recipe: str, count: int) -> None:
+        """Advances the bar by seeds that need no run, as the first gave its figures again."""
+        self.bar.advance(self.row, count)
+        if not self.console.is_terminal:
+            text = f"{recipe}  its first seed is as recorded: figures kept, {count} seeds not run"
+            self.console.print(text, highlight=False)
+
 
 class EpochWatch(Callback):
     """Passes epochs on to a :class:`Display`, ten times a second at most."""

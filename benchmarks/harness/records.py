@@ -1,4 +1,9 @@
-"""Results of recipes: one file each in ``benchmarks/results``, written by the runner alone."""
+"""Results of recipes: one file each in ``benchmarks/results``, written by the runner alone.
+
+A metric holds its mean, its deviation and, in results of today's runner, the ``values`` of the
+seeds in their order. Where code has changed and the first seed still gives its own values to the
+last digit, the figures stay, and ``confirmed`` names the commit at which it did.
+"""
 
 # fingerprint: not counted
 
@@ -13,7 +18,7 @@ from benchmarks.harness import plain_yaml
 from benchmarks.harness.environment import ROOT
 from graphkit.files import replacing
 
-__all__ = ["ResultError", "names", "path_of", "read", "write"]
+__all__ = ["ResultError", "confirms", "names", "path_of", "read", "write"]
 
 FOLDER = ROOT / "benchmarks" / "results"
 TRANSFERS = "zoo-"
@@ -28,10 +33,23 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
     "versions": dict,
     "processor": str,
 }
+OPTIONAL = {"confirmed": str}
 
 
 class ResultError(ValueError):
     """A file of results that is not as the runner writes it; names the file and what is wrong."""
+
+
+class ShortLists(yaml.SafeDumper):
+    """Mappings line by line, lists of numbers in a line."""
+
+
+def bracketed(dumper: yaml.SafeDumper, numbers: list[float]) -> yaml.Node:
+    """A list in brackets."""
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", numbers, flow_style=True)
+
+
+ShortLists.add_representer(list, bracketed)
 
 
 def path_of(name: str) -> Path:
@@ -66,8 +84,28 @@ def write(name: str, content: dict[str, Any]) -> Path:
     if fault:
         raise ResultError(f"{path} is left as it was: {fault}")
     with replacing(path) as file:
-        file.write(yaml.safe_dump(content, sort_keys=False, width=100).encode())
+        file.write(text_of(content).encode())
     return path
+
+
+def text_of(content: dict[str, Any]) -> str:
+    """A result as it stands in its file."""
+    return yaml.dump(content, Dumper=ShortLists, sort_keys=False, width=100)
+
+
+def confirms(result: dict[str, Any], first: dict[str, float], seeds: int) -> bool:
+    """Whether the first seed gave again what it gave when a result of so many seeds was written.
+
+    Args:
+        result (dict): The result that is kept, or nothing.
+        first (dict): Metrics of the first seed.
+        seeds (int): Seeds of the present run.
+    """
+    if not result or result["seeds"] != seeds:
+        return False
+    before = {name: metric.get("values", [None])[0] for name, metric in result["metrics"].items()}
+    # What is not a number differs from itself, so such a result is computed anew.
+    return before == first
 
 
 def remedy(name: str) -> str:
@@ -79,18 +117,26 @@ def fault_of(content: Any) -> str:
     """What is wrong with a result, or nothing."""
     if not isinstance(content, dict):
         return "it holds no mapping"
+    known = FIELDS | OPTIONAL
     for key in (*FIELDS, *content):
         if key not in content:
             return f"the key '{key}' is missing"
-        if key not in FIELDS:
+        if key not in known:
             return f"unknown key {key!r}"
-        if not isinstance(content[key], FIELDS[key]) or isinstance(content[key], bool):
+        if not isinstance(content[key], known[key]) or isinstance(content[key], bool):
             return f"'{key}' has the wrong type: {content[key]!r}"
     if content["seeds"] < 1:
         return f"'seeds' must be positive, got {content['seeds']}"
     for name, metric in content["metrics"].items():
-        if not isinstance(metric, dict) or set(metric) != {"mean", "std"}:
+        if not isinstance(metric, dict) or set(metric) - {"values"} != {"mean", "std"}:
             return f"metric '{name}' must hold 'mean' and 'std', got {metric!r}"
-        if not all(type(value) in (int, float) for value in metric.values()):
+        values = metric.get("values", [0.0] * content["seeds"])
+        if not isinstance(values, list) or len(values) != content["seeds"]:
+            return (
+                f"'values' of metric '{name}' must be a list of one for each seed, got {values!r}"
+            )
+        if not all(
+            type(value) in (int, float) for value in (metric["mean"], metric["std"], *values)
+        ):
             return f"metric '{name}' must hold numbers, got {metric!r}"
     return ""

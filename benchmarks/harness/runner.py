@@ -47,7 +47,8 @@ class Options:
         fabric (Fabric, optional): The processes that share the work; else just this one.
         launch (dict, optional): What ``fabric`` was made of: precision, devices and the like.
         missing (bool): Goes on where a recipe's data are not here, and starts afresh where what
-            an earlier command left was computed by other code.
+            an earlier command left was computed by other code. Where the first seed gives again
+            what was recorded, by other code too, the recorded figures stay.
     """
 
     seeds: int | tuple[int, ...] | None = None
@@ -184,6 +185,9 @@ def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, 
             outcome = run_seed(recipe, seed, folder, options, display)
             outcomes.append(outcome)
             display.end_seed(recipe.name, seed, outcome["metrics"].get(recipe.module.MAIN))
+            if options.missing and keeps(recipe, outcomes, facts["settings"], len(seeds)):
+                display.keep_seeds(recipe.name, len(seeds) - 1)
+                return confirmed(recipe, facts["code"])
     return {
         "recipe": recipe.name,
         "metrics": {
@@ -197,6 +201,34 @@ def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, 
         "settings": facts["settings"],
         "code": facts["code"],
         "environment": environment(),
+    }
+
+
+def keeps(recipe: Recipe, outcomes: list[dict[str, Any]], settings: str, seeds: int) -> bool:
+    """Whether recorded figures stay: the same settings, and the first seed gives them again."""
+    before, first = recipe.reproduced, outcomes[0]["metrics"]
+    return (
+        len(outcomes) == 1
+        and before.get("settings") == settings
+        and records.confirms(before, first, seeds)
+    )
+
+
+def confirmed(recipe: Recipe, code: str) -> dict[str, Any]:
+    """The entry of a result whose recorded figures stay, under today's code."""
+    before = recipe.reproduced
+    return {
+        "recipe": recipe.name,
+        "metrics": before["metrics"],
+        "main": recipe.module.MAIN,
+        "seeds": list(range(before["seeds"])),
+        "seconds": 60 * before["minutes"],
+        "peak_memory_mb": peak_memory_mb(),
+        "parameters": before["parameters"],
+        "settings": before["settings"],
+        "code": code,
+        "environment": environment(),
+        "confirmed": True,
     }
 
 
@@ -221,9 +253,13 @@ def spread(values: list[float]) -> dict[str, Any]:
 def record(recipe: Recipe, result: dict[str, Any]) -> None:
     """Keeps a result as the recipe's ``reproduced``, in a file of its own."""
     place = result["environment"]
+    if result.get("confirmed"):
+        kept = {"code": result["code"], "confirmed": place["commit"]}
+        records.write(recipe.name, recipe.reproduced | kept)
+        return
     block = {
         "metrics": {
-            name: {"mean": round(m["mean"], 5), "std": round(m["std"], 5)}
+            name: {"mean": round(m["mean"], 5), "std": round(m["std"], 5), "values": m["values"]}
             for name, m in result["metrics"].items()
         },
         "seeds": len(result["seeds"]),

@@ -71,6 +71,10 @@ class RemoteDisplay(Display):
         """Says there that a seed is done."""
         self.messages.put(("done", recipe, (seed, value)))
 
+    def keep_seeds(self, recipe: str, count: int) -> None:
+        """Says there that seeds need no run."""
+        self.messages.put(("kept", recipe, count))
+
 
 def begin(messages: Any) -> None:
     """What a process does first: it learns where its lines go to, and ends with its parent."""
@@ -164,6 +168,8 @@ def passed_on(messages: Any, display: Display) -> Iterator[None]:
             if kind == "done":
                 in_work.pop(recipe, None)
                 display.end_seed(recipe, *content)
+            elif kind == "kept":
+                display.keep_seeds(recipe, content)
             else:
                 in_work[recipe] = content
             display.show(" · ".join(in_work.values()))

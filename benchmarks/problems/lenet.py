@@ -54,7 +54,7 @@ def lenet5(share: float = 1.0, classes: int = 10) -> nn.Sequential:
         nn.Linear(d, classes),
     )
     # Pixel by pixel in memory, maxima and convolutions of few channels are a seventh faster.
-    return layers.to(memory_format=torch.channels_last)
+    return layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def lenet(share: float = 1.0, classes: int = 10) -> nn.Sequential:

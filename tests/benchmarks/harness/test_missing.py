@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pickle
 import queue
 from pathlib import Path
@@ -62,6 +63,9 @@ def test_only_what_is_wanting_is_run_and_then_nothing(
     again = run(tmp_path / "runs", "--record", "--resume")
     assert again.exit_code == 0
     assert "seed" not in again.stderr
+    assert "no data here" in again.stdout
+    assert "nothing was run" in again.stdout
+    assert json.loads((tmp_path / "runs" / "results.json").read_text()) == {"results": []}
     assert records.read("gat-karate")["seeds"] == 1
 
 
@@ -99,6 +103,48 @@ def test_what_other_code_left_is_begun_afresh(
     done = CliRunner().invoke(app, [*words, "--missing"])
     assert done.exit_code == 0, done.stderr
     assert "gcn-karate  seed 0" in done.stderr
+
+
+def test_figures_stay_where_other_code_gives_the_first_seed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "FOLDER", tmp_path / "results")
+    records.FOLDER.mkdir()
+    words = ["run", "gcn-karate", "--seeds", "3", "--record"]
+
+    def outcome(*more: str) -> tuple[str, dict[str, Any]]:
+        done = CliRunner().invoke(app, [*words, *more, "--out", str(tmp_path / "runs")])
+        assert done.exit_code == 0, done.stderr
+        return done.stderr, records.read("gcn-karate")
+
+    _, first = outcome()
+    values = first["metrics"]["test_accuracy"]["values"]
+    assert len(values) == 3
+    assert "confirmed" not in first
+    # Other code that computes the same: one seed is enough, and the figures are as they were.
+    records.write("gcn-karate", first | {"code": "-"})
+    told, kept = outcome("--missing")
+    assert "gcn-karate  its first seed is as recorded: figures kept, 2 seeds not run" in told
+    assert "gcn-karate  seed 1" not in told
+    assert kept.pop("confirmed")
+    assert kept == first
+    # Other code that computes something else, or other settings: all seeds anew.
+    for changes in ({"metrics": {"test_accuracy": other(first)}, "code": "-"}, {"settings": "-"}):
+        records.write("gcn-karate", first | changes)
+        told, anew = outcome("--missing")
+        assert "gcn-karate  seed 2" in told
+        assert anew["metrics"] == first["metrics"]
+        assert "confirmed" not in anew
+    # Without --missing all seeds are run, as asked.
+    told, _ = outcome()
+    assert "gcn-karate  seed 2" in told
+
+
+def other(result: dict[str, Any]) -> dict[str, Any]:
+    """The main metric with a first seed that was lower."""
+    metric = dict(result["metrics"]["test_accuracy"])
+    first, *rest = metric["values"]
+    return metric | {"values": [first - 0.25, *rest]}
 
 
 def test_a_file_of_ones_own_has_no_figures_and_is_run(tmp_path: Path) -> None:

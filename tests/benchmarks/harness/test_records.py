@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def result() -> dict[str, Any]:
     return {
         "metrics": {
-            "test_accuracy": {"mean": 0.5, "std": 0.0},
+            "test_accuracy": {"mean": 0.5, "std": 0.1, "values": [0.4, 0.5, 0.1 + 0.5]},
             "t": {"mean": float("nan"), "std": 0},
         },
         "seeds": 3,
@@ -51,7 +51,7 @@ def test_what_is_written_is_read(folder: Path) -> None:
     assert {k: v for k, v in back.items() if k != "metrics"} == {
         k: v for k, v in result().items() if k != "metrics"
     }
-    assert back["metrics"]["test_accuracy"] == {"mean": 0.5, "std": 0.0}
+    assert back["metrics"]["test_accuracy"] == result()["metrics"]["test_accuracy"]
     assert recipes.load("gcn-karate").reproduced["seeds"] == 3
     assert records.names() == ["gcn-karate"]
 
@@ -63,6 +63,10 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "'parameters' has the wrong type": lambda kept: kept.update(parameters=True),
     "'seeds' must be positive": lambda kept: kept.update(seeds=0),
     "'mean' and 'std'": lambda kept: kept["metrics"]["t"].pop("std"),
+    "'confirmed' has the wrong type": lambda kept: kept.update(confirmed=1),
+    "a list of one for each seed": lambda kept: kept["metrics"]["test_accuracy"]["values"].pop(),
+    "a list of one for each seed, got 3": lambda kept: kept["metrics"]["t"].update(values=3),
+    r"numbers, got .*\[True, 1, 2\]": lambda kept: kept["metrics"]["t"].update(values=[True, 1, 2]),
     "must hold numbers": lambda kept: kept["metrics"]["t"].update(mean="high"),
 }
 
@@ -113,5 +117,22 @@ def test_every_result_is_as_the_runner_writes_it() -> None:
     assert len(records.names()) > 100
     assert set(records.names()) <= set(recipes.names())
     for name in records.names():
-        written = yaml.safe_dump(records.read(name), sort_keys=False, width=100)
-        assert records.path_of(name).read_text() == written, name
+        assert records.path_of(name).read_text() == records.text_of(records.read(name)), name
+
+
+def test_figures_are_confirmed_by_the_first_seed_to_its_last_digit(folder: Path) -> None:
+    kept = result()
+    del kept["metrics"]["t"]
+    records.write("gcn-karate", kept)
+    back = records.read("gcn-karate")
+    assert records.confirms(back, {"test_accuracy": 0.4}, 3)
+    assert not records.confirms(back, {"test_accuracy": 0.4 + 1e-16}, 3)
+    assert not records.confirms(back, {"test_accuracy": 0.5}, 3)
+    assert not records.confirms(back, {"test_accuracy": 0.4}, 2)
+    assert not records.confirms(back, {"test_accuracy": 0.4, "val": 1.0}, 3)
+    assert not records.confirms(back, {}, 3)
+    assert not records.confirms({}, {}, 3)
+    # Without the seeds' own values, and with what is no number, there is nothing to hold it to.
+    assert not records.confirms(result(), {"test_accuracy": 0.4, "t": float("nan")}, 3)
+    del kept["metrics"]["test_accuracy"]["values"]
+    assert not records.confirms(kept, {"test_accuracy": 0.4}, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import time
 from pathlib import Path
@@ -14,7 +15,8 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks.cli import app
-from benchmarks.harness.side_by_side import cores, processes, share
+from benchmarks.harness.progress import Display
+from benchmarks.harness.side_by_side import RemoteDisplay, cores, passed_on, processes, share
 from tests.benchmarks.commands import started
 
 
@@ -83,6 +85,25 @@ def alive(pid: int) -> bool:
     """Whether a process runs."""
     status = Path(f"/proc/{pid}/stat")
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_what_processes_say_reaches_the_screen() -> None:
+    said: list[tuple[str, Any]] = []
+
+    class Screen(Display):
+        def end_seed(self, recipe: str, seed: int, value: float | None) -> None:
+            said.append((recipe, (seed, value)))
+
+        def keep_seeds(self, recipe: str, count: int) -> None:
+            said.append((recipe, count))
+
+    messages: queue.Queue[Any] = queue.Queue()
+    far = RemoteDisplay("mine")
+    far.messages = messages
+    with Screen(3, quiet=True) as screen, passed_on(messages, screen):
+        far.end_seed("mine", 0, 0.5)
+        far.keep_seeds("mine", 2)
+    assert said == [("mine", (0, 0.5)), ("mine", 2)]
 
 
 def test_how_many_processes() -> None:
