@@ -358,18 +358,20 @@ def scale(
     ] = False,
 ) -> None:
     """Shows how time and memory grow with the graph."""
-    from benchmarks.scale import run as run_scale
-    from benchmarks.scale.growth import run_growth
-    from benchmarks.scale.large import run_large
-
     try:
         check_folder("--out", out)
         check_file("--json", json_file)
         if large is not None:
+            from benchmarks.scale.large import run_large
+
             run_large(large, nodes, 10 * nodes)
         elif growth is not None:
+            from benchmarks.scale.growth import run_growth
+
             run_growth(growth, quick=quick, record=record, plot=out / "scale-growth.png")
         else:
+            from benchmarks.scale import run as run_scale
+
             run_scale(quick=quick, json_file=json_file, plot=out / "scale.png")
     except (OSError, ValueError, RuntimeError) as error:
         fail(RuntimeError(told(error)) if isinstance(error, OSError) else error)

@@ -15,12 +15,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness import states
 from benchmarks.harness.progress import Display
 from benchmarks.harness.recipe import Recipe
 from benchmarks.harness.side_by_side import asked, cores, share
+
+if TYPE_CHECKING:
+    from benchmarks.harness.runner import Options
 
 DEATHS = 5
 """Workers that may die over one seed before the seed is to blame."""
@@ -69,8 +72,8 @@ def client_of(scheduler: str | None, workers: int) -> Iterator[Any]:
 
 
 def run_on_cluster(
-    recipes: list[Recipe], options: Any, display: Display, jobs: str, scheduler: str | None
-) -> Iterator[tuple[Recipe, Any]]:
+    recipes: list[Recipe], options: Options, display: Display, jobs: str, scheduler: str | None
+) -> Iterator[tuple[Recipe, dict[str, Any]]]:
     """Results as recipes are complete; after an error no further seed begins.
 
     Args:

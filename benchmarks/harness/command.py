@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,8 @@ class Command:
         options = runner.Options(self.seeds, self.out, self.resume, fabric, launch, self.missing)
         # Seeds of a cluster are shared out there, not here.
         at_once = 1 if self.cluster else processes(self.jobs, len(loaded), plain)
-        results = {}
+        results: dict[str, dict[str, Any]] = {}
+        found: Iterator[tuple[Recipe, dict[str, Any] | MissingDataError]]
         total = sum(len(options.seeds_of(recipe)) for recipe in loaded)
         with Display(total, quiet=quiet) as display:
             if self.cluster:

@@ -10,12 +10,16 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.harness.environment import keep_freed_memory
 from benchmarks.harness.options import whole_number
 from benchmarks.harness.progress import Display
 from benchmarks.harness.recipe import Recipe
+
+if TYPE_CHECKING:
+    from benchmarks.harness.runner import Options
+    from graphkit.datasets import MissingDataError
 
 MOST = 8
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -93,7 +97,7 @@ def begin(messages: Any) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def work(recipe: Recipe, options: Any) -> Any:
+def work(recipe: Recipe, options: Options) -> dict[str, Any] | MissingDataError:
     """What a process does with a recipe."""
     from benchmarks.harness.runner import attempt
 
@@ -101,8 +105,8 @@ def work(recipe: Recipe, options: Any) -> Any:
 
 
 def run_side_by_side(
-    recipes: list[Recipe], options: Any, display: Display, jobs: int
-) -> Iterator[tuple[Recipe, Any]]:
+    recipes: list[Recipe], options: Options, display: Display, jobs: int
+) -> Iterator[tuple[Recipe, dict[str, Any] | MissingDataError]]:
     """Results as they come. After an error no further recipe begins; it is raised in the end."""
     # Not forked: threads of OpenMP and numba do not survive that, and share() works at the start.
     context = multiprocessing.get_context("spawn")
