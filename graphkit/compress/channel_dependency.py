@@ -179,7 +179,7 @@ class ChannelDependency:
     def kept_places(self, sources: dict[str, Tensor], keep: dict[str, Tensor]) -> Tensor:
         """The places of an input all of whose channels stay."""
         size = len(next(iter(sources.values()))) if sources else 0
-        stays = torch.ones(size, dtype=torch.bool)
+        stays = torch.ones(size, dtype=torch.bool, device="cpu")
         for name, channel in sources.items():
             stays &= (channel < 0) | keep[name][channel]
         return stays.nonzero().flatten()
@@ -204,7 +204,8 @@ class ChannelDependency:
             device = next(layer.parameters()).device
             out = keep[name].nonzero().flatten()
             if len(out) < unit.width or (unit.sources and len(places) < places_of(unit)):
-                into = places if unit.sources else torch.arange(unit.rule.kernels(layer).size(1))
+                wide = unit.rule.kernels(layer).size(1)
+                into = places if unit.sources else torch.arange(wide, device=device)
                 unit.rule.cut(layer, out.to(device), into.to(device))
                 correct_owner(model, name, len(out), len(into))
         for name, (tensors, sources) in self.followers.items():
@@ -229,7 +230,7 @@ class ChannelDependency:
             for name in self.names:
                 unit = self.units[name]
                 if unit.sources:
-                    stays = torch.zeros(places_of(unit))
+                    stays = torch.zeros(places_of(unit), device="cpu")
                     stays[self.kept_places(unit.sources, keep)] = 1
                     assert unit.rule is not None
                     hook = partial(silence, stays=stays, at=unit.rule.at)

@@ -79,7 +79,7 @@ def descend(
     count, length = bits.shape
     best = int(fitness.argmax())
     rows, parents, operators = [bits[best].clone()], [[best, -1]], [0]
-    weights = torch.tensor(chances, dtype=torch.double)
+    weights = torch.tensor(chances, dtype=torch.double, device="cpu")
     while len(rows) < count:
         kind = 1 + int(torch.multinomial(weights, 1, generator=generator))
         first, second = roulette(fitness, 2, generator)
@@ -95,4 +95,5 @@ def descend(
             rows.append(child)
             parents.append([first, second if kind == 2 else -1])
             operators.append(kind)
-    return torch.stack(rows), torch.tensor(parents), torch.tensor(operators)
+    told = (torch.tensor(each, device=bits.device) for each in (parents, operators))
+    return torch.stack(rows), *told

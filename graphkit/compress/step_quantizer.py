@@ -170,11 +170,11 @@ def cluster_borders(values: Tensor, otherwise: Tensor) -> Tensor:
     count = len(otherwise) + 1
     ordered = values.double().sort().values
     if len(ordered) > SAMPLE:
-        ordered = ordered[torch.linspace(0, len(ordered) - 1, SAMPLE).long()]
+        ordered = ordered[torch.linspace(0, len(ordered) - 1, SAMPLE, device=values.device).long()]
     if len(ordered.unique()) < count:
         return otherwise
     # Evenly spread first centres: the outcome depends on nothing but the values.
-    places = torch.linspace(0, 1, count, dtype=torch.double)
+    places = torch.linspace(0, 1, count, dtype=torch.double, device=values.device)
     start = ordered[0] + places * (ordered[-1] - ordered[0])
     points = ordered.cpu().unsqueeze(1).numpy()
     clusters = KMeans(count, init=start.cpu().unsqueeze(1).numpy(), n_init=1).fit(points)

@@ -100,13 +100,14 @@ class SceneBatch:
         parts = list(scenes)
         if not parts:
             raise ValueError("'scenes' holds no scene graph")
-        sizes = torch.tensor([part.x.numel() for part in parts])
+        device = parts[0].x.device
+        sizes = torch.tensor([part.x.numel() for part in parts], device=device)
         first = (sizes.cumsum(0) - sizes).tolist()
         return cls(
             torch.cat([part.x for part in parts]),
             torch.cat([p.edge_index + shift for p, shift in zip(parts, first, strict=True)], 1),
             torch.cat([part.edge_attr for part in parts]),
-            torch.arange(len(parts)).repeat_interleave(sizes),
+            torch.arange(len(parts), device=device).repeat_interleave(sizes),
             len(parts),
         )
 

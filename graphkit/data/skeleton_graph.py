@@ -163,7 +163,8 @@ class SkeletonGraph:
                 f"got {list(x.shape)}"
             )
         nodes = (x if x.dim() == 4 else x.unsqueeze(3)).permute(3, 2, 0, 1)
-        persons = torch.arange(nodes.size(0)).view(-1, 1) * self.num_joints
+        persons = torch.arange(nodes.size(0), device=self.edge_index.device).view(-1, 1)
+        persons = persons * self.num_joints
         edges = (self.edge_index.unsqueeze(1) + persons).flatten(1)
         return Data(
             x=nodes.flatten(0, 1).contiguous(),

@@ -137,7 +137,7 @@ def factor_ged(
     score = score.detach().double()
     rank, mask, graph, graphs = undirected(score, truth, edge_index, batch)
     generator = torch.Generator().manual_seed(seed)
-    slot = torch.arange(graph.numel()) - torch.searchsorted(graph, graph)
+    slot = torch.arange(graph.numel(), device=graph.device) - torch.searchsorted(graph, graph)
     width = int(slot.max()) + 1 if slot.numel() else 0
 
     def spread(values: Tensor, empty: float) -> Tensor:
@@ -180,7 +180,7 @@ def undirected(
     if score.isnan().any():
         raise ValueError("'score' holds NaN")
     nodes = int(edge_index.max()) + 1 if edge_index.numel() else 0
-    batch = torch.zeros(nodes, dtype=torch.long) if batch is None else batch.cpu()
+    batch = torch.zeros(nodes, dtype=torch.long, device="cpu") if batch is None else batch.cpu()
     graphs = int(batch.max()) + 1 if batch.numel() else 1
     keep = edge_index[0] != edge_index[1]
     score, truth = score[keep], truth[keep]
@@ -205,7 +205,7 @@ def matched(rank: Tensor, truth: Tensor, jitter: torch.Generator | None) -> Fact
     noise = torch.zeros_like(cost)
     if jitter is not None:
         noise = 1e-6 * torch.rand(cost.shape, generator=jitter, dtype=cost.dtype)
-    matches = torch.full(size.shape, -1)
+    matches = torch.full(size.shape, -1, device=size.device)
     total = 2.0 * size
     for graph, (exact, tilt) in enumerate(zip(cost.numpy(), (cost + noise).numpy(), strict=True)):
         there = np.flatnonzero(size[graph].numpy())

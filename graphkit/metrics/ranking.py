@@ -211,7 +211,8 @@ def mean_reciprocal_rank(scores: Tensor, truth: Tensor) -> Tensor:
     first, second, _ = pair(scores, truth)
     place = rankdata(-first, axis=1, nan_policy="omit")
     best = second == np.nanmax(second, axis=1, keepdims=True)
-    return torch.tensor(float((1 / np.where(best, place, np.inf).min(1)).mean()))
+    rank = np.where(best, place, np.inf).min(1)
+    return torch.tensor(float((1 / rank).mean()), device="cpu")
 
 
 def regret(scores: Tensor, truth: Tensor) -> Tensor:

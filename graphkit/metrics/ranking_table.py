@@ -196,7 +196,8 @@ def judge(
         precision = {k: float((relevant / count).mean()) for k in ks}
         per_target, tau, p_random = np.zeros(len(truth)), 0.0, 0.5
         lost = floors.random
-        mrr = float(torch.stack([(1 / torch.arange(1, c + 1)).mean() for c in count.int()]).mean())
+        places = torch.arange(1, score.size(1) + 1, device=score.device)
+        mrr = float(torch.stack([(1 / places[:c]).mean() for c in count.int()]).mean())
     gains, saved = per_target - floors.spearman, floors.regret - lost
     means = chance if name == "random" else per_target[draws].mean(1)
     low, high = np.quantile(means, ENDS)

@@ -113,7 +113,7 @@ def average_precision(
 
 def taken(segments: Tensor, real: Tensor, threshold: float) -> Tensor:
     """Which detections, best first, take an action that is still free."""
-    hit = torch.zeros(len(segments), dtype=torch.bool)
+    hit = torch.zeros(len(segments), dtype=torch.bool, device=segments.device)
     if not len(segments) or not len(real):
         return hit
     shared = torch.minimum(segments[:, None, 1], real[:, 1]) - torch.maximum(

@@ -198,6 +198,19 @@ class ObjectiveSuite(Suite, ABC):
         with assert_not_mutated(x=x, edge_index=edge_index):
             self.value(objective, model, x, edge_index).backward()
 
+    def test_follows_device(self) -> None:
+        """Tensors are made on the device of the arguments, not on the default device."""
+        values = []
+        for device in ("cpu", "meta"):
+            model, objective = self.build()
+            _move(model)
+            inputs = self.inputs()
+            seed_everything(2)
+            with torch.device(device):
+                values.append(self.value(objective, model, *inputs))
+        assert values[1].device.type == "cpu", "the value is on the default device"
+        assert_close(values[1], values[0], "values with another default device")
+
     def test_degenerate_graphs(self) -> None:
         """Isolated nodes, self loops, duplicates, no edges: finite value and gradient."""
         for name in ("isolated", "self_loops", "duplicates", "no_edges", "single_node"):

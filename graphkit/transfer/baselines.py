@@ -321,6 +321,7 @@ def h_score(features: Tensor, y: Tensor, shrinkage: float = 0.0) -> float:
     means = f.new_zeros(count, f.size(1)).index_add_(0, y, f)
     means = means / torch.bincount(y, minlength=count)[:, None]
     covariance, between = f.T @ f / len(f), means[y].T @ means[y] / len(f)
-    identity = torch.eye(f.size(1), dtype=f.dtype) * covariance.diagonal().mean()
+    identity = torch.eye(f.size(1), dtype=f.dtype, device=f.device)
+    identity = identity * covariance.diagonal().mean()
     covariance = (1 - shrinkage) * covariance + shrinkage * identity
     return float(torch.trace(torch.linalg.pinv(covariance, hermitian=True) @ between))

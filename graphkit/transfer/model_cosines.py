@@ -123,7 +123,7 @@ def edge_vector(features: Tensor, centre: bool = True) -> Tensor:
     if centre:
         features = features - features.mean(0)
     features = torch.nn.functional.normalize(features, dim=1)
-    upper = torch.triu_indices(len(features), len(features), 1)
+    upper = torch.triu_indices(len(features), len(features), 1, device=features.device)
     return (features @ features.T)[upper[0], upper[1]]
 
 

@@ -250,7 +250,16 @@ class SnapMix(nn.Module):
         out, one = x.clone(), wide(x.new_ones(len(x)))
         if not (mixes and area(box_a) and area(box_b) and len(x)):
             nothing = (0, 0, 0, 0)
-            return Mixed(out, y, y, one, 0 * one, torch.arange(len(x)).to(y), nothing, nothing)
+            return Mixed(
+                out,
+                y,
+                y,
+                one,
+                0 * one,
+                torch.arange(len(x), device=y.device).to(y),
+                nothing,
+                nothing,
+            )
         out[(..., *span(box_a))] = resized(x[(donor, slice(None), *span(box_b))], box_a)
         weight_a, weight_b = self.weights(self.maps(x, y), y, donor, box_a, box_b)
         return Mixed(out, y, y[donor], weight_a, weight_b, donor, box_a, box_b)

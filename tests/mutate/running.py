@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import gc
 import importlib
 import os
@@ -17,6 +18,9 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.meta.imports import imported_modules
+from tests.meta.source import sources
 
 ROOT = Path(__file__).parent.parent.parent
 COPIED = ("graphkit", "benchmarks", "tests", "docs", "notebooks", "pyproject.toml", "README.md")
@@ -43,29 +47,73 @@ def copy_of(folder: Path, root: Path = ROOT) -> Path:
 
 
 def tests_of(file: Path, root: Path) -> tuple[list[str], list[str]]:
-    """The test files that mirror a file, and others of its room that name what it defines.
+    """The test files that mirror a file, and others that reach it.
+
+    Others are those that mirror its users and the users of these, and those of its room that name
+    what it defines; those of its own folder and room come first.
 
     Args:
         file (Path): A file of the package, from the root.
         root (Path): The checkout.
     """
-    room = root / "tests" / Path(*file.parts[1:-1])
-    while not room.is_dir():
-        room = room.parent
-    stem = file.parent.name if file.stem == "__init__" else file.stem
-    names = "|".join(map(re.escape, {stem, *defined(root / file)}))
+    room = room_of_tests(file, root)
+    names = "|".join(map(re.escape, {word_of(file), *defined(root / file)}))
     word = re.compile(rf"\b({names})\b")
     top = root / "tests" / file.parts[1] if len(file.parts) > 2 else root / "tests"
     pool = top.rglob("test_*.py") if top != root / "tests" else top.glob("test_*.py")
-    mirror, others = [], []
-    for path in sorted(pool):
-        if path.stem == f"test_{stem}" and path.parent == room:
-            mirror.append(path)
-        elif word.search(path.read_text()):
-            others.append(path)
+    named = [path for path in sorted(pool) if word.search(path.read_text())]
+    mirror = mirror_of(file, root)
+    reached = [mirror_of(user, root) for user in users_of(file, root)]
+    others = list(dict.fromkeys([*(test for tests in reached for test in tests), *named]))
     # The nearest first: they tell soonest.
-    others.sort(key=lambda path: (room not in path.parents, str(path)))
-    return [str(p.relative_to(root)) for p in mirror], [str(p.relative_to(root)) for p in others]
+    others.sort(key=lambda path: (room not in path.parents, top not in path.parents))
+    paths = [mirror, [test for test in others if test not in mirror]]
+    first, second = ([str(path.relative_to(root)) for path in each] for each in paths)
+    return first, second
+
+
+def word_of(file: Path) -> str:
+    """What a file is called, or the folder that it stands for."""
+    return file.parent.name if file.stem == "__init__" else file.stem
+
+
+def room_of_tests(file: Path, root: Path) -> Path:
+    """Where the tests of a file lie."""
+    room = root / "tests" / Path(*file.parts[1:-1])
+    while not room.is_dir():
+        room = room.parent
+    return room
+
+
+def mirror_of(file: Path, root: Path) -> list[Path]:
+    """The tests of a file's name."""
+    path = room_of_tests(file, root) / f"test_{word_of(file)}.py"
+    return [path] if path.is_file() else []
+
+
+def users_of(file: Path, root: Path) -> list[Path]:
+    """Files of the package that import one, and those that import them, the nearest first."""
+    users = importers(root)
+    module = ".".join(file.with_suffix("").parts).removesuffix(".__init__")
+    near = dict.fromkeys([module])
+    for name in (queue := [module]):
+        for user in users.get(name, []):
+            if user not in near:
+                near[user] = None
+                queue.append(user)
+    paths = [Path(*name.split(".")) for name in near if name != module]
+    return [path.with_suffix(".py") for path in paths if (root / path.with_suffix(".py")).is_file()]
+
+
+@functools.cache
+def importers(root: Path) -> dict[str, list[str]]:
+    """Of every module those that import it or something in it."""
+    users: dict[str, list[str]] = {}
+    for source in sources(root, "graphkit"):
+        for _, name in imported_modules(source):
+            for module in (name, name.rpartition(".")[0]):
+                users.setdefault(module, []).append(source.module)
+    return users
 
 
 def defined(path: Path) -> set[str]:

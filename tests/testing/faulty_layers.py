@@ -55,6 +55,12 @@ class MutatesEdges(MeanConv):
         return super().forward(x, edge_index)
 
 
+@caught_by("follows_device")
+class OnTheDefaultDevice(MeanConv):
+    def combine(self, x, edge_index):
+        return super().combine(x * torch.ones(x.size(-1), dtype=x.dtype), edge_index)
+
+
 @caught_by("node_permutation")
 class NotEquivariant(MeanConv):
     def combine(self, x, edge_index):

@@ -110,6 +110,12 @@ class Changed(StayNear):
         raise ValueError("a fault to be planted")
 
 
+@FAULTS.caught_by("follows_device")
+class OnTheDefaultDevice(Changed):
+    def spoil(self, value, *_):
+        return value + torch.zeros(1, dtype=value.dtype).sum()
+
+
 @FAULTS.caught_by("scalar")
 class OneElement(Changed):
     def spoil(self, value, *_):

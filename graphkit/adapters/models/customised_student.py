@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -115,7 +116,7 @@ class TrustGraphAdapter(GraphAdapter):
                 f"shape {list(y.shape)}"
             )
         data = HeteroData()
-        width = x[0].numel() if len(x) else int(torch.tensor(x.shape[1:]).prod())
+        width = x[0].numel() if len(x) else math.prod(x.shape[1:])
         sample = {"x": x.detach().reshape(len(x), width).float(), "y": y, "num_nodes": len(x)}
         data["sample"].update(sample)
         self.add_known(data, x.device)

@@ -45,7 +45,7 @@ class Trust:
     @property
     def picked(self) -> Tensor:
         """The logits of the source that each sample trusts, :math:`(N, K)`."""
-        return self.logits[torch.arange(len(self.choice)), self.choice]
+        return self.logits[torch.arange(len(self.choice), device=self.choice.device), self.choice]
 
 
 @method(

@@ -92,6 +92,20 @@ class ExecutionChecks(LayerBase):
         edges = torch.stack([edge_index, edge_index], dim=-1)[..., 0]
         assert_close(self.call(layer, strided, edges, **extra), expected, "outputs")
 
+    def test_follows_device(self) -> None:
+        """Tensors are made on the device of the arguments, not on the default device."""
+        layer = self.build()
+        x, edge_index, extra = self.sample("self_loops")
+
+        def elsewhere(x: Tensor, edge_index: Tensor) -> Tensor:
+            with torch.device("meta"):
+                # Another tensor: nothing that is remembered of the first is of use.
+                out = self.call(layer, x, edge_index.clone(), **extra)
+            assert out.device.type == "cpu", "the output is on the default device"
+            return out
+
+        self.compare(layer, x, edge_index, extra, other=elsewhere)
+
     @needs_cuda
     def test_cuda(self) -> None:
         """On the GPU the float64 output and gradients equal the CPU's."""

@@ -130,7 +130,7 @@ class UniformSampleFrames(SkeletonTransform):
         self.generator = generator
 
     def dense(self, x: Tensor) -> Tensor:
-        lengths = torch.full((x.size(0),), x.size(2))
+        lengths = torch.full((x.size(0),), x.size(2), device="cpu")
         index = uniform_frames(lengths, self.num_frames, self.random, self.variant, self.generator)
         return take(x, index)
 
@@ -174,7 +174,9 @@ class PadByRepetition(SkeletonTransform):
         self.num_frames = num_frames
 
     def dense(self, x: Tensor) -> Tensor:
-        return take(x, repeated_frames(torch.full((x.size(0),), x.size(2)), self.num_frames))
+        return take(
+            x, repeated_frames(torch.full((x.size(0),), x.size(2), device="cpu"), self.num_frames)
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.num_frames})"

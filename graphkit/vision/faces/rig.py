@@ -127,7 +127,7 @@ def bone_places(points: Tensor) -> Tensor:
 
 def skin_weights(points: Tensor, places: Tensor, reach: float = 0.2) -> Tensor:
     """The share of each bone in each landmark's motion, ``[68, 17]``; rows sum to one."""
-    allowed = torch.zeros(len(points), len(BONES), dtype=torch.bool)
+    allowed = torch.zeros(len(points), len(BONES), dtype=torch.bool, device=points.device)
     for members, names in MOVERS.items():
         for name in names:
             allowed[list(members), BONES.index(name)] = True

@@ -112,7 +112,11 @@ class SceneToImage(nn.Module):
         where = foreseen if boxes is None else boxes
         layout = masks_to_layout(objects, where, masks, image, num_images, self.size)
         shape = (num_images, self.noise_channels, self.size, self.size)
-        noise = torch.randn(shape).to(layout) if self.training else layout.new_zeros(shape)
+        noise = (
+            torch.randn(shape, device="cpu").to(layout)
+            if self.training
+            else layout.new_zeros(shape)
+        )
         layout = torch.cat([layout, noise], dim=1)
         return PaintedScene(self.synthesis(layout), foreseen, masks, layout)
 
