@@ -74,7 +74,7 @@ def sample_gradients(
     for start in range(0, values.numel(), chunk):
         rows = torch.arange(start, min(start + chunk, values.numel()), device=values.device)
         pick = torch.zeros(rows.numel(), values.numel(), dtype=values.dtype, device=values.device)
-        pick[rows - start, rows] = 1.0
+        pick[torch.arange(rows.numel()), rows] = 1.0
         gradients = torch.autograd.grad(
             values,
             trainable(parameters),

@@ -14,8 +14,12 @@ FACTORIES = {
 }
 SAID = {"device", "generator", "out", None}
 """Keywords that say where; what is drawn lies where its generator is."""
-ON_THE_HOST = ("datasets", "sampling", "testing", "scaffold", "ops/cpu")
-"""Rooms whose tensors lie in the computer's own memory, as files, NumPy and numba want them."""
+ON_THE_HOST = (
+    *("datasets", "sampling", "testing", "scaffold", "ops/cpu", "vision/tracking"),
+    # An index that picks rows of others, which may lie anywhere.
+    "continual/gradients",
+)
+"""What lies in the computer's own memory, as files, NumPy, numba and solvers want it."""
 
 
 def homeless(root: Path, package: str = "graphkit") -> list[str]:

@@ -127,14 +127,13 @@ def solve_program(
     count = len(problem.frame)
     fixed = problem.frame.new_full((count,), -1) if fixed is None else fixed
     empty = float(weights.count * problem.window_count.sum())
-    share, bound = torch.zeros(count, device="cpu"), empty
+    share, bound = torch.zeros(count), empty
     if count:
         relaxed = run_solver(assemble(problem, weights, fixed), count, False, gap, None)
         share, bound = torch.from_numpy(relaxed.x[:count]).float(), float(relaxed.fun)
     # A given candidate stays even where the relaxation would rather do without it.
     likely = (share > prune) | (fixed == 1)
-    taken = torch.zeros_like(likely)
-    flow = taken.new_zeros(problem.square.numel())
+    taken, flow = torch.zeros_like(likely), torch.zeros(problem.square.numel(), dtype=torch.bool)
     if not likely.any():
         # Without an object every window's whole count is an error.
         seconds, status = time.perf_counter() - began, "nothing to choose from"

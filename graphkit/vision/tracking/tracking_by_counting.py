@@ -212,9 +212,8 @@ class TrackingByCounting:
             self.threshold,
             self.sigma,
         )
-        taken = torch.zeros(len(problem.frame), dtype=torch.bool, device="cpu")
-        relaxed = torch.zeros(len(taken), device="cpu")
-        flow = taken.new_zeros(problem.square.numel())
+        taken = torch.zeros(len(problem.frame), dtype=torch.bool)
+        relaxed, flow = torch.zeros(len(taken)), torch.zeros(problem.square.numel()).bool()
         parts = []
         console, cuts = Console(stderr=True), self.cuts(density.size(0))
         hidden = not (self.progress and console.is_terminal and len(cuts) > 1)
@@ -268,14 +267,13 @@ class TrackingByCounting:
 
 def follow(moves: Tensor, taken: Tensor) -> Tensor:
     """Numbers of the paths that the moves make, in order of their first candidate, else -1."""
-    import numpy as np
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
     # At most one move leads to an object and one leaves it, so a path is a connected component.
     size = len(taken)
-    pairs = coo_matrix((np.ones(moves.size(1)), tuple(moves)), shape=(size, size))
+    pairs = coo_matrix((torch.ones(moves.size(1)), tuple(moves)), shape=(size, size))
     path = torch.from_numpy(connected_components(pairs, directed=False)[1]).long()
-    track = torch.full_like(path, -1)
+    track = torch.full((size,), -1)
     track[taken] = path[taken].unique(return_inverse=True)[1]
     return track

@@ -46,7 +46,7 @@ class TestGraphDIN(LayerSuite):
         return {"edge_attr": torch.randn(edge_index.size(1), 3, generator=generator).to(dtype)}
 
     def style(self, x):
-        return torch.linspace(-1, 2, 5, dtype=torch.double).to(x.dtype).view(1, 5)
+        return torch.linspace(-1, 2, 5, dtype=torch.double, device=x.device).to(x.dtype).view(1, 5)
 
     def call(self, layer, x, edge_index, edge_attr=None):
         style = self.style(x if isinstance(x, torch.Tensor) else x[0])
