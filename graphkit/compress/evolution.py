@@ -95,5 +95,5 @@ def descend(
             rows.append(child)
             parents.append([first, second if kind == 2 else -1])
             operators.append(kind)
-    told = (torch.tensor(each, device=bits.device) for each in (parents, operators))
-    return torch.stack(rows), *told
+    made = torch.tensor(parents, device=bits.device), torch.tensor(operators, device=bits.device)
+    return torch.stack(rows), *made
