@@ -77,7 +77,8 @@ class DFAD(nn.Module):
     :meth:`step` an iteration with two optimizers; in a :class:`~graphkit.train.Trainer` a
     :class:`~graphkit.train.NoiseTask` runs the imitation and an
     :class:`~graphkit.train.Opponent` the generation. Nothing says which epoch is the best: there
-    is no data to tell. Take the last.
+    is no data to tell. Take the last, better with weights averaged over the last steps by a
+    :class:`~graphkit.train.WeightAverage`: the two players circle, and a single step is luck.
 
     An iteration costs :math:`k + 1` passes through all three networks, backward :math:`k + 1`
     times through the student and once through the other two. A student with batch normalisation
