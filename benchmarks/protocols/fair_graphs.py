@@ -42,7 +42,8 @@ def run(
     train, test = folds[seed % len(folds)]
     y = np.array([int(graph.y) for graph in graphs])
     learned, held = inner_split(y, train, seed)
-    task = GraphTask(*(pick(graphs, part) for part in (learned, held, test)), batch_size)
+    parts = [pick(graphs, part) for part in (learned, held, test)]
+    task = GraphTask(parts[0], parts[1], parts[2], batch_size)
     settings = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     metrics: dict[str, float] = {}
     for conv in convs:

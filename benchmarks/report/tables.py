@@ -13,6 +13,7 @@ from benchmarks.harness.recipe import Recipe
 from benchmarks.report.batches import mini_batches
 from benchmarks.report.best_known import best_known
 from benchmarks.report.markdown import markdown_table, measured, percent
+from benchmarks.report.paired import adapter_edges, fair_graphs
 from graphkit.datasets.store.reading.text import read_json
 
 __all__ = [
@@ -265,4 +266,6 @@ TABLES: dict[str, Any] = {
     "skeletons": skeletons,
     "transferability": transferability,
     "mini_batches": mini_batches,
+    "adapter_edges": adapter_edges,
+    "fair_graphs": fair_graphs,
 }

@@ -1,0 +1,73 @@
+"""Tables of differences within a seed: what edges add to adapters' graphs and sets of graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from benchmarks.harness.recipe import Recipe
+from benchmarks.problems.adapter_graphs import SOURCES, WITHOUT
+from benchmarks.report.markdown import markdown_table, measured, percent
+
+__all__ = ["adapter_edges", "fair_graphs", "interval"]
+
+
+def interval(recipe: Recipe, name: str, overlap: float = 0.0) -> str:
+    """The mean of a recorded difference and its 95 % interval, in points.
+
+    Args:
+        recipe (Recipe): A recipe with a result.
+        name (str): A metric that is a difference within a seed.
+        overlap (float, optional): What folds that share training data add to the variance of the
+            mean, test over training size; Nadeau and Bengio's correction. (default: seeds are
+            independent)
+    """
+    from scipy.stats import t
+
+    metric, seeds = recipe.reproduced["metrics"][name], recipe.reproduced["seeds"]
+    mean = 100 * metric["mean"]
+    if seeds == 1:
+        return f"{mean:+.1f}"
+    half = 100 * metric["std"] * (1 / seeds + overlap) ** 0.5 * float(t.ppf(0.975, seeds - 1))
+    return f"{mean:+.1f} ({mean - half:+.1f} … {mean + half:+.1f})"
+
+
+def adapter_edges(recipes: Iterable[Recipe]) -> str:
+    """One row per adapter: a network without edges, with them, and with shuffled ones.
+
+    Best first; adapters without a question last, with the reason.
+    """
+    done = [each for each in recipes if each.protocol == "adapter_edges" and each.reproduced]
+    done.sort(key=lambda recipe: -recipe.reproduced["metrics"]["gain"]["mean"])
+    rows = []
+    for recipe in done:
+        adapter = recipe.sections["adapter"]["name"]
+        asked = " ".join((SOURCES[adapter].__doc__ or "").split("\n\n")[0].split())
+        cells = [percent(measured(recipe, arm)) for arm in ("alone", "graph")]
+        gains = [interval(recipe, name) for name in ("gain", "gain_shuffled")]
+        seeds = str(recipe.reproduced["seeds"])
+        rows.append([f"`{adapter}`", asked.rstrip("."), *cells, *gains, seeds])
+    missing = sorted(set(SOURCES) - {each.sections["adapter"]["name"] for each in done})
+    rows += [[f"`{name}`", "not run", *["–"] * 5] for name in missing if rows]
+    rows += [[f"`{name}`", f"nothing: {why}", *["–"] * 5] for name, why in WITHOUT.items() if rows]
+    head = ["adapter", "of what, and what is asked", "nodes alone", "graph"]
+    head += ["gain of edges", "over shuffled edges", "seeds"]
+    return markdown_table(head, rows)
+
+
+def fair_graphs(recipes: Iterable[Recipe]) -> str:
+    """Graph classification, all choices inside the training folds: each network by data set."""
+    rows, convs = [], ["gin", "gcn", "graphsage", "gat"]
+    for recipe in recipes:
+        if recipe.protocol != "fair_graphs" or not recipe.reproduced:
+            continue
+        folds = recipe.reproduced["seeds"]
+        bare = percent(measured(recipe, "features_accuracy"))
+        theirs = recipe.reported.get("features_accuracy", {})
+        cells = [
+            f"{percent(measured(recipe, f'{conv}_accuracy'))}; "
+            f"{interval(recipe, f'gain_{conv}', 1 / 9)}"
+            for conv in convs
+        ]
+        rows.append([recipe.dataset, str(folds), percent(theirs), bare, *cells])
+    head = ["data", "folds", "published, no edges", "no edges"]
+    return markdown_table([*head, "GIN", "GCN", "GraphSAGE", "GAT"], rows)
