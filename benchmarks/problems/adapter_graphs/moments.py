@@ -90,7 +90,7 @@ def alignments(seed: int) -> Question:
     student, teacher = (AttentionSeq2Seq(SequenceEncoder(width, 32), 10, 32) for width in (16, 64))
     trained(teacher, (*heard.sound, heard.target), 15, 0.003, listen)
     trained(student, (*seen.video, seen.target), 15, 0.003, listen)
-    adapter, judged = adapters.AlignmentGraphAdapter(LIBS(student, teacher)), []
+    adapter, judged = adapters.AlignmentGraphAdapter(LIBS(student, teacher), 0.1), []
     part = spoken_digits("test", 150, 10 * seed + 2)
     for n, target in enumerate(part.target):
         video, sound = (each.x[n, : each.lengths[n]] for each in (part.video, part.sound))
@@ -112,7 +112,8 @@ def lattices(seed: int) -> Question:
     model = CascadeSeq2Seq(SequenceEncoder(32, 32, front), stages, 32, max_length=LONGEST)
     trained(model, (*part.video, *texts(part).values()), 15, 0.01, taught("truth"))
     judged = tonal_digits("test", 100, 10 * seed + 2)
-    adapter, words, graphs = adapters.LatticeGraphAdapter(model, 4, lexicon()), texts(judged), []
+    adapter, words = adapters.LatticeGraphAdapter(model, 4, lexicon(), 0.1), texts(judged)
+    graphs: list[Data] = []
     for n, length in enumerate(judged.video.lengths.tolist()):
         row = {name: text[n][text[n] >= 0] for name, text in words.items()}
         with torch.no_grad():
@@ -135,7 +136,7 @@ def candidates(seed: int) -> Question:
     """Cells of density maps of detections in which a person may be: whether a head is nearest."""
     graphs: list[Data] = []
     for name in ("TUD-Campus", "TUD-Stadtmitte"):
-        scene = tracking.load(name, "detections", 60, seed=seed)
+        scene = tracking.load(name, "detections", 30, seed=seed)
         graph = adapters.TrackingAdapter()(TrackingByCounting().solve(scene.density))
         store = graph["candidate"]
         right = on_people(scene, store.time, store.pos)

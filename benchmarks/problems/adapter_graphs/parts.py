@@ -89,7 +89,7 @@ def objects(seed: int) -> Question:
     return ask(out, "auc", seed)
 
 
-def faces(seed: int, people: int = 60) -> Question:
+def faces(seed: int, people: int = 25) -> Question:
     """Actions fitted to landmarks of real people: how strong each is, as measured in the frame.
 
     Measured are the mouth's opening, the brows' height and how far the eyes are closed, less the

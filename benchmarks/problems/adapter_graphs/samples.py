@@ -148,7 +148,10 @@ def causal_pairs(seed: int) -> Question:
 
 
 def episodes(seed: int, count: int = 60) -> Question:
-    """5-way 1-shot tasks of new characters: whether a query is of a class."""
+    """5-way 1-shot tasks of new characters: whether a query is of a class.
+
+    Relations with the basis are all with all and differ by their weights alone: left out.
+    """
     from benchmarks.protocols.few_shot import load, network
 
     data = load(turns=1)
@@ -167,7 +170,7 @@ def episodes(seed: int, count: int = 60) -> Question:
         support, query, _ = draw_episode(y, 5, 1, 5, generator)
         with torch.no_grad():
             graph = adapter(x[support], x[query].flatten(0, 1), truth)
-        out = flat(graph, {})
+        out = flat(graph, {}, ("builds", "expresses"))
         samples = 5 + torch.arange(25)
         pairs = torch.cartesian_prod(
             samples + offset(graph, "sample"), torch.arange(5) + offset(graph, "class")
