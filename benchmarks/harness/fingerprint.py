@@ -72,7 +72,8 @@ class Checkout:
         source = self.source(module)
         if not name or (source is not None and name in source.defined):
             return module, name
-        if source is not None and name in source.imported:
+        # A package that imports a module of its own by name means the module.
+        if source is not None and source.imported.get(name, (module, name)) != (module, name):
             return self.definition(*source.imported[name])
         inner = f"{module}.{name}"
         return (module, name) if self.source(inner) is None else (inner, "")

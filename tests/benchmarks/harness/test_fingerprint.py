@@ -259,6 +259,15 @@ def test_every_way_to_import_is_followed(tmp_path: Path, line: str) -> None:
     assert code(tmp_path / "a", files) != code(tmp_path / "b", changed)
 
 
+def test_a_package_may_import_its_own_modules_by_name(tmp_path: Path) -> None:
+    files = FILES | {
+        "ops/__init__": "from graphkit.ops import fast\n\nKERNELS = [fast.kernel]\n",
+        "user": "from graphkit.ops import KERNELS\n\ndef run():\n    return KERNELS[0]()\n",
+    }
+    changed = files | {"ops/fast": FILES["ops/fast"].replace("1", "2")}
+    assert code(tmp_path / "a", files) != code(tmp_path / "b", changed)
+
+
 def test_a_checkout_may_be_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
