@@ -9,7 +9,7 @@ from torch import Tensor
 from graphkit.datasets import face_landmarks
 from graphkit.vision import FaceBones, align_faces, draw_strokes
 
-__all__ = ["cartoon", "photos", "real_faces"]
+__all__ = ["cartoon", "centred", "load", "photos", "real_faces"]
 
 ACTIONS = (
     *("inner_brow_raise", "outer_brow_raise", "brow_lower"),
@@ -52,3 +52,20 @@ def real_faces(seed: int, test: int) -> tuple[tuple[Tensor, Tensor], tuple[Tenso
     order = people[torch.randperm(len(people), generator=torch.Generator().manual_seed(seed))]
     held = torch.isin(faces.subject, order[:test])
     return (points[~held], faces.subject[~held]), (points[held], faces.subject[held])
+
+
+def load(
+    name: str = "FaceLandmarks", test: int = 97, seed: int = 0
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """People to learn from and other people: aligned landmarks, whose they are."""
+    if name != "FaceLandmarks":
+        raise ValueError(f"landmarks are 'FaceLandmarks', got {name!r}")
+    return real_faces(seed, test)
+
+
+def centred(values: Tensor, person: Tensor) -> Tensor:
+    """Values without their person's mean."""
+    group = person.unique(return_inverse=True)[1]
+    shape = (int(group.max()) + 1, *values.shape[1:])
+    count = group.bincount().to(values.dtype).view(-1, *[1] * (values.dim() - 1))
+    return values - (values.new_zeros(shape).index_add(0, group, values) / count)[group]

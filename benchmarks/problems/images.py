@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.problems.canvas import digits
 
-__all__ = ["handwritten", "paste", "scenes"]
+__all__ = ["handwritten", "one_sided", "paste", "scenes"]
 
 
 def handwritten(name: str, part: str, count: int | None = None) -> tuple[Tensor, Tensor]:
@@ -65,3 +65,10 @@ def scenes(
         box = paste(torch.ones_like(x[drawn]), corner, 2 * side) > 0
         masks[:, k] = (box & here)[:, 0]
     return canvas, masks
+
+
+def one_sided(y: Tensor, rows: Tensor, few: int, side: int, half: int = 5) -> Tensor:
+    """All rows of one half of the classes, and a few of each other class."""
+    whole = (y[rows] < half) == (side == 0)
+    rest = [rows[~whole & (y[rows] == kind)][:few] for kind in y.unique()]
+    return torch.cat([rows[whole], *rest])

@@ -30,24 +30,15 @@ from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GraphConv, HeteroConv
 
 from benchmarks.harness.fitting import Fitter
+from benchmarks.problems.cascades import CHAINS, LONGEST, NAMES, SIZES, taught, texts
 from benchmarks.problems.sentences import Toned, lexicon, tonal_digits
 from graphkit.adapters import LatticeGraphAdapter
 from graphkit.metrics import character_error_rate
 from graphkit.modes import evaluating
 from graphkit.train import TensorTask, seed_everything
-from graphkit.vision import CascadeSeq2Seq, Padded, SequenceEncoder, Stage
+from graphkit.vision import CascadeSeq2Seq, SequenceEncoder, Stage
 
 MAIN = "tone_gain"
-NAMES = ("syllable", "tone", "character")
-SIZES = (10, 4, 40)
-CHAINS: dict[str, list[tuple[str, ...]]] = {
-    "cascade": [("input",), ("input", "syllable"), ("input", "syllable", "tone")],
-    "no_tone": [("input",), (), ("input", "syllable")],
-    "direct": [(), (), ("input",)],
-    "heads": [("input",), ("input",), ("input",)],
-}
-"""Sources of syllables, tones and characters; a stage without any is left out."""
-LONGEST = 8
 
 
 def load(
@@ -109,20 +100,6 @@ def run(
     for arm, name in (("no_tone", "tone_gain"), ("direct", "direct_gain"), ("heads", "heads_gain")):
         metrics[name] = metrics[f"cer_{arm}"] - metrics["cer_cascade"]
     return metrics | rescored(models["cascade"], data, beam, rescore_epochs, seed)
-
-
-def taught(feed: str) -> Any:
-    """The loss of some sentences when stages are fed so."""
-
-    def loss(model: CascadeSeq2Seq, x: Tensor, lengths: Tensor, *rows: Tensor) -> Tensor:
-        return model.loss(Padded(x, lengths), dict(zip(NAMES, rows, strict=True)), feed)
-
-    return loss
-
-
-def texts(data: Toned) -> dict[str, Tensor]:
-    """The symbols of each stage."""
-    return dict(zip(NAMES, data[:3], strict=True))
 
 
 def rate(guesses: list[list[int]], target: Tensor) -> float:

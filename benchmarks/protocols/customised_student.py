@@ -32,7 +32,7 @@ from torch_geometric.nn import SAGEConv
 
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems.canvas import classifier
-from benchmarks.problems.images import handwritten
+from benchmarks.problems.images import handwritten, one_sided
 from graphkit.adapters import TrustGraphAdapter
 from graphkit.distill import CustomizedStudent
 from graphkit.metrics import accuracy
@@ -114,13 +114,6 @@ def run(
     )
     graph = TrustGraphAdapter(chosen)(test, y=label)
     return metrics | links(graph, known, seed)
-
-
-def one_sided(y: Tensor, rows: Tensor, few: int, side: int, half: int = 5) -> Tensor:
-    """All rows of one half of the classes, and a few of each other class."""
-    whole = (y[rows] < half) == (side == 0)
-    rest = [rows[~whole & (y[rows] == kind)][:few] for kind in y.unique()]
-    return torch.cat([rows[whole], *rest])
 
 
 def educate(fit: Fitter, model: nn.Module, x: Tensor, y: Tensor, rows: Tensor) -> nn.Module:

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from benchmarks.harness.fitting import Fitter
-from benchmarks.problems.images import handwritten, scenes
+from benchmarks.problems.digit_scenes import load
 from graphkit.train import seed_everything
 from graphkit.vision import (
     UDOR,
@@ -38,24 +38,6 @@ ARMS: dict[str, dict[str, float]] = {
     "anchor": {**NONE, "anchor": 1.0},
     "both": {},
 }
-
-
-def load(
-    name: str = "digits",
-    classes: tuple[int, ...] = (0, 1, 7),
-    train: int = 4096,
-    test: int = 512,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Scenes for training and testing, drawn with a seed."""
-    x, y = handwritten(name, "train")
-    other, label = handwritten(name, "test")
-    return {
-        "train": scenes(x, y, tuple(classes), train, 2 * seed),
-        "test": scenes(other, label, tuple(classes), test, 2 * seed + 1),
-        "extent": x.size(2),
-        "kinds": len(classes),
-    }
 
 
 def run(

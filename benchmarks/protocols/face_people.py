@@ -26,7 +26,7 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from benchmarks.problems.faces import real_faces
+from benchmarks.problems.faces import centred, load
 from graphkit.metrics import intraclass_correlation
 from graphkit.vision import FaceBones, FaceFit, fit_faces, measure_faces
 
@@ -36,15 +36,6 @@ READ = {
     "brow_raise": ("inner_brow_raise", "outer_brow_raise", "brow_lower"),
     "eyes_closed": ("eyes_closed",),
 }
-
-
-def load(
-    name: str = "FaceLandmarks", test: int = 97, seed: int = 0
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """People to learn from and other people: aligned landmarks, whose they are."""
-    if name != "FaceLandmarks":
-        raise ValueError(f"landmarks are 'FaceLandmarks', got {name!r}")
-    return real_faces(seed, test)
 
 
 def run(
@@ -165,14 +156,6 @@ def agreement(fitted: FaceFit, points: Tensor, person: Tensor) -> dict[str, floa
         pair = [centred(values, person) for values in (guess, truth[name])]
         found[f"icc_{name}"] = float(intraclass_correlation(torch.stack(pair, 1)))
     return found
-
-
-def centred(values: Tensor, person: Tensor) -> Tensor:
-    """Values without their person's mean."""
-    group = person.unique(return_inverse=True)[1]
-    shape = (int(group.max()) + 1, *values.shape[1:])
-    count = group.bincount().to(values.dtype).view(-1, *[1] * (values.dim() - 1))
-    return values - (values.new_zeros(shape).index_add(0, group, values) / count)[group]
 
 
 def halves(person: Tensor) -> Tensor:

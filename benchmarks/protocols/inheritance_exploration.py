@@ -26,7 +26,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.utils import homophily
@@ -34,12 +33,12 @@ from torch_geometric.utils import homophily
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems.canvas import classifier
 from benchmarks.problems.images import handwritten
+from benchmarks.problems.inheritance import attach, classify, inner
 from benchmarks.problems.residual import ResidualNet, objects
 from graphkit.adapters import ChannelGraphAdapter
-from graphkit.distill import Distillation, Distiller, InheritanceExploration, SoftTargetLoss
+from graphkit.distill import Distillation, InheritanceExploration
 from graphkit.distill.losses.inheritance_exploration import factor_distance
 from graphkit.modes import evaluating
-from graphkit.taps import tap
 from graphkit.train import TensorTask, Trainer, seed_everything
 from graphkit.transfer import cka
 
@@ -117,38 +116,6 @@ def run(
     if "inherit" in arms:
         metrics["explore_ratio"] = metrics["explore_ie"] / metrics["explore_inherit"]
     return metrics | paired(right["ie"], right["ce"])
-
-
-def classify(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """The loss of the labels."""
-    return F.cross_entropy(model(x), y)
-
-
-def attach(
-    arm: str,
-    student: nn.Module,
-    teacher: nn.Module,
-    terms: InheritanceExploration,
-    layer: str,
-    weight: float,
-) -> Distiller:
-    """The student and what it learns from beside the labels."""
-    if arm == "kd":
-        return Distiller(student, teacher, [("", "")], SoftTargetLoss(4.0))
-    terms.inheritance = weight if arm in ("inherit", "ie") else 0.0
-    terms.exploration = weight if arm == "ie" else 0.0
-    return Distiller(student, teacher, [(layer, layer)], terms, 1.0)
-
-
-@torch.no_grad()
-def inner(model: nn.Module, layer: str, x: Tensor) -> Tensor:
-    """The last maps of some images."""
-    with evaluating(model), tap(model, layer) as record:
-        found = []
-        for part in x.split(500):
-            model(part)
-            found.append(record[layer].output)
-    return torch.cat(found)
 
 
 @torch.no_grad()

@@ -23,7 +23,6 @@ without neighbours, which is the paper's transfer, ``cosine_copy`` no layer at a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -31,7 +30,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.nn import GraphConv
 
-from benchmarks.problems.action_frames import Clips, clips, in_context, known_actions, moments
+from benchmarks.problems.action_frames import Clips, known_actions, moments
+from benchmarks.problems.localisation import (
+    MOMENT,
+    classifiers,
+    slow_down,
+    supervise,
+    untrimmed,
+)
 from graphkit.adapters import ClassTransferGraphAdapter
 from graphkit.metrics import temporal_map
 from graphkit.train import seed_everything
@@ -48,7 +54,6 @@ ARMS: dict[str, tuple[bool, Context]] = {
     "adversarial": (True, "adversarial"),
     "plain": (False, "adversarial"),
 }
-FRAMES, MOMENT = 128, 64
 SHARES = (0.06, 0.1, 0.15, 0.2, 0.28, 0.36, 0.44)
 
 
@@ -77,25 +82,6 @@ def load(
     judged = untrimmed(name, "test", test, theirs, **like)
     seen = untrimmed(name, "val", train, theirs, **like)
     return videos, shown, judged, seen
-
-
-def untrimmed(
-    name: str,
-    split: str,
-    count: int,
-    actions: Sequence[int],
-    *,
-    generator: torch.Generator,
-    fps: float = 4.0,
-    noise: float = 0.15,
-    context: float = 0.0,
-) -> Clips:
-    """Videos of some actions, in background of their own where ``context`` is over 0."""
-    if not context:
-        return clips(name, split, count, FRAMES, fps, noise, generator, actions)
-    # Noise comes last: mixed with an action it would be weaker there, and tell where background is.
-    videos = clips(name, split, count, FRAMES, fps, 0.0, generator, actions)
-    return in_context(split, videos, actions, context, noise, generator)
 
 
 def run(
@@ -157,13 +143,6 @@ def run(
     return metrics | weights_transferred(dataset, network or {}, steps, batch_size, lr, k, seed)
 
 
-def slow_down(optimizers: Iterable[torch.optim.Optimizer]) -> None:
-    """Rates fall to a tenth, for the last quarter of the steps."""
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] *= 0.1
-
-
 def draw(
     videos: Clips, shown: tuple[Tensor, Tensor], count: int, generator: torch.Generator
 ) -> AherBatch:
@@ -172,27 +151,6 @@ def draw(
     two = torch.randint(len(videos.x), (count,), generator=generator)
     truth = [videos.truth[row] for row in two.tolist()]
     return AherBatch(shown[0][one], shown[1][one], videos.x[two], truth)
-
-
-def supervise(
-    model: AherNet,
-    loss: AherLoss,
-    seen: Clips,
-    steps: int,
-    batch_size: int,
-    lr: float,
-    generator: torch.Generator,
-) -> None:
-    """The oracle: target classes with their segments."""
-    optimizer = torch.optim.Adam(model.parameters(), lr)
-    # Two localising steps per round, as the other arms have.
-    for number in range(2 * steps):
-        if number == 3 * steps // 2:
-            slow_down([optimizer])
-        rows = torch.randint(len(seen.x), (batch_size,), generator=generator)
-        optimizer.zero_grad()
-        loss(model(seen.x[rows]), [seen.truth[row] for row in rows.tolist()]).backward()
-        optimizer.step()
 
 
 @torch.no_grad()
@@ -244,22 +202,6 @@ def weights_transferred(
         metrics[f"cosine_{arm}"] = nearness(guess, truth, ~head.known)
     metrics["gain_gcn"] = metrics["cosine_gcn"] - metrics["cosine_mlp"]
     return metrics
-
-
-def classifiers(model: AherNet, x: Tensor, kind: Tensor, classes: int) -> Tensor:
-    """Weights that classify moments at each level of a network that stays, biases last."""
-    with torch.no_grad():
-        features = [h.mean(2) for h in model.pyramid(x)]
-    rows = []
-    for feature in features:
-        layer = torch.nn.Linear(feature.size(1), classes)
-        optimizer = torch.optim.Adam(layer.parameters(), lr=0.03, weight_decay=1e-4)
-        for _ in range(150):
-            optimizer.zero_grad()
-            F.cross_entropy(layer(feature), kind).backward()
-            optimizer.step()
-        rows.append(torch.cat([layer.weight, layer.bias.unsqueeze(1)], 1).detach())
-    return torch.stack(rows)
 
 
 class Transfer(torch.nn.Module):

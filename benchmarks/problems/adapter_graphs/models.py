@@ -62,7 +62,7 @@ def accuracy_of(net: Callable[[Tensor], Tensor]) -> float:
 
 def channels(seed: int, pairs: int = 12) -> Question:
     """Channels of twelve students, half of which explored: which half a channel is of."""
-    from benchmarks.protocols.inheritance_exploration import attach, classify, inner
+    from benchmarks.problems.inheritance import attach, classify, inner
 
     graphs = []
     for number, master in enumerate(networks(seed, pairs)):
@@ -85,7 +85,7 @@ def channels(seed: int, pairs: int = 12) -> Question:
 def class_transfer(seed: int) -> Question:
     """Twenty actions at three levels: what varies most of an action's localiser."""
     from benchmarks.problems.action_frames import moments
-    from benchmarks.protocols.moment_localization import MOMENT, classifiers, supervise, untrimmed
+    from benchmarks.problems.localisation import MOMENT, classifiers, supervise, untrimmed
     from graphkit.vision import AherLoss, AherNet
 
     generator = torch.Generator().manual_seed(seed)
@@ -128,7 +128,7 @@ def trust(seed: int) -> Question:
 
     A digit is linked to the network that it trusts, not to the other.
     """
-    from benchmarks.protocols.customised_student import one_sided
+    from benchmarks.problems.images import one_sided
 
     x, y = handwritten("digits", "train")
     rows, sources = torch.randperm(len(y)), []

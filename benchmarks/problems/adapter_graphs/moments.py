@@ -104,7 +104,7 @@ def alignments(seed: int) -> Question:
 
 def lattices(seed: int) -> Question:
     """Characters that may stand in a sentence, by a cascade of readers: which is right."""
-    from benchmarks.protocols.cascade_reading import CHAINS, LONGEST, NAMES, SIZES, taught, texts
+    from benchmarks.problems.cascades import CHAINS, LONGEST, NAMES, SIZES, taught, texts
 
     part = tonal_digits("train", 250, 10 * seed)
     stages = [Stage(*one) for one in zip(NAMES, SIZES, CHAINS["cascade"], strict=True)]

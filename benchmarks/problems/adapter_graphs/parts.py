@@ -62,7 +62,7 @@ def pixels(seed: int, images: int = 24) -> Question:
 
 def objects(seed: int) -> Question:
     """Parts that were found in scenes of up to three digits: whether a part's digit is there."""
-    from benchmarks.protocols.disassembling import load
+    from benchmarks.problems.digit_scenes import load
 
     data = load(train=1024, test=400, seed=seed)
     x, masks = data["train"]
@@ -95,7 +95,7 @@ def faces(seed: int, people: int = 25) -> Question:
     Measured are the mouth's opening, the brows' height and how far the eyes are closed, less the
     person's mean, each in its own deviation; other actions are not asked for.
     """
-    from benchmarks.protocols.face_people import centred, load
+    from benchmarks.problems.faces import centred, load
 
     (points, person), _ = load(test=5, seed=seed)
     mine = torch.isin(person, person.unique()[torch.randperm(len(person.unique()))[:people]])

@@ -103,7 +103,7 @@ def impressions(seed: int) -> Question:
 
 def styles(seed: int) -> Question:
     """Photographs' patches under seven operators: which operator made the style."""
-    from benchmarks.protocols.style_textures import Stylist, transfers
+    from benchmarks.problems.textures import Stylist, transfers
 
     data = transfers("train", 700, seed)
     net = Stylist(3)
@@ -152,7 +152,7 @@ def episodes(seed: int, count: int = 60) -> Question:
 
     Relations with the basis are all with all and differ by their weights alone: left out.
     """
-    from benchmarks.protocols.few_shot import load, network
+    from benchmarks.problems.characters import load, network
 
     data = load(turns=1)
     x, y = data["base"]
