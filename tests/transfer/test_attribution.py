@@ -114,6 +114,14 @@ def test_epsilon_lrp_becomes_input_x_gradient() -> None:
     assert gaps[0] > gaps[1] > gaps[2]
 
 
+def test_epsilon_leads_away_from_zero_on_both_sides() -> None:
+    z = torch.tensor([[-2.0, -0.3, 0.0, 0.3, 2.0]])
+    model = nn.Sequential(nn.Tanh(), nn.Linear(5, 1, bias=False))
+    nn.init.ones_(model[1].weight)
+    found = attribute(model, z, "epsilon_lrp", target=torch.tensor([0]), eps=0.5)
+    torch.testing.assert_close(found, z * z.tanh() / (z + torch.tensor([-1, -1, 1, 1, 1]) * 0.5))
+
+
 def test_captum_agrees() -> None:
     from captum.attr import LRP, DeepLift
 

@@ -71,6 +71,16 @@ def test_parts_are_those_of_the_graphs(seed):
     assert is_undirected(mixed.edge_index)
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_units_of_the_evidence_do_not_matter(scale):
+    _, _, model, mixed = mix()
+    with torch.no_grad():
+        model.head.weight *= scale
+    scaled = mix(model=model)[-1]
+    torch.testing.assert_close(scaled.weight, mixed.weight)
+    assert not torch.allclose(mixed.weight.sum(), torch.ones(()), atol=1e-4)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_weights_are_what_nodes_add_to_the_logit(seed):
     a, b, model, mixed = mix(seed)
