@@ -65,3 +65,10 @@ def test_the_metrics_of_disassembling():
     other[1] = 0
     assert visual_integrity(x, x, kept) == 0
     assert torch.allclose(visual_integrity(x, other, kept), torch.tensor(0.5))
+
+
+def test_integrity_is_a_mean_over_what_is_kept():
+    x, edited, kept = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.rand(2, 1, 4, 4) > 0.5
+    wanted = torch.stack([(x - edited)[:, c][kept[:, 0]].abs().mean() for c in range(3)]).mean()
+    torch.testing.assert_close(visual_integrity(x, edited, kept), wanted)
+    assert visual_integrity(x, edited, kept & False) == 0
