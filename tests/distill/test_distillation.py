@@ -1,5 +1,7 @@
 """Distillation inside the training loop."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch_geometric.nn import GCN
@@ -68,3 +70,11 @@ def test_only_the_distiller_can_be_fitted(data):
     trainer = Trainer(epochs=1, callbacks=[Distillation(model)], progress=False)
     with pytest.raises(ValueError, match="fit the distiller"):
         trainer.fit(student, optimizer, NodeTask(data))
+
+
+def test_the_teacher_goes_where_the_student_was_taken():
+    model = Distiller(GCN(4, 4, 1, 2), GCN(4, 4, 1, 2), [("convs.0", "convs.0")], FitNetLoss(4, 4))
+    assert model.teacher not in [*model.modules()]
+    model.to("meta")
+    Distillation(model).on_fit_start(SimpleNamespace(model=model))
+    assert all(parameter.is_meta for parameter in model.teacher.parameters())
