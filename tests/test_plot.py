@@ -88,6 +88,9 @@ def test_curves_are_drawn_by_name_and_leave_gaps():
     first, second = plot.as_curves(history)
     assert (first.get_ylabel(), second.get_ylabel()) == ("a", "b")
     assert second.get_xlabel() == "reading"
+    more = plot.as_curves([{"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}])
+    heights = [axes[0].figure.get_figheight() for axes in ((first, second), more)]
+    assert heights[1] - heights[0] == pytest.approx(2 * 1.6)
     assert np.array_equal(first.lines[0].get_ydata(), [1, np.nan, 3], equal_nan=True)
     assert np.array_equal(second.lines[0].get_ydata(), [2, np.nan, 4], equal_nan=True)
     assert [axes.get_ylabel() for axes in plot.as_curves(history, ["b"])] == ["b"]

@@ -56,6 +56,10 @@ def test_unordered_triples_are_ordered_by_graph():
     union = SceneBatch(torch.arange(4), edge_index, torch.tensor([7, 8, 9]), batch, 2)
     assert union.edge_attr.tolist() == [8, 7, 9]
     assert union.edge_index.tolist() == [[0, 2, 3], [1, 3, 2]]
+    # The last graph first, and nowhere a step upwards.
+    union = SceneBatch(torch.arange(4), edge_index[:, :2], torch.tensor([7, 8]), batch, 2)
+    assert union.edge_attr.tolist() == [8, 7]
+    assert union.edge_ptr.tolist() == [0, 1, 2]
 
 
 def test_knock_out_by_hand():

@@ -132,12 +132,12 @@ def campaign(protocol: str, kills: int, random: Random, folder: Path) -> Record:
     whole, seconds = figures(undisturbed), time.monotonic() - begin
     while record.kills < kills and not record.faults:
         out = folder / f"run-{record.runs}"
-        done, kills = False, record.kills
+        done, before = False, record.kills
         while not done:
             begin = time.monotonic()
             done = ended(protocol, out, random.uniform(0, seconds), record)
         record.runs += 1
-        if record.kills == kills:
+        if record.kills == before:
             # The first run has also compiled and fetched; the moments are drawn from what one takes.
             seconds = min(seconds, time.monotonic() - begin)
         if not record.faults and figures(out) != whole:

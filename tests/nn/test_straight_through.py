@@ -36,8 +36,11 @@ def test_without_sampling_the_largest_wins():
 
 
 def test_noise_is_finite_in_every_precision():
-    for dtype in (torch.float16, torch.bfloat16, torch.float32):
-        assert gumbel(torch.zeros(10_000, dtype=dtype)).isfinite().all()
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        logits = torch.zeros(10_000, 2, dtype=dtype)
+        noise = gumbel(logits)
+        assert noise.isfinite().all()
+        assert noise.dtype == straight_through(logits).dtype == dtype
 
 
 def test_temperature_must_be_positive():
