@@ -49,3 +49,10 @@ def test_wrong_arguments_are_named():
         StyleGraphAdapter(network(), k=0)
     with pytest.raises(ValueError, match="'y'"):
         StyleGraphAdapter(network())(torch.rand(2, 3, 16, 16), torch.zeros(3).long())
+
+
+def test_one_neighbour_is_enough():
+    graph = StyleGraphAdapter(network(), k=1)(torch.rand(6, 3, 16, 16))
+    degree = graph.edge_index[1].bincount(minlength=6)
+    assert degree.min() == 1
+    assert graph.edge_index.size(1) <= 2 * 6
