@@ -138,7 +138,7 @@ def campaign(protocol: str, kills: int, random: Random, folder: Path) -> Record:
             done = ended(protocol, out, random.uniform(0, seconds), record)
         record.runs += 1
         if record.kills == before:
-            # The first run has also compiled and fetched; the moments are drawn from what one takes.
+            # The first run has also compiled and fetched: the moments are those of later ones.
             seconds = min(seconds, time.monotonic() - begin)
         if not record.faults and figures(out) != whole:
             record.faults.append(f"run {record.runs} gave other figures")
