@@ -9,23 +9,20 @@ from torch_geometric.data import Data
 from benchmarks.problems import tracking
 from benchmarks.problems.action_frames import Clips, clips
 from benchmarks.problems.adapter_graphs.question import NUMBER, Question, ask, flat, plain
-from benchmarks.problems.sentences import lexicon, spoken_digits, tonal_digits
+from benchmarks.problems.sentences import lexicon, tonal_digits
 from benchmarks.rivals.tracking import match
 from graphkit import adapters
 from graphkit.train import TensorTask, Trainer
 from graphkit.vision import (
     GTAN,
-    LIBS,
-    AttentionSeq2Seq,
     CascadeSeq2Seq,
     GTANLoss,
-    Padded,
     SequenceEncoder,
     Stage,
     TrackingByCounting,
 )
 
-__all__ = ["alignments", "candidates", "frames", "lattices", "proposals", "tracked"]
+__all__ = ["candidates", "frames", "lattices", "proposals", "tracked"]
 
 RADIUS = 3.0
 
@@ -73,33 +70,6 @@ def trained(
     task = TensorTask(rows, loss, 32)  # type: ignore[arg-type]
     trainer.fit(model, torch.optim.Adam(model.parameters(), lr), task)
     model.eval()
-
-
-def alignments(seed: int) -> Question:
-    """Symbols of sentences as the lip reader's decoder sees them: which symbol it is.
-
-    The links from right symbols of the teacher are left out, since they tell the answer.
-    """
-
-    def listen(model: nn.Module, x: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
-        return model.loss(Padded(x, lengths), target)  # type: ignore[operator]
-
-    heard, seen = (
-        spoken_digits("train", count, 10 * seed + i) for i, count in ((0, 300), (1, 150))
-    )
-    student, teacher = (AttentionSeq2Seq(SequenceEncoder(width, 32), 10, 32) for width in (16, 64))
-    trained(teacher, (*heard.sound, heard.target), 15, 0.003, listen)
-    trained(student, (*seen.video, seen.target), 15, 0.003, listen)
-    adapter, judged = adapters.AlignmentGraphAdapter(LIBS(student, teacher), 0.1), []
-    part = spoken_digits("test", 150, 10 * seed + 2)
-    for n, target in enumerate(part.target):
-        video, sound = (each.x[n, : each.lengths[n]] for each in (part.video, part.sound))
-        graph = adapter(video, sound, target[target >= 0])
-        told = [
-            kind[1] for kind in graph.edge_types if {kind[0], kind[2]} == {"token", "teacher_token"}
-        ]
-        judged.append(flat(graph, {"token": graph["token"].y}, told))
-    return ask(judged, "accuracy", seed)
 
 
 def lattices(seed: int) -> Question:

@@ -10,7 +10,6 @@ from benchmarks.problems.adapter_graphs.question import Question
 __all__ = ["SOURCES", "WITHOUT"]
 
 SOURCES: dict[str, Callable[[int], Question]] = {
-    "AlignmentGraphAdapter": moments.alignments,
     "CausalPairGraphAdapter": samples.causal_pairs,
     "ChannelGraphAdapter": models.channels,
     "ClassTransferGraphAdapter": models.class_transfer,
@@ -46,6 +45,10 @@ SOURCES: dict[str, Callable[[int], Question]] = {
 """By adapter: ``seed -> Question``; the first line of each docstring says what is asked."""
 
 WITHOUT: dict[str, str] = {
+    "AlignmentGraphAdapter": (
+        "a symbol's node holds the state of a decoder that was told the true symbols before it, so "
+        "that its neighbours tell the answer"
+    ),
     "AmalgamationGraphAdapter": (
         "its nodes are the blocks of one set of networks, and their label, whose block one is, "
         "is how the graph was written down"
