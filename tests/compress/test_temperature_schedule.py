@@ -21,5 +21,8 @@ def test_every_epoch_has_its_temperature():
     callbacks = [TemperatureSchedule(net), Watch()]
     Trainer(4, monitor=None, callbacks=callbacks, progress=False).fit(net, optimizer, task)
     assert seen == [4.0, 8.0, 10.0, 10.0]
+    # Another fit begins where the first one did, not where it ended.
+    Trainer(2, monitor=None, callbacks=callbacks, progress=False).fit(net, optimizer, task)
+    assert seen[4:] == [4.0, 8.0]
     with pytest.raises(ValueError, match="'epoch' must not"):
         net.anneal(-1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from graphkit.datasets import DamagedDataError, MissingDataError, VisualGenomeGraphs, load
-from graphkit.datasets.scenes.visual_genome import read_aliases
+from graphkit.datasets.scenes.visual_genome import entries, read_aliases
 from tests.datasets.scenes.scene_files import VG_LIMITS, write_visual_genome
 from tests.datasets.test_contract import FromFiles
 
@@ -103,3 +103,11 @@ def test_aliases_however_they_are_parted(tmp_path, mark, begin):
         "tree": "tree",
         "trees": "tree",
     }
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "{}", "[1]", '[{"a": 1}, null]', "3"])
+def test_a_file_of_anything_but_dictionaries_is_named(tmp_path, text):
+    path = tmp_path / "objects.json"
+    path.write_text(text)
+    with pytest.raises(DamagedDataError, match=r"objects\.json' holds no list of dictionaries"):
+        entries(path)
