@@ -13,6 +13,7 @@ from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 from graphkit.testing.asserts import assert_no_trace, assert_not_mutated
 from graphkit.transfer import attribute
 from graphkit.transfer.attribution import METHODS
+from graphkit.transfer.nonlinearities import Nonlinearities
 from tests import torchvision_networks
 
 
@@ -299,3 +300,13 @@ def test_a_network_that_gives_no_tensor_is_refused() -> None:
         attribute(model, torch.rand(1, 3, 32, 32))
     found = attribute(lambda x: model(x)["out"], torch.rand(1, 3, 32, 32))
     assert bool((found != 0).any())
+
+
+def test_in_place_by_position_leaves_the_input_alone() -> None:
+    z = torch.tensor([-1.0, 2.0])
+    with Nonlinearities(lambda function, z, call: function(z)):
+        found = torch.nn.functional.leaky_relu(z, 0.5, True)
+        again = torch.nn.functional.hardtanh(z, -0.5, 0.25, True)
+    assert found.tolist() == [-0.5, 2.0]
+    assert again.tolist() == [-0.5, 0.25]
+    assert z.tolist() == [-1.0, 2.0]
