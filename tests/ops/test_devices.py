@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from graphkit import ops
+from graphkit.ops.dropout import no_seed
 
 EDGES = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]])
 NODES = torch.ones(3, 2, 4)
@@ -57,3 +58,9 @@ def test_a_value_on_another_device_is_refused_by_name(op: str, name: str) -> Non
 def test_every_op_on_values_is_here() -> None:
     others = {"PathIndex", "active_backend", "backend", "clear_cache", "shortest_paths"}
     assert OPS.keys() == set(ops.__all__) - others
+
+
+def test_what_stands_for_a_seed_lies_where_it_is_asked_for() -> None:
+    for device in (torch.device("cpu"), torch.device("meta")):
+        assert no_seed(device).device == device
+    assert no_seed(torch.device("cpu")).tolist() == [0]
