@@ -160,3 +160,17 @@ def test_a_pass_on_copied_buffers_moves_none_and_spoils_no_graph() -> None:
         assert buffer is kept[name][0]
         assert torch.equal(buffer, kept[name][1])
     (before + inside).backward()
+
+
+def test_copied_buffers_leave_no_name_behind() -> None:
+    """Each module gets back its own buffers, and none those of its parts."""
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Sequential(nn.BatchNorm1d(2)))
+
+    def names() -> list[set[str]]:
+        own = (dict(module.named_buffers(recurse=False)) for module in model.modules())
+        return [{*vars(m), *buffers} for m, buffers in zip(model.modules(), own, strict=True)]
+
+    before = names()
+    with copied_buffers(model):
+        model(torch.randn(4, 2))
+    assert names() == before

@@ -23,6 +23,8 @@ def test_schema_is_printed_in_words():
         "[N, 2]",
     ):
         assert words in text
+    # One column of names, one of words, whichever name is the longest.
+    assert len({line.index(line.split("  ")[-1].lstrip()) for line in text.splitlines()}) == 1
     assert schema.is_undirected("box.next.box")
 
 

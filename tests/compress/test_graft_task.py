@@ -74,3 +74,15 @@ def test_no_sample_is_refused_and_one_class_is_enough():
     x = images(1)
     net = NetGraft(conv_blocks(6), conv_blocks(2), x)
     assert GraftTask(x, (True,) * 3).loss(net, (torch.tensor([0]),)).isfinite()
+
+
+@pytest.mark.parametrize(("rows", "seen"), [(None, 2), (torch.tensor([0, 3, 5]), 6)])
+def test_with_rows_all_samples_are_seen_and_without_only_the_batch(rows, seen):
+    """A network may look from one sample at others, so what has rows is passed on whole."""
+    x, sizes = images(6), []
+    net = NetGraft(conv_blocks(6), conv_blocks(2), x)
+    net.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    task = GraftTask(x, (True,) * 3, steps=1, batch_size=2, rows=rows)
+    ((batch,),) = task.batches(0)
+    task.loss(net, (batch,))
+    assert sizes == [seen, seen]

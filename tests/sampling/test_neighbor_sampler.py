@@ -248,6 +248,16 @@ def test_sorted_edges_are_taken_as_they_stand():
     data.time = torch.randperm(60)
     with pytest.raises(ValueError, match="sorted by time within each neighbourhood"):
         NeighborSampler(data, [2], is_sorted=True, time_attr="time")
+    data.edge_time = data.edge_index[0]
+    with pytest.raises(ValueError, match="sorted by time within each neighbourhood"):
+        NeighborSampler(data, [2], is_sorted=True, time_attr="edge_time")
+    # Sources ascend in each neighbourhood, and so do times of nodes and of edges, if not all.
+    order = torch.argsort(60 * data.edge_index[1] + data.edge_index[0])
+    data.edge_index = data.edge_index[:, order]
+    data.time, data.edge_time = torch.arange(60) // 2, data.edge_index[0] // 2
+    for name in ("time", "edge_time"):
+        sampler = NeighborSampler(data, [2], is_sorted=True, time_attr=name)
+        assert sampler.edge_permutation is None
 
 
 def test_empty_graphs_and_no_seeds():

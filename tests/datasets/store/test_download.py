@@ -74,6 +74,18 @@ def test_an_address_that_refuses_is_told():
         download.probe("http://localhost:9/")
 
 
+@pytest.mark.parametrize(
+    ("error", "words"), [(OSError(), "OSError"), (OSError("no route"), "no route")]
+)
+def test_what_went_wrong_is_told_also_by_errors_without_words(error, words, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(download.urllib.request, "urlopen", fail)
+    with pytest.raises(download.DownloadError, match=f"http://localhost/: {words}$"):
+        download.probe("http://localhost/")
+
+
 def test_what_another_process_fetched_stays(tmp_path):
     for name, content in (("fetched", "new"), ("target", "old")):
         (tmp_path / name).mkdir()
