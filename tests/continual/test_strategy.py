@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from contextlib import nullcontext
 
 import pytest
@@ -186,3 +187,21 @@ def test_wrong_models_and_losses_are_refused() -> None:
         with pytest.raises(ValueError, match=message):
             twp.finish_task(losses)
     assert twp.tasks == 0
+
+
+NUMBERS = [
+    (strategy, option.name)
+    for strategy in ALL
+    for option in inspect.signature(strategy).parameters.values()
+    if isinstance(option.default, float)
+]
+
+
+@pytest.mark.parametrize(("strategy", "name"), NUMBERS)
+def test_every_option_that_is_a_number_is_checked_by_name(
+    strategy: type[Strategy], name: str
+) -> None:
+    """A weight below zero rewards forgetting, and NaN is no number: neither is taken."""
+    for value in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match=name):
+            strategy(nn.Linear(2, 2), **{name: value})

@@ -34,6 +34,20 @@ def test_nodes_edges_and_features_are_those_of_the_paper() -> None:
     assert not graph.has_self_loops()
 
 
+def test_what_attribute_is_asked_for_reaches_it() -> None:
+    """Target, method, batches and further settings are its own."""
+    model, x = cnn(), torch.rand(4, 3, 8, 8)
+    graph = AttributionGraph.build(
+        model, x, "integrated_gradients", target=2, batch_size=3, steps=3, channels="all"
+    )
+    maps = attribute(model, x, "integrated_gradients", target=2, batch_size=3, steps=3)
+    torch.testing.assert_close(graph.x, maps.flatten(1))
+    for other in ({"target": 1}, {"steps": 5}):
+        options = {"target": 2, "steps": 3, **other}
+        changed = attribute(model, x, "integrated_gradients", **options)
+        assert not torch.allclose(changed.flatten(1), graph.x)
+
+
 def test_channels_and_centring() -> None:
     model, x = cnn(), torch.rand(4, 3, 8, 8)
     maps = attribute(model, x)

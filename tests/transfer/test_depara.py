@@ -89,6 +89,13 @@ def test_dead_models_have_similarity_zero_and_are_named() -> None:
         node_similarity(a, dead)
 
 
+def test_one_value_that_is_not_finite_is_enough() -> None:
+    features = torch.rand(4, 3)
+    features[2, 1] = torch.inf
+    with pytest.raises(ValueError, match="'features' holds values that are not finite"):
+        edge_vector(features)
+
+
 def test_graphs_over_other_probes_are_refused() -> None:
     with pytest.raises(ValueError, match="the same probes, got 12 and 5"):
         depara_similarity(graph(), graph(probes=5))
