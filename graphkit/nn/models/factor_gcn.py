@@ -68,7 +68,7 @@ class Factors(NamedTuple):
         "five and six factors: accuracy falls to 85 and 76 on the synthetic sets, from 95 and "
         "more with four",
         "the published objective without FactorBalance: gates collapse to all edges or none",
-        "head='node' on rows that sum to one, such as bags of words: running variances of the batch "
+        "head='node' on rows that sum to one, as bags of words do: running variances of batch "
         "norms begin at 1, far above those of such rows, and evaluation is next to constant for a "
         "hundred epochs (CiteSeer, 100 epochs: 51 points below a GCN); scale the features",
     ],
