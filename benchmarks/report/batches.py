@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.harness.recipe import Recipe
-from benchmarks.report.markdown import markdown_table, measured, percent
+from benchmarks.report.markdown import gain_interval, markdown_table, measured, percent
 from graphkit.datasets.store.reading.text import read_json
 
 __all__ = ["mini_batches"]
@@ -39,20 +39,17 @@ def mini_batches(recipes: Iterable[Recipe], memory: Path = MEMORY) -> str:
 
 def row(recipe: Recipe, megabytes: dict[str, dict[str, float]]) -> list[str]:
     """The cells of a recipe."""
-    from scipy.stats import t
-
-    metrics, seeds = recipe.reproduced["metrics"], recipe.reproduced["seeds"]
-    mean, deviation = (100 * metrics["difference"][key] for key in ("mean", "std"))
+    mean = recipe.reproduced["metrics"]["difference"]["mean"]
     # Arms share seed, split and start, so that their differences vary less than they do.
-    reach = float(t.ppf(0.975, seeds - 1)) * deviation / seeds**0.5 if seeds > 1 else 0.0
+    low, high = gain_interval(recipe, "difference")
     curve = megabytes.get(recipe.sections["dataset"]["name"], {})
     return [
         f"`{recipe.name}`",
         percent(measured(recipe, "full_test_accuracy")),
         percent(measured(recipe, "batches_test_accuracy")),
-        f"{mean:+.2f} [{mean - reach:+.2f}, {mean + reach:+.2f}]",
+        f"{100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]",
         told(curve),
-        f"{recipe.sections['batches']['batch_size']}; {seeds} seeds",
+        f"{recipe.sections['batches']['batch_size']}; {recipe.reproduced['seeds']} seeds",
     ]
 
 

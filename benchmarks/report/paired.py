@@ -6,29 +6,19 @@ from collections.abc import Iterable
 
 from benchmarks.harness.recipe import Recipe
 from benchmarks.problems.adapter_graphs import SOURCES, WITHOUT
-from benchmarks.report.markdown import markdown_table, measured, percent
+from benchmarks.report.markdown import gain_interval, markdown_table, measured, percent
 
 __all__ = ["adapter_edges", "fair_graphs", "interval"]
 
 
 def interval(recipe: Recipe, name: str, overlap: float = 0.0) -> str:
-    """The mean of a recorded difference and its 95 % interval, in points.
-
-    Args:
-        recipe (Recipe): A recipe with a result.
-        name (str): A metric that is a difference within a seed.
-        overlap (float, optional): What folds that share training data add to the variance of the
-            mean, test over training size; Nadeau and Bengio's correction. (default: seeds are
-            independent)
-    """
-    from scipy.stats import t
-
-    metric, seeds = recipe.reproduced["metrics"][name], recipe.reproduced["seeds"]
-    mean = 100 * metric["mean"]
-    if seeds == 1:
-        return f"{mean:+.1f}"
-    half = 100 * metric["std"] * (1 / seeds + overlap) ** 0.5 * float(t.ppf(0.975, seeds - 1))
-    return f"{mean:+.1f} ({mean - half:+.1f} … {mean + half:+.1f})"
+    """The mean of a recorded difference and its 95 % interval, in points; see
+    :func:`~benchmarks.report.markdown.gain_interval`."""
+    mean = f"{100 * recipe.reproduced['metrics'][name]['mean']:+.1f}"
+    if recipe.reproduced["seeds"] == 1:
+        return mean
+    low, high = gain_interval(recipe, name, overlap)
+    return f"{mean} ({100 * low:+.1f} … {100 * high:+.1f})"
 
 
 def adapter_edges(recipes: Iterable[Recipe]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.harness.recipe import Recipe
 from benchmarks.report.batches import mini_batches
 from benchmarks.report.best_known import best_known
-from benchmarks.report.markdown import markdown_table, measured, percent
+from benchmarks.report.markdown import gain_interval, markdown_table, measured, percent
 from benchmarks.report.paired import adapter_edges, fair_graphs
 from graphkit.datasets.store.reading.text import read_json
 
@@ -162,21 +162,18 @@ def welch(one: Recipe, other: Recipe, name: str) -> tuple[float, float]:
 
 def distillation(recipes: Iterable[Recipe]) -> str:
     """Every way of distilling: accuracy, and the paired difference to labels alone."""
-    from scipy.stats import t
-
     rows, arms = [], []
     for match, recipe in recorded(recipes, r"distill-(cora|citeseer|modelnet10)"):
-        metrics, seeds = recipe.reproduced["metrics"], recipe.reproduced["seeds"]
+        metrics = recipe.reproduced["metrics"]
         arms = ["labels", *recipe.sections["arms"]]
-        half = t.ppf(0.975, seeds - 1) / seeds**0.5
         for student in recipe.sections["students"]:
             for budget in recipe.sections["budgets"]:
                 cells = []
                 for arm in arms:
                     cell = percent(measured(recipe, f"{budget}_{student}_{arm}"))
-                    gain = metrics.get(f"gain_{budget}_{student}_{arm}")
-                    if gain:
-                        low, high = (gain["mean"] + s * half * gain["std"] for s in (-1, 1))
+                    gain = f"gain_{budget}_{student}_{arm}"
+                    if gain in metrics:
+                        low, high = gain_interval(recipe, gain)
                         cell += f" ({100 * low:+.1f} … {100 * high:+.1f})"
                     cells.append(cell)
                 about = f"{match[1]}, {student}, {budget}"
