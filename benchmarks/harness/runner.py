@@ -185,7 +185,8 @@ def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, 
             outcome = run_seed(recipe, seed, folder, options, display)
             outcomes.append(outcome)
             display.end_seed(recipe.name, seed, outcome["metrics"].get(recipe.module.MAIN))
-            if options.missing and keeps(recipe, outcomes, facts["settings"], len(seeds)):
+            first = options.missing and len(outcomes) == 1
+            if first and keeps(recipe, outcome["metrics"], facts["settings"], len(seeds)):
                 display.keep_seeds(recipe.name, len(seeds) - 1)
                 return confirmed(recipe, facts["code"])
     return {
@@ -204,14 +205,10 @@ def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, 
     }
 
 
-def keeps(recipe: Recipe, outcomes: list[dict[str, Any]], settings: str, seeds: int) -> bool:
+def keeps(recipe: Recipe, first: dict[str, float], settings: str, seeds: int) -> bool:
     """Whether recorded figures stay: the same settings, and the first seed gives them again."""
-    before, first = recipe.reproduced, outcomes[0]["metrics"]
-    return (
-        len(outcomes) == 1
-        and before.get("settings") == settings
-        and records.confirms(before, first, seeds)
-    )
+    before = recipe.reproduced
+    return before.get("settings") == settings and records.confirms(before, first, seeds)
 
 
 def confirmed(recipe: Recipe, code: str) -> dict[str, Any]:
