@@ -4,16 +4,17 @@ The teacher learns from labelled images, less a tenth that is held back to judge
 students begin with the same weights and take the same number of steps to imitate its logits, on
 images of another source each: ``dfad``, a generator that seeks what they disagree on;
 ``untrained``, the same generator as it began; ``noise``, standardised pixels; ``data``, the real
-training images without labels. ``test_accuracy`` is that of ``dfad``, or of the first arm where
-``dfad`` is left out. Every arm is judged twice: after the last epoch, which is all that one can do
-without data, and, ``…_best``, after the epoch that is best on the images held back.
+training images without labels.
 
-``…_averaged`` is the last epoch again, with the student's weights averaged over the last thousand
-steps: also without data, but not a matter of where two players stand in the last step.
+The student that an arm hands over is that of its last epoch, with weights averaged over its last
+thousand steps: two players circle, and a last step is any point of the circle. No data are needed
+for that. ``test_accuracy`` is that of ``dfad``, or of the first arm where ``dfad`` is left out.
+Every arm is judged twice more: ``…_last``, the last step as it is, without an average, and
+``…_best``, the step after the epoch that is best on the images held back, which takes data.
 
-``over_noise`` and ``over_untrained`` are differences of last epochs, ``gap`` that to the teacher.
-``label_entropy``, ``discrepancy``, ``dead_channels`` and ``gradient_ratio`` are the monitor's last
-readings, ``warnings`` the readings that it warned about.
+``over_noise`` and ``over_untrained`` are differences of students that are handed over, ``gap`` that
+to the teacher. ``label_entropy``, ``discrepancy``, ``dead_channels`` and ``gradient_ratio`` are the
+monitor's last readings, ``warnings`` the readings that it warned about.
 """
 
 from __future__ import annotations
@@ -234,12 +235,12 @@ def play(
 
 
 def summary(arm: str, history: list[dict[str, float]]) -> dict[str, float]:
-    """Accuracies of an arm at its last epoch and at the best one, and what its monitor read."""
+    """Accuracies of an arm's student, and what its monitor read."""
     last, best = history[-1], max(history, key=lambda epoch: epoch["val"])
     accuracies = {
-        arm: last["test"],
+        arm: last["averaged"],
+        f"{arm}_last": last["test"],
         f"{arm}_best": best["test"],
-        f"{arm}_averaged": last["averaged"],
     }
     names = ("label_entropy", "discrepancy", "dead_channels", "gradient_ratio")
     accuracies |= {name: last[name] for name in names if name in last}

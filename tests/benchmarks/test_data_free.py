@@ -40,7 +40,7 @@ def test_arms_of_data_free_distillation_and_their_differences():
     for arm in ("noise", "untrained", "data"):
         assert found[f"over_{arm}"] == pytest.approx(found["dfad"] - found[arm])
         assert 0 <= found[f"{arm}_best"] <= 1
-        assert 0 <= found[f"{arm}_averaged"] <= 1
+        assert 0 <= found[f"{arm}_last"] <= 1
     assert found["gap"] == pytest.approx(found["teacher"] - found["dfad"])
     assert {"label_entropy", "discrepancy", "gradient_ratio", "warnings"} <= set(found)
     assert fit.parameters > 0
