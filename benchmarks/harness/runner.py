@@ -185,7 +185,7 @@ def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, 
             outcome = run_seed(recipe, seed, folder, options, display)
             outcomes.append(outcome)
             display.end_seed(recipe.name, seed, outcome["metrics"].get(recipe.module.MAIN))
-            # Asked after the first seed alone: a later seed that differs is a new figure in any case.
+            # Asked after the first seed alone: any later one is new figures in any case.
             first = options.missing and len(outcomes) == 1
             if first and keeps(recipe, outcome["metrics"], facts["settings"], len(seeds)):
                 display.keep_seeds(recipe.name, len(seeds) - 1)
