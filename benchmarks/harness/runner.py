@@ -185,11 +185,18 @@ def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, 
             outcome = run_seed(recipe, seed, folder, options, display)
             outcomes.append(outcome)
             display.end_seed(recipe.name, seed, outcome["metrics"].get(recipe.module.MAIN))
-            # Asked after the first seed alone: any later one is new figures in any case.
+            # Asked after the first seed alone: if it differs, all are new figures.
             first = options.missing and len(outcomes) == 1
             if first and keeps(recipe, outcome["metrics"], facts["settings"], len(seeds)):
                 display.keep_seeds(recipe.name, len(seeds) - 1)
                 return confirmed(recipe, facts["code"])
+    return summed_up(recipe, seeds, outcomes, facts)
+
+
+def summed_up(
+    recipe: Recipe, seeds: list[int], outcomes: list[dict[str, Any]], facts: dict[str, str]
+) -> dict[str, Any]:
+    """The entry of a recipe all of whose seeds were run."""
     return {
         "recipe": recipe.name,
         "metrics": {

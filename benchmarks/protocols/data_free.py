@@ -112,13 +112,15 @@ def run(
     imitations: int = 5,
     share: float = 0.5,
     lr_step: int | None = None,
+    averaged: bool = True,
     arms: tuple[str, ...] = ARMS,
 ) -> dict[str, float]:
     """One seed; the recipe's ``train`` is the teacher's.
 
     ``steps`` are iterations of an epoch, ``share`` is the part of the channels that a student has.
     All rates, the generator's too, fall to a tenth after every ``lr_step`` epochs, as the released
-    program's do where a schedule is asked for.
+    program's do where a schedule is asked for. Without ``averaged`` the student handed over is the
+    last step's.
     """
     images = load(**dataset)
     build = lenet5 if dataset.get("name") == "mnist" else lenet
@@ -161,7 +163,7 @@ def run(
         )
         slower = None if lr_step is None else StepLR(sgd, lr_step)
         history = play(fit, game, sgd, task, epochs, seed, callbacks, arm, slower)
-        metrics |= summary(arm, history)
+        metrics |= summary(arm, history, averaged)
     return metrics | compared(metrics, arms)
 
 
@@ -234,11 +236,11 @@ def play(
     return history
 
 
-def summary(arm: str, history: list[dict[str, float]]) -> dict[str, float]:
+def summary(arm: str, history: list[dict[str, float]], averaged: bool) -> dict[str, float]:
     """Accuracies of an arm's student, and what its monitor read."""
     last, best = history[-1], max(history, key=lambda epoch: epoch["val"])
     accuracies = {
-        arm: last["averaged"],
+        arm: last["averaged" if averaged else "test"],
         f"{arm}_last": last["test"],
         f"{arm}_best": best["test"],
     }

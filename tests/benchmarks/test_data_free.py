@@ -46,6 +46,18 @@ def test_arms_of_data_free_distillation_and_their_differences():
     assert fit.parameters > 0
 
 
+def test_the_student_handed_over_is_the_averaged_one_or_the_last():
+    """The same run: only which of its students counts differs."""
+    small = {"epochs": 2, "steps": 3, "batch_size": 16, "arms": ("noise",)}
+    averaged, last = (
+        data_free.run({"name": "digits"}, seed=0, fit=Fitter(TRAIN, 0), averaged=one, **small)
+        for one in (True, False)
+    )
+    assert last["noise"] == last["noise_last"] == averaged["noise_last"] != averaged["noise"]
+    assert last["test_accuracy"] == last["noise"]
+    assert averaged["test_accuracy"] == averaged["noise"]
+
+
 def test_a_schedule_slows_both_players(monkeypatch):
     """Rates of the student and of the generator fall together, in every epoch's end."""
     seen, play = [], data_free.play

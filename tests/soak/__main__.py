@@ -33,7 +33,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def soaked(minutes: float, seed: int, scripts: int) -> int:
     """Scripts until the time is over."""
-    import lightning.fabric  # noqa: F401  # Imported late, it sets a variable of the environment.
+    import lightning_fabric  # noqa: F401  # Imported late, it sets a variable of the environment.
     import torch
     from hypothesis import HealthCheck, Phase, settings
     from hypothesis import seed as seeded
