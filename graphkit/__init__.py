@@ -24,4 +24,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS, "accelerate"})
+    return list({*globals(), *_ROOMS, "accelerate"})

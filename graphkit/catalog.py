@@ -124,7 +124,8 @@ class Card:
     def author_names(self) -> list[str]:
         """The authors, one by one; :obj:`"others"` closes a list that ended in *et al.*"""
         text = re.sub(r",?\s*\bet al\.?\s*$", ", others", self.authors.strip())
-        return [name.strip() for name in re.split(r"\s*[,;]\s*|\s+and\s+", text) if name.strip()]
+        names = re.split(r"\s*[,;]\s*(?:and\s+)?|\s+and\s+", text)
+        return [name.strip() for name in names if name.strip()]
 
     def key(self) -> str:
         """BibTeX key: surname of the first author, year, first telling word of the title."""

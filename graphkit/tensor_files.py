@@ -17,13 +17,17 @@ __all__ = ["open_zip", "read_tensors", "read_zip"]
 
 
 @contextmanager
-def open_zip(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
+def open_zip(path: str | os.PathLike[str], advice: str = "") -> Iterator[zipfile.ZipFile]:
     """An archive whose members unpack to a sensible size.
+
+    Args:
+        path (str or Path): The file.
+        advice (str, optional): What the error says to do. (default: nothing)
 
     Raises:
         DamagedDataError: If it is no archive, or one of those that fill the memory.
     """
-    with reading(path):
+    with reading(path, advice=advice):
         packed = os.stat(path).st_size
         with Path(path).open("rb") as file:
             start = file.read(64).lstrip()
@@ -34,9 +38,14 @@ def open_zip(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
                 yield archive
 
 
-def read_zip(path: str | os.PathLike[str]) -> int:
-    """The number of members, each of which has the checksum that it states."""
-    with open_zip(path) as archive:
+def read_zip(path: str | os.PathLike[str], advice: str = "") -> int:
+    """The number of members, each of which has the checksum that it states.
+
+    Args:
+        path (str or Path): The file.
+        advice (str, optional): What the error says to do. (default: nothing)
+    """
+    with open_zip(path, advice) as archive:
         broken = archive.testzip()
         if broken is not None:
             raise ValueError(f"'{broken}' in it is damaged")
@@ -62,5 +71,5 @@ def read_tensors(path: str | os.PathLike[str], advice: str = "", **options: Any)
             packed = zipfile.is_zipfile(file)
         if packed:
             # PyTorch does not compare the checksums that it writes.
-            read_zip(path)
+            read_zip(path, advice)
         return torch.load(path, map_location="cpu", weights_only=True, **options)

@@ -4,7 +4,15 @@ import sys
 import pytest
 
 from graphkit import catalog
-from graphkit.catalog import Card, UnknownMethodError, card_of, cards, cite, method
+from graphkit.catalog import (
+    Card,
+    UnknownMethodError,
+    card_of,
+    cards,
+    cite,
+    method,
+    no_method,
+)
 
 FIELDS = {
     "paper": "arXiv:1609.02907",
@@ -164,3 +172,104 @@ def test_importing_the_catalog_imports_nothing_but_words():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "['graphkit.words', 'graphkit.catalog']", done.stderr
+
+
+def test_the_least_year_and_what_is_none(registry):
+    assert make("A", year=1900).card.year == 1900
+    for year in (1899, True):
+        with pytest.raises(ValueError, match="'year' is no year"):
+            make("A", year=year)
+    assert make("B", code="none").card.code is None
+    assert make("B", code=None).card.code is None
+    assert make("B").card.code == FIELDS["code"]
+
+
+def test_what_has_no_card_says_so():
+    plain = no_method("what two share")(type("Plain", (), {}))
+    assert plain.no_method == "what two share"
+    with pytest.raises(ValueError, match="'what' must say"):
+        no_method(" ")
+
+
+def test_cards_stand_by_room_and_name(registry):
+    for name in ("beta", "Alpha", "gamma"):
+        make(name)
+    inner = Card(name="zeta", module="graphkit.aaa.x", **FIELDS)
+    registry["m", "zeta"] = inner
+    assert [card.name for card in cards()] == ["zeta", "Alpha", "beta", "gamma"]
+
+
+def test_names_are_found_in_whatever_case_and_every_card_of_them(registry):
+    make("GCN")
+    registry["other", "gcn"] = Card(
+        name="gcn", module="other", **FIELDS | {"paper": "arXiv:1609.00001"}
+    )
+    assert len(catalog.find(" GcN ")) == 2
+    assert cite("GCN").count("@inproceedings") == 2
+
+
+def test_a_third_paper_has_a_key_of_its_own(registry):
+    for number, name in enumerate(("A", "B", "C")):
+        make(name, paper=f"arXiv:1609.0000{number}")
+    text = cite(["A", "B", "C"])
+    keys = [line.split("{")[1] for line in text.splitlines() if line.startswith("@")]
+    first = "kipf2017semisupervised"
+    assert keys == [f"{first},", f"{first}a,", f"{first}b,"]
+    assert "\n\n@" in text
+
+
+@pytest.mark.parametrize(
+    ("venue", "line"),
+    [
+        ("arXiv 2017", "journal       = {arXiv},"),
+        ("IEEE Transactions on Graphs, 2017", "journal       = {IEEE Transactions on Graphs},"),
+        ("TPAMI 2017", "journal       = {TPAMI},"),
+        ("TNNLS", "journal       = {TNNLS},"),
+        ("ICLR 2017", "booktitle     = {ICLR 2017},"),
+    ],
+)
+def test_journals_lose_their_year_and_conferences_do_not(registry, venue, line):
+    entry = make("A", venue=venue).card.to_bibtex()
+    assert f"\n  {line}\n" in entry
+    assert entry.startswith("@article" if "journal" in line else "@inproceedings")
+    assert make("A").card.to_bibtex("mine").startswith("@inproceedings{mine,\n")
+
+
+@pytest.mark.parametrize(
+    ("title", "key"),
+    [
+        ("How the Graph", "kipf2017graph"),
+        ("On the", "kipf2017on"),
+        ("Non-Local Graphs", "kipf2017nonlocal"),
+    ],
+)
+def test_keys_begin_with_the_first_telling_word(registry, title, key):
+    assert make("A", title=title).card.key() == key
+
+
+@pytest.mark.parametrize(
+    ("authors", "names"),
+    [
+        ("A B; C D", ["A B", "C D"]),
+        ("A B and C D", ["A B", "C D"]),
+        ("A B, and C D,", ["A B", "C D"]),
+        ("A B, et al.", ["A B", "others"]),
+    ],
+)
+def test_authors_one_by_one(registry, authors, names):
+    assert make("A", authors=authors).card.author_names == names
+
+
+def test_doi_papers(registry):
+    card = make("A", paper="doi:10.1145/3292500").card
+    assert card.link == "https://doi.org/10.1145/3292500"
+    assert "doi           = {10.1145/3292500}," in card.to_bibtex()
+    with pytest.raises(TypeError, match="'limits'"):
+        make("A", limits="none")
+    assert make("A", limits=["small"]).card.limits == ("small",)
+
+
+def test_rooms_of_methods_begin_all_rooms():
+    assert catalog.ROOMS[: len(catalog.METHOD_ROOMS)] == catalog.METHOD_ROOMS
+    assert Card(name="A", module="graphkit", **FIELDS).room == "graphkit"
+    assert card_of(3) is None

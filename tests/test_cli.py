@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -6,9 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 import graphkit
-from graphkit.catalog import cards
+from graphkit.catalog import Card, cards
 from graphkit.cli import app
 from graphkit.datasets import dataset_cards
+from graphkit.datasets.store.dataset_card import DatasetCard
 
 runner = CliRunner()
 
@@ -125,3 +127,137 @@ def test_every_extra_has_a_purpose():
     assert set(EXTRAS) == set(extras) - {"test", "dev"}
     for extra, (package, _) in EXTRAS.items():
         assert any(package in line for line in extras[extra]), f"{extra} brings no {package}"
+
+
+CARD = Card(
+    name="GCN",
+    module="graphkit.nn.gcn",
+    paper="arXiv:1609.02907",
+    title="Graphs",
+    authors="T. Kipf",
+    venue="ICLR 2017",
+    year=2017,
+    code="https://github.com/tkipf/gcn",
+    licence="MIT",
+    takes="a",
+    gives="b",
+)
+OTHERS = [
+    dataclasses.replace(CARD, name="SAGE", code=None, licence="none"),
+    dataclasses.replace(CARD, name="Loss", module="graphkit.distill.loss"),
+]
+METHODS = """\
+nn
+
+ method  paper             venue      code, licence
+ ───────────────────────────────────────────────────
+ GCN     arXiv:1609.02907  ICLR 2017  tkipf/gcn, MIT
+ SAGE    arXiv:1609.02907  ICLR 2017  none released
+
+BibTeX of a method: python -m graphkit cite NAME
+"""
+
+
+def shown(*words):
+    result = runner.invoke(app, words)
+    assert result.exit_code == 0
+    return "".join(f"{line.rstrip()}\n" for line in result.output.splitlines())
+
+
+def test_a_room_of_methods_is_one_table(monkeypatch):
+    monkeypatch.setattr("graphkit.catalog.cards", lambda: [CARD, *OTHERS])
+    assert shown("methods", "--room", "nn") == METHODS
+    both = shown("methods")
+    assert both.index("distill\n") < both.index("Loss") < both.index("nn\n") < both.index("SAGE")
+    assert both.count("BibTeX of a method") == 1
+
+
+DATA = """\
+
+ name  here  nodes  edges  features  classes  what
+ ──────────────────────────────────────────────────────────
+ A     yes   1,234  5,000                 10  the first one
+ B     no    9,876                            the second
+ C     yes                                    the third
+
+Looked in:
+  FIRST
+  SECOND
+B is missing.
+  files:   folder/{b.npz, c.npz}
+  get it:  the [authors]
+  terms:   free
+"""
+
+
+def test_data_sets_are_one_table_and_what_is_missing_is_told(monkeypatch, tmp_path):
+    def card(name, about, files, **counts):
+        words = {"source": "the [authors]", "terms": "free", "folder": "folder"}
+        nothing = {field.name: None for field in dataclasses.fields(DatasetCard)}
+        said = {"name": name, "about": about, "files": files, "counts": counts}
+        return DatasetCard(**nothing | words | said)
+
+    known = [
+        card("A", "the first one", ("a.npz",), nodes=1234, edges=5000, classes=10),
+        card("B", "the second", ("b.npz", "c.npz"), nodes=9876),
+        card("C", "the third", ()),
+    ]
+    places = [tmp_path / "one", tmp_path / "two"]
+    (places[1] / "folder").mkdir(parents=True)
+    (places[1] / "folder" / "a.npz").touch()
+    monkeypatch.setattr("graphkit.datasets.store.registry.dataset_cards", lambda: known)
+    monkeypatch.setattr("graphkit.datasets.store.folders.search_path", lambda root: places)
+    output = shown("data")
+    for place, word in zip(places, ("FIRST", "SECOND"), strict=True):
+        output = output.replace(str(place), word)
+    assert output == DATA
+
+
+DOCTOR = """\
+
+ graphkit  1
+ numba     is not here
+
+What could be better:
+  numba: pip install [it]
+"""
+
+
+def test_the_doctor_is_one_table_and_what_helps(monkeypatch):
+    rows = [("graphkit", "1", ""), ("numba", "is not here", "pip install [it]")]
+    monkeypatch.setattr("graphkit.scaffold.doctor.examine", lambda: rows)
+    assert shown("doctor") == DOCTOR
+    monkeypatch.setattr("graphkit.scaffold.doctor.examine", lambda: rows[:1])
+    assert "better" not in shown("doctor")
+
+
+def test_errors_go_where_errors_go(monkeypatch):
+    for words, code in ((("cite", "nobody[x]"), 1), (("methods", "--room", "[cellar]"), 2)):
+        result = runner.invoke(app, words)
+        assert (result.exit_code, result.stdout) == (code, "")
+        assert "[" in result.stderr
+    assert runner.invoke(app, ["new", "cellar", "Foo"]).exit_code == 2
+
+
+def test_what_is_new_is_listed_with_the_next_step(monkeypatch):
+    given = []
+    stubs = "graphkit.scaffold.stubs"
+    monkeypatch.setattr(f"{stubs}.write_recipe", lambda *words: given.append(words) or ["a.yaml"])
+    monkeypatch.setattr(f"{stubs}.write_method", lambda *words: given.append(words) or ["a", "t"])
+    assert shown("new", "recipe", "foo") == (
+        "Written:\n  a.yaml\nNext: fill it in, then\n  python -m benchmarks run foo\n"
+    )
+    assert shown("new", "layer", "FooConv", "--root", "there") == (
+        "Written:\n  a\n  t\nNext: replace each FILL IN, then\n  python notebooks/build.py\n"
+        "  python -m pytest t tests/test_catalog_complete.py tests/test_style.py\n"
+    )
+    assert given == [
+        ("foo", "node_classification", Path()),
+        ("layer", "FooConv", None, Path("there")),
+    ]
+
+
+def test_help_has_a_short_name_and_no_command_shows_it():
+    assert shown("-h") == shown("--help")
+    assert "First steps" in runner.invoke(app, []).output
+    assert "--install-completion" not in shown("--help")

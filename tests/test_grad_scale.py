@@ -136,3 +136,8 @@ def test_a_number_that_is_not_finite_is_refused(scale: float) -> None:
 def test_integers_are_refused() -> None:
     with pytest.raises(TypeError, match="'x' must be a floating tensor"):
         grad_scale(torch.arange(3), 1.0)
+
+
+def test_whole_numbers_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"'x' must be a floating tensor, got torch\.int64"):
+        grad_scale(torch.arange(3), 1.0)

@@ -9,7 +9,7 @@ import torch
 
 from graphkit.datasets import CacheError, DamagedDataError, MissingDataError
 from graphkit.datasets.store.folders import visible
-from graphkit.guard import bounded, reading
+from graphkit.guard import bounded, reading, reason
 from tests.meta.source import sources
 
 ROOT = Path(__file__).parent.parent
@@ -132,3 +132,19 @@ def test_a_reader_without_guard_is_seen(tmp_path, guard):
     (tmp_path / "a.py").write_text(f"with {guard}:\n    x = torch.load(p)\n")
     (file,) = sources(tmp_path, ".")
     assert bool(unguarded(file)) == (guard != "reading(p)")
+
+
+def test_the_largest_size_that_is_believed():
+    bounded(1, 64 << 20)
+    bounded(1 << 20, 300 << 20)
+    for packed, unpacked in ((1, (64 << 20) + 1), (1 << 20, (300 << 20) + 1)):
+        with pytest.raises(ValueError, match="no data set does that"):
+            bounded(packed, unpacked)
+
+
+def test_words_are_cut_behind_three_hundred_letters():
+    assert reason(ValueError("x" * 300)) == "x" * 300
+    assert reason(ValueError("x" * 301)) == "x" * 300 + " …"
+    assert reason(ValueError()) == "ValueError: "
+    assert reason(KeyError("a")) == "KeyError: 'a'"
+    assert reason(OSError(2, "No such file")) == "No such file"

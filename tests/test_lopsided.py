@@ -10,7 +10,16 @@ from torch import nn
 from torch_geometric.nn import GCN
 
 from graphkit.distill import CommonFeatureLearning, MutualExploration
-from graphkit.lopsided import LopsidedWarning, watch_penalty, watch_terms
+from graphkit.lopsided import (
+    LopsidedWarning,
+    calls_of,
+    gradients,
+    norm,
+    watch_penalty,
+    watch_scale,
+    watch_spreads,
+    watch_terms,
+)
 from graphkit.nn import FactorBalance, FactorGCN
 from graphkit.transfer import AttributionGraph, rank_models
 
@@ -245,3 +254,92 @@ def test_mutual_exploration_names_what_drowns_the_labels(inheritance, named):
     # Once for each network.
     assert len(messages) == 2 * named
     assert "lower 'inheritance'" in "".join(messages) or not named
+
+
+@pytest.mark.parametrize("weight", [2.0, float("inf")])
+def test_a_penalty_of_just_twice_the_task_or_without_measure_is_not_named(model, weight):
+    owner = Owner()
+    assert caught(lambda: [step(owner, model, weight) for _ in range(3)]) == []
+
+
+def test_what_is_looked_at_is_a_step_with_gradients(model):
+    owner = Owner()
+    with torch.no_grad():
+        for _ in range(2):
+            watch_penalty(owner, [], model.parameters())
+    assert len(caught(lambda: [step(owner, model, 5.0) for _ in range(2)])) == 1
+
+
+def test_terms_just_at_the_bounds_are_not_named(model):
+    """A hundred times the weight, and a thousand times the gradient, are still right."""
+
+    def look(big, small):
+        owner = Owner()
+        terms = {"big": big, "small": small}
+        return caught(lambda: [watch_terms(owner, terms, model.parameters()) for _ in range(3)])
+
+    unit = model.weight.sum()
+    assert look((100.0, 100 * unit), (1.0, unit)) == []
+    assert len(look((101.0, 100 * unit), (1.0, unit))) == 1
+    assert look((1000.0, unit), (1.0, unit)) == []
+    assert len(look((1001.0, unit), (1.0, unit))) == 1
+    # Terms that nobody can learn from, or that are fulfilled, drown nobody.
+    assert look((1e6, unit), (1.0, 0 * unit)) == []
+    assert look((1e6, unit), (1.0, torch.ones(()))) == []
+    assert look((float("inf"), unit), (1.0, unit)) == []
+
+
+def test_only_the_main_term_may_not_be_drowned(model):
+    def look(main, **weights):
+        owner, unit = Owner(), model.weight.sum()
+        terms = {name: (1.0, weight * unit) for name, weight in weights.items()}
+        return caught(
+            lambda: [watch_terms(owner, terms, model.parameters(), main) for _ in range(2)]
+        )
+
+    (message,) = look("task", task=1.0, more=2e3)
+    assert "lower 'more', or raise 'task'" in message
+    assert look("task", task=2e3, more=1.0) == []
+    # Without a gradient of its own it is not there to be drowned.
+    assert look("task", task=0.0, more=2e3, other=1.0) == []
+
+
+@pytest.mark.parametrize(
+    ("eps", "rows", "named"), [(0.6, 3, True), (0.5, 3, False), (0.4, 3, False), (5.0, 1, False)]
+)
+def test_a_norm_whose_constant_is_over_the_mean_variance_is_named(eps, rows, named):
+    # Variances 1 and 0.
+    x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]])[:rows]
+    owner = Owner()
+    messages = caught(lambda: [watch_scale(owner, x, eps, "do that") for _ in range(3)])
+    assert len(messages) == named
+    assert all("adds 6e-01" in text and text.endswith("lost: do that") for text in messages)
+    assert caught(lambda: watch_scale(Owner(), torch.zeros(3, 2), 1.0, "")) == []
+
+
+def test_a_summand_that_alone_gives_the_order_is_named():
+    first = torch.tensor([0.0, 1.0, 2.0])
+
+    def look(one, other):
+        return caught(lambda: watch_spreads(one, other, ("ones", "others"), "do that"))
+
+    assert look(10 * first, first) == look(first, 10 * first) == []
+    (message,) = look(20 * first, first)
+    assert message.startswith("ones vary 20 times as much as others, which")
+    assert message.endswith("order: do that")
+    (message,) = look(first, 20 * first)
+    assert message.startswith("others vary 20 times as much as ones, which")
+    assert look(20 * first[:2], first[:2]) == []
+    assert look(first, 0 * first) == []
+
+
+def test_norms_are_those_of_double_precision(model):
+    assert norm([torch.full((2,), 3e30), torch.full((1,), 4e30)]) == pytest.approx(34**0.5 * 1e30)
+    grads = gradients(model.weight.sum(), [model.weight, model.bias])
+    assert [g.tolist() for g in grads] == [[[1.0, 1.0, 1.0]], [0.0]]
+
+
+def test_calls_of_a_function_are_counted_for_the_same_weights():
+    assert calls_of("f", 1.0) is calls_of("f", 1.0)
+    assert calls_of("f", 1.0) is not calls_of("f", 2.0)
+    assert calls_of("f", 1.0) is not calls_of("g", 1.0)

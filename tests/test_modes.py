@@ -174,3 +174,11 @@ def test_copied_buffers_leave_no_name_behind() -> None:
     with copied_buffers(model):
         model(torch.randn(4, 2))
     assert names() == before
+
+
+@pytest.mark.parametrize("context", [modes_kept, evaluating, frozen, copied_buffers])
+def test_a_class_in_place_of_a_model_is_refused(context) -> None:
+    with pytest.raises(TypeError, match="'model' is the class Judge"), context(Judge):
+        pass
+    with pytest.raises(TypeError, match="'model' is the class Judge"):
+        call_fixed(Judge, torch.ones(1, 2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
@@ -30,3 +32,21 @@ def test_a_module_that_was_compiled_since_is_refused() -> None:
         NamedModules(torch.compile(nn.ReLU()), [""])
     with pytest.raises(ValueError, match="at least one"):
         NamedModules(model, [])
+
+
+def test_one_module_has_all_of_its_names() -> None:
+    shared = nn.Linear(2, 2)
+    named = NamedModules(nn.Sequential(shared, nn.Sequential(shared)), ["1.0", "0"])
+    assert named.current() == {"1.0": shared, "0": shared}
+
+
+def test_a_name_that_is_hardly_similar_is_still_a_hint() -> None:
+    with pytest.raises(ValueError, match=r"Sequential has no submodule 'conv'; did you mean 'c'\?"):
+        NamedModules(nn.Sequential(OrderedDict(c=nn.ReLU())), ["conv"])
+    with pytest.raises(ValueError, match="there are 'c'"):
+        NamedModules(nn.Sequential(OrderedDict(c=nn.ReLU())), ["convolu"])
+
+
+def test_a_class_is_refused() -> None:
+    with pytest.raises(TypeError, match="'model' is the class ReLU"):
+        NamedModules(nn.ReLU, [""])

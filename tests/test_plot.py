@@ -105,3 +105,125 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
         plot.as_curves([{"a": 1.0}])
     with pytest.raises(ImportError, match=r"graphkit\[bench\]"):
         plot.over_image(scene())
+
+
+def test_what_lies_on_what_and_looks_how():
+    axes = plot.over_image(scene(), torch.rand(3, 8, 9), color="track", title="a scene", size=9.0)
+    (picture,) = axes.images
+    marks, lines = (
+        [c for c in axes.collections if hasattr(c, name)] for name in ("get_sizes", "get_segments")
+    )
+    assert picture.get_array().shape == (8, 9, 3)
+    assert picture.get_zorder() < min(line.get_zorder() for line in lines)
+    assert max(line.get_zorder() for line in lines) <= marks[0].get_zorder()
+    assert marks[0].get_array().tolist() == [0, 0, 4]
+    assert marks[0].get_cmap().name == "viridis"
+    assert marks[0].get_sizes().tolist() == [9.0]
+    assert lines[0].get_alpha() == 0.5
+    assert lines[0].get_linewidths() == [1.0, 1.0]
+    assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) == ("a scene", "column", "row")
+    names = axes.get_legend().get_texts()
+    assert [name.get_text() for name in names] == ["next", "box"]
+    assert names[0].get_fontsize() < pyplot.rcParams["font.size"]
+
+
+def test_gray_images_and_pictures_without_one():
+    data = Data(pos=torch.tensor([[1.0, 2.0]]), edge_index=torch.empty(2, 0).long(), num_nodes=1)
+    for image in (torch.rand(4, 5), torch.rand(4, 5, 1), torch.rand(4, 5, 3)):
+        (picture,) = plot.over_image(data, image).images
+        assert picture.get_array().shape[:2] == (4, 5)
+        assert picture.get_cmap().name == "gray"
+    axes = plot.over_image(data)
+    assert axes.yaxis_inverted()
+    assert axes.get_legend() is None
+    # What is drawn on it once more leaves rows downwards.
+    assert plot.over_image(data, axes=axes) is axes
+    assert axes.yaxis_inverted()
+    (marks, *_), _ = parts(axes)
+    assert marks.tolist() == [[2, 1]]
+    shown = next(c for c in axes.collections if hasattr(c, "get_sizes"))
+    assert shown.get_sizes().tolist() == [25.0]
+    assert shown.get_facecolor().tolist() == [[0, 0, 0, 1]]
+
+
+def test_edges_are_as_wide_as_their_weight():
+    axes = plot.over_time(scene(), width="edge_weight", edges=("next",))
+    (lines,) = [c for c in axes.collections if hasattr(c, "get_segments")]
+    assert np.allclose(lines.get_linewidths(), [1.5, 3.0])
+    graph = scene()
+    graph["box", "next", "box"].edge_weight = torch.tensor([-4.0, 2.0])
+    axes = plot.over_time(graph, width="edge_weight", edges=("next",))
+    (lines,) = [c for c in axes.collections if hasattr(c, "get_segments")]
+    assert np.allclose(lines.get_linewidths(), [3.0, 1.5])
+    graph["box", "next", "box"].edge_weight = torch.zeros(2)
+    axes = plot.over_time(graph, width="edge_weight", edges=("next",))
+    (lines,) = [c for c in axes.collections if hasattr(c, "get_segments")]
+    assert np.allclose(lines.get_linewidths(), 0)
+
+
+def test_types_are_chosen_and_have_marks_and_colours_of_their_own():
+    axes = plot.as_layout(scene(), color={"box": torch.tensor([3, 2, 1])})
+    marks = [c for c in axes.collections if hasattr(c, "get_sizes")]
+    lines = [c for c in axes.collections if hasattr(c, "get_segments")]
+    assert marks[0].get_array().tolist() == [3, 2, 1]
+    assert marks[1].get_array() is None
+    shapes = [mark.get_paths()[0].vertices.shape for mark in marks]
+    assert shapes[0] != shapes[1]
+    assert not np.allclose(lines[0].get_color(), lines[1].get_color())
+    assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == []
+    alone, lines = parts(plot.as_layout(scene(), nodes=("box",)))
+    assert [len(m) for m in alone] == [3]
+    assert [len(seg) for seg in lines] == [2]
+    again = parts(plot.as_layout(scene()))[0][0]
+    assert np.allclose(again, parts(plot.as_layout(scene(), seed=0))[0][0])
+    assert not np.allclose(again, parts(plot.as_layout(scene(), seed=1))[0][0])
+
+
+def test_one_colour_for_the_edges_of_one_type():
+    data = Data(pos=torch.rand(2, 2), edge_index=torch.tensor([[0], [1]]), num_nodes=2)
+    (lines,) = [c for c in plot.over_image(data).collections if hasattr(c, "get_segments")]
+    gray = matplotlib.colors.to_rgba("gray", 0.5)
+    assert np.allclose(lines.get_color(), [gray])
+
+
+def test_lanes_are_columns_then_numbers():
+    """By default the column of the place, else the number of the node; bars in the middle."""
+    graph = scene()
+    assert parts(plot.over_time(graph))[0][0][:, 1].tolist() == [5, 6, 7]
+    del graph["box"].pos
+    assert parts(plot.over_time(graph))[0][0][:, 1].tolist() == [0, 1, 2]
+    assert plot.over_time(graph, lane="track").get_ylabel() == "track"
+    assert plot.over_time(graph).get_ylabel() == ""
+    data = Data(span=torch.tensor([[0.0, 4.0]]), num_nodes=1)
+    data.edge_index = torch.empty(2, 0, dtype=torch.long)
+    axes = plot.over_time(data)
+    assert parts(axes)[0][0].tolist() == [[2, 0]]
+    (bar,) = [c for c in axes.collections if hasattr(c, "get_segments")][1:]
+    assert (bar.get_alpha(), bar.get_linewidths().tolist()) == (0.4, [3])
+
+
+def test_nodes_that_are_not_asked_for_need_no_time():
+    graph = scene()
+    graph["image"].time = torch.tensor([9])
+    (marks, *more), _ = parts(plot.over_time(graph, nodes=("box",)))
+    assert len(marks) == 3
+    assert not more
+
+
+def test_curves_share_their_readings():
+    axes = plot.as_curves([{"a": 1.0, "b": 2.0}, {"a": 3.0}])
+    figure = axes[0].figure
+    assert figure.get_size_inches().tolist() == pytest.approx([6.4, 4.0])
+    assert axes[0].lines[0].get_xdata().tolist() == [1, 2]
+    assert axes[0].lines[0].get_marker() == "."
+    assert axes[0].get_shared_x_axes().joined(*axes)
+    assert axes[0].get_xlabel() == ""
+    assert len(plot.as_curves([{"a": 1.0}])) == 1
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_figures_are_shown_or_only_written(monkeypatch, windows):
+    chosen = []
+    monkeypatch.setattr(matplotlib, "use", chosen.append)
+    assert plot.load_pyplot(**{} if windows else {"windows": False}) is pyplot
+    assert chosen == ([] if windows else ["Agg"])

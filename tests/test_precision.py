@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from torch_geometric.data import Data
 
 import graphkit
-from graphkit.precision import normalize, positive, wide
+from graphkit.precision import cast_floats, normalize, positive, wide
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -79,3 +80,34 @@ def test_no_file_divides_by_a_constant_that_vanishes() -> None:
 def test_the_search_finds_a_planted_one(line: str) -> None:
     assert vanishing(f"y = {line}")
     assert not vanishing("y = normalize(x); z = x.clamp(min=1e-3)")
+
+
+def test_floats_are_cast_wherever_they_lie() -> None:
+    x, whole, word = torch.ones(2), torch.tensor([1]), "as it is"
+    graph = Data(x=x, edge_index=torch.zeros(2, 1, dtype=torch.long), name=word)
+    values = {"list": [x, whole, None], "pair": (x, 2.5), "graph": graph, "word": word}
+    cast = cast_floats(values, torch.double)
+    assert [part.dtype for part in cast["list"][:2]] == [torch.double, torch.int64]
+    assert cast["list"][2] is None
+    assert cast["pair"][0].dtype == torch.double
+    assert cast["pair"][1:] == (2.5,)
+    assert cast["word"] is word
+    assert cast["graph"].x.dtype == torch.double
+    assert cast["graph"].edge_index.dtype == torch.int64
+    # What came in is as it was.
+    assert graph.x is x
+    assert values["list"][0] is x
+
+
+def test_named_tuples_are_left_as_they_are() -> None:
+    pair = torch.return_types.max((torch.ones(1), torch.zeros(1)))
+    assert cast_floats(pair, torch.double) is pair
+
+
+def test_the_least_positive_number_is_chosen() -> None:
+    assert positive(torch.tensor([0.0, 0.2, 0.7]), 0.5).tolist() == pytest.approx([0.5, 0.5, 0.7])
+
+
+def test_shorter_vectors_than_epsilon_stay_shorter() -> None:
+    unit = normalize(torch.tensor([[0.3, 0.4], [3.0, 4.0]]), eps=1.0)
+    torch.testing.assert_close(unit, torch.tensor([[0.3, 0.4], [0.6, 0.8]]))

@@ -221,7 +221,8 @@ class SceneBatch:
             rows.append(number[other[there]])
             directions.append(torch.full_like(rows[-1], direction))
             predicates.append(self.edge_attr[mine][there])
-        category = torch.where(node >= 0, self.x[node.clamp(min=0)], -1)
+        category = self.x.new_full(node.shape, -1)
+        category[node >= 0] = self.x[node[node >= 0]]
         links = torch.stack([torch.cat(rows), torch.cat(directions), torch.cat(predicates)])
         return KnockOut(self.keep(stays), category, links, self, node)
 

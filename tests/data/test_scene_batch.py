@@ -23,6 +23,9 @@ SCENES = [
 ]
 
 
+EMPTY = {"edge_index": torch.zeros(2, 0).long(), "edge_attr": torch.zeros(0).long()}
+
+
 def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in ("x", "edge_index", "edge_attr"))
 
@@ -144,7 +147,58 @@ def test_unknown_categories_are_named():
         union.check_names(4, 8)
     with pytest.raises(ValueError, match="'edge_attr' must lie between 0 and 6"):
         union.check_names(5, 7)
+    with pytest.raises(ValueError, match="'x' must lie between 0 and 4, got values from -1"):
+        SceneBatch.from_data(scene([-1], [])).check_names(5, 7)
+    with pytest.raises(TypeError, match=r"'x' must hold int64 numbers, got torch\.int32"):
+        SceneBatch.from_data(Data(x=torch.zeros(1).int(), **EMPTY)).check_names(5, 7)
     with pytest.raises(ValueError, match="a scene graph needs 'edge_attr'"):
         SceneBatch.from_data(Data(x=torch.arange(2), edge_index=torch.zeros(2, 0)))
     with pytest.raises(ValueError, match="'scenes' holds no scene graph"):
         SceneBatch.from_data([])
+
+
+def test_soft_rows_go_with_their_triples():
+    triples, soft = torch.tensor([[2, 0], [3, 1]]), torch.rand(2, 5)
+    fields = (torch.arange(4), triples, torch.tensor([7, 8]), torch.tensor([0, 0, 1, 1]), 2)
+    union = SceneBatch(*fields, torch.eye(4), soft).to("cpu")
+    assert torch.equal(union.edge_soft, soft.flip(0))
+    assert torch.equal(union.x_soft, torch.eye(4))
+    hard = SceneBatch(*fields).to(torch.device("cpu"))
+    assert hard.x_soft is None is hard.edge_soft
+
+
+def test_orphans_stay_unless_it_is_said():
+    union = SceneBatch.from_data([scene([1, 2], [(0, 0, 1)])])
+    assert union.knock_out(torch.tensor([0])).rest.x.tolist() == [2]
+    assert union.leave_one_out().rest.x.tolist() == [2, 1]
+    assert union.leave_one_out(True).rest.num_nodes == 0
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_parts_of_knock_outs_are_those_of_their_graphs(size):
+    """Graphs in which the first, the last or no object is taken."""
+    union = SceneBatch.from_data(SCENES)
+    taken = union.knock_out(torch.tensor([0, -1, 3, 7]))
+    parts = taken.split(size)
+    assert len(parts) == -(-4 // size)
+    assert [len(part.category) for part in parts] == [size] * (4 // size) + [4 % size] * (
+        4 % size > 0
+    )
+    for number, part in enumerate(parts):
+        graphs = torch.arange(4)[number * size : (number + 1) * size]
+        whole = union.select(graphs)
+        first = whole.node_ptr[:-1] - union.node_ptr[graphs]
+        node = torch.where(taken.node[graphs] < 0, -1, taken.node[graphs] + first)
+        assert torch.equal(part.node, node)
+        again = whole.knock_out(node)
+        assert torch.equal(part.category, again.category)
+        assert torch.equal(part.links, again.links)
+        assert part.rest.num_graphs == part.whole.num_graphs == len(graphs)
+        for one, other in ((part.rest, again.rest), (part.whole, whole)):
+            assert all(map(same, one.to_data_list(), other.to_data_list()))
+
+
+def test_parts_hold_256_graphs():
+    union = SceneBatch.from_data([scene([1], [])] * 300)
+    parts = union.knock_out(torch.full((300,), -1)).split()
+    assert [part.rest.num_graphs for part in parts] == [256, 44]

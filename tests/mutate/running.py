@@ -74,7 +74,7 @@ def tests_of(file: Path, root: Path) -> tuple[list[str], list[str]]:
 
 def word_of(file: Path) -> str:
     """What a file is called, or the folder that it stands for."""
-    return file.parent.name if file.stem == "__init__" else file.stem
+    return file.parent.name if file.stem == "__init__" else file.stem.strip("_")
 
 
 def room_of_tests(file: Path, root: Path) -> Path:
