@@ -81,10 +81,13 @@ def sample_gradients(
             pick,
             retain_graph=True,
             allow_unused=True,
-            materialize_grads=True,
             is_grads_batched=True,
         )
-        yield dict(zip(parameters, gradients, strict=True))
+        # PyTorch's own zeros would be one row for all.
+        yield {
+            name: p.new_zeros(rows.numel(), *p.shape) if gradient is None else gradient
+            for (name, p), gradient in zip(parameters.items(), gradients, strict=True)
+        }
 
 
 def draw(size: int, wanted: int | None, seed: int) -> Tensor:

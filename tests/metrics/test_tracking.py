@@ -1,4 +1,5 @@
 import sys
+import warnings
 
 import pytest
 import torch
@@ -137,3 +138,18 @@ def test_without_motmetrics_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "motmetrics", None)
     with pytest.raises(ImportError, match=r"graphkit\[tracking\]"):
         clear_mot(TRUTH, TRUTH, 1.0)
+
+
+@pytest.mark.parametrize("kind", [FutureWarning, DeprecationWarning])
+def test_what_motmetrics_warns_of_is_not_passed_on(monkeypatch, kind):
+    motmetrics = pytest.importorskip("motmetrics")
+    update = motmetrics.MOTAccumulator.update
+
+    def warns(*args, **kwargs):
+        warnings.warn("old", kind, stacklevel=2)
+        return update(*args, **kwargs)
+
+    monkeypatch.setattr(motmetrics.MOTAccumulator, "update", warns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert clear_mot(TRUTH, TRUTH, 1.0)["mota"] == 1

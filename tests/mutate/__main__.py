@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -16,13 +16,21 @@ from tests.mutate.running import ROOT, copy_of, outcome, preload, tests_of
 
 LEFT_OUT = ("ops/cuda", "scaffold", "testing")
 """Kernels that need a GPU, and what is itself a test."""
-GUARDS = ("tests/test_defaults.py",)
-"""Tests that look over all files and cost little; asked last."""
-NUMBERS = ("default", "constant", "sign")
-"""Kinds of fault that can change what those look at."""
+GUARDS = {
+    "tests/test_defaults.py": ("default", "constant", "sign"),
+    "tests/test_devices.py": ("keyword",),
+    "tests/test_calls.py": ("keyword", "statement", "constant"),
+}
+"""Tests that look over all files and cost little, and the kinds of fault that they can see."""
 FEW = 3
 """Tests that are asked about a file without one of its name."""
+NEAR = 4
+"""Tests next door that are asked about what those and the guards have not seen."""
+NOTICED = ("killed", "nextdoor")
 LEAST, LONGEST = 15.0, 240.0
+SOON = 60.0
+"""The longest but for kernels, which are compiled anew."""
+COMPILED = {"kernels", "ops"}
 Mutant = tuple[Path, Fault]
 
 
@@ -34,7 +42,7 @@ def main(words: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=int, default=0, help="number of the first fault")
     parser.add_argument("--room", nargs="+", help="only these rooms, such as metrics")
-    parser.add_argument("--wide", action="store_true", help="all tests that name what is defined")
+    parser.add_argument("--wide", action="store_true", help="all tests next door, not only a few")
     parser.add_argument("--copy", type=Path, help="folder of the copy: compiled kernels stay there")
     parser.add_argument("--list", action="store_true", help="show the faults, run nothing")
     given = parser.parse_args(words)
@@ -103,7 +111,7 @@ class Judge:
 
     Args:
         copy (Path): The copy of the checkout.
-        wide (bool): Whether all tests of the room that name what a file defines are asked, too.
+        wide (bool): Whether all tests that reach a file are asked, and not only a few.
     """
 
     def __init__(self, copy: Path, wide: bool = False) -> None:
@@ -112,60 +120,76 @@ class Judge:
         self.costs: dict[str, float] = {}
 
     def __call__(self, file: Path, fault: Fault) -> str:
-        """``"killed"``, ``"survived"``, or ``"untested"`` where no test is there or it is red."""
+        """``"killed"`` by its tests or a guard, or ``"nextdoor"``; ``"survived"``; or
+        ``"untested"`` where no test is there or it is red."""
         verdict = "untested"
-        for tests in self.stages(file, fault):
-            said, spent, failed = self.told(file, fault, tests)
+        for word, tests in self.stages(file, fault):
+            limit = self.limit(file, tests)
+            said, spent, failed = self.told(file, fault, tests, limit)
             if said == "passed":
                 self.costs[tests] = max(spent, self.costs.get(tests, 0.0))
                 verdict = "survived"
-            elif said == "nothing" or not self.green(failed or [tests], tests):
-                if tests not in GUARDS:
+            elif said == "nothing" or not self.green(
+                failed or [tests], tests, limit / 2 if said == "stopped" else limit
+            ):
+                if word == "own":
                     verdict = "untested"
                     break
             else:
-                verdict = "killed"
+                verdict = "nextdoor" if word == "near" else "killed"
                 break
         self.seen.append((file, verdict))
         return verdict
 
-    def told(self, file: Path, fault: Fault, tests: str) -> tuple[str, float, list[str]]:
+    def limit(self, file: Path, tests: str) -> float:
+        """Seconds of processor time that tests may take; kernels with a fault are compiled anew."""
+        if COMPILED & {*file.parts}:
+            return LONGEST
+        return max(LEAST, 3 * self.costs[tests]) if tests in self.costs else SOON
+
+    def told(
+        self, file: Path, fault: Fault, tests: str, limit: float
+    ) -> tuple[str, float, list[str]]:
         """What tests say while a fault is there."""
         path = self.copy / file
         source, times = path.read_bytes(), path.stat()
-        limit = max(LEAST, 3 * self.costs[tests]) if tests in self.costs else LONGEST
         path.write_bytes(fault.planted(source))
         try:
-            # Kernels with a fault are compiled anew.
-            return outcome([tests], self.copy, LONGEST if "kernels" in file.parts else limit)
+            return outcome([tests], self.copy, limit)
         finally:
             path.write_bytes(source)
             # Compiled code is valid for as long as the time of its source is the same.
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
-    def green(self, failed: list[str], tests: str) -> bool:
+    def green(self, failed: list[str], tests: str, limit: float) -> bool:
         """Whether what failed or did not end passes without the fault, and soon enough."""
         said, spent, _ = outcome(failed, self.copy, LONGEST)
         if failed == [tests]:
             self.costs[tests] = max(spent, self.costs.get(tests, 0.0))
-        return said == "passed" and spent < LONGEST / 2
+        return said == "passed" and spent < limit
 
-    def stages(self, file: Path, fault: Fault) -> Iterator[str]:
-        """Test files in the order in which they are asked."""
+    def stages(self, file: Path, fault: Fault) -> Iterator[tuple[str, str]]:
+        """Test files in the order in which they are asked, and what they are to the file."""
         mirror, others = tests_of(file, self.copy)
-        yield from [*mirror, *others] if self.wide else mirror or others[:FEW]
-        if fault.kind in NUMBERS:
-            yield from (name for name in GUARDS if (self.copy / name).is_file())
+        own = mirror or others[:FEW]
+        guards = [name for name, kinds in GUARDS.items() if fault.kind in kinds]
+        near = [test for test in others if test not in own]
+        yield from (("own", test) for test in own)
+        yield from (("guard", name) for name in guards if (self.copy / name).is_file())
+        yield from (("near", test) for test in near[: None if self.wide else NEAR])
 
     def table(self) -> str:
         """The rooms in Markdown, and how many faults each noticed."""
-        lines = ["| room | faults | noticed | survived | without a test |", "|---|---|---|---|---|"]
+        lines = ["| room | faults | noticed | with tests next door | survived | without a test |"]
+        lines += ["|---|---|---|---|---|---|"]
         rooms = sorted({room_of(file) for file, _ in self.seen})
         for room in [*rooms, "all"]:
             verdicts = [v for file, v in self.seen if room in ("all", room_of(file))]
-            counts = [verdicts.count(word) for word in ("killed", "survived", "untested")]
-            share = f"{counts[0]} ({100 * counts[0] / max(1, len(verdicts)):.0f} %)"
-            lines.append(f"| {room} | {len(verdicts)} | {share} | {counts[1]} | {counts[2]} |")
+            counts = Counter(verdicts)
+            noticed = [counts["killed"], sum(counts[word] for word in NOTICED)]
+            shares = [f"{n} ({100 * n / max(1, len(verdicts)):.0f} %)" for n in noticed]
+            rest = [str(counts[word]) for word in ("survived", "untested")]
+            lines.append(f"| {room} | {len(verdicts)} | {' | '.join(shares + rest)} |")
         return "\n".join(lines)
 
 

@@ -110,6 +110,19 @@ def test_what_survives_is_shown(checkout: Path, capfd: pytest.CaptureFixture[str
     assert (checkout / "graphkit/pure/least.py").read_bytes() == source
 
 
+def test_what_only_a_test_next_door_notices_is_told_apart(
+    checkout: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = "from graphkit.pure.least import least\ndef test(): assert least([]) == -1\n"
+    (checkout / "tests/pure/test_other.py").write_text(text)
+    assert main([str(checkout / "graphkit/pure/least.py"), "--count", "9"], checkout) == 0
+    shown = capfd.readouterr()
+    verdicts = [line.split()[0] for line in shown.err.splitlines()]
+    assert sorted(set(verdicts)) == ["killed", "nextdoor"]
+    own = verdicts.count("killed")
+    assert f"| pure | 5 | {own} ({20 * own} %) | 5 (100 %) | 0 | 0 |" in shown.out
+
+
 def test_a_test_that_is_red_without_a_fault_notices_none(
     checkout: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

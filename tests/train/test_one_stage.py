@@ -1,6 +1,7 @@
 """One stage: the gradients of two, module calls, saturation, what is refused."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -394,3 +395,35 @@ def test_scores_that_no_row_belongs_to():
     ).generator.backward()
     assert not made.grad[1::2].any()
     assert made.grad[::2].any(1).all()
+
+
+@pytest.mark.parametrize("score", [0.3, -80.0])
+def test_parts_of_a_sample_that_are_not_looked_at_have_no_gradient(score):
+    """Also where nothing but the generator's own loss has a gradient."""
+    made = torch.full((4, 1), score).double().requires_grad_()
+    beside = torch.ones(4, 2).double().requires_grad_()
+    judge = nn.Linear(1, 1).double()
+    with torch.no_grad():
+        judge.weight.fill_(1.0)
+        judge.bias.zero_()
+
+    class First(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.judge = judge
+
+        def forward(self, x, _):
+            return self.judge(x)
+
+    own = GANLoss("own", torch.square, lambda s: (s + 80).square(), torch.exp)
+    real = (torch.zeros(4, 1).double(), torch.zeros(4, 2).double())
+    OneStageStep(First(), own)(real, (made, beside)).generator.backward()
+    assert made.grad.any()
+    assert not beside.grad.any()
+
+
+def test_the_history_has_no_loss_before_the_first_step():
+    one_stage = OneStageStep(players()[1])
+    run = SimpleNamespace(history=[{}])
+    one_stage.on_epoch_end(run)
+    assert run.history == [{"discriminator_loss": 0.0}]

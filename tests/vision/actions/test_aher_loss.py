@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -89,3 +91,28 @@ def test_wrong_input_is_refused():
         AherLoss()(found, [(torch.tensor([[0.2, 0.2]]), torch.tensor([0])), TRUTH[1]])
     with pytest.raises(ValueError, match="negative"):
         AherLoss(positive=0.2, negative=0.3)
+
+
+def test_an_anchor_just_at_the_bound_is_no_background():
+    """Overlaps of 1, exactly 1/2 and none; the background is below the bound."""
+    found = proposals(1)
+    centre, width = torch.tensor([[0.25, 0.125, 0.75]]), torch.tensor([[0.5, 0.25, 0.5]])
+    logits = torch.zeros(1, 3, found.logits.size(2))
+    logits[0, :, -1] = torch.tensor([0.0, -5.0, 2.0])
+    logits = logits.log_softmax(-1)
+    zeros = torch.zeros(1, 3)
+    small = replace(
+        found,
+        centre=centre,
+        width=width,
+        logits=logits,
+        offsets=torch.zeros(1, 3, 2),
+        overlap=zeros,
+    )
+    truth = [(torch.tensor([[0.0, 0.5]]), torch.tensor([0]))]
+    for negative, hard in ((0.4, 2), (0.5, 2), (0.6, 1)):
+        loss = AherLoss(0.9, negative, kind=0.0, overlap=0.0)(small, truth)
+        probability = logits[0].exp()
+        fore = -(1 - probability[0, -1]).log()
+        back = -probability[hard, -1].log()
+        assert torch.allclose(loss, fore + back, atol=1e-5), negative
