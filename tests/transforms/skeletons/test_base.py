@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor
@@ -90,3 +92,27 @@ def test_a_set_takes_a_skeleton_with_names_and_centre() -> None:
 def test_made_up_clips_take_a_skeleton() -> None:
     graph = SkeletonGraph("ntu-25", strategy="distance")
     assert SyntheticSkeletons(2, layout=graph).graph is graph
+
+
+def test_clips_that_are_none_are_named() -> None:
+    transform = PadByRepetition(3, num_joints=2)
+    assert transform([1]) == [1]
+    wrong = (None, torch.zeros(2, 3), torch.zeros(0, 3, 4), torch.zeros(3, 3, 4))
+    for x in wrong:
+        shape = None if x is None else list(x.shape)
+        words = re.escape(f"'data.x' must be [persons * 2, channels, frames], got {shape}")
+        with pytest.raises(ValueError, match=words):
+            transform(Data(x=x))
+    with pytest.raises(ValueError, match=r"\[persons \* joints, channels"):
+        PadByRepetition(3)(Data(x=torch.zeros(2, 3)))
+    out = transform(Data(x=torch.arange(24.0).view(4, 3, 2))).x
+    assert out.is_contiguous()
+    assert out[3, 2].tolist() == [22, 23, 22]
+
+
+def test_one_score_among_several_clips_is_a_score() -> None:
+    data = Data(x=torch.rand(25, 3, 4), scored=torch.tensor([False, True]))
+    with pytest.raises(ValueError, match=r"use SkeletonStream\(…, score=True\)"):
+        SkeletonStream("b")(data)
+    data.scored = torch.tensor([False, False])
+    assert SkeletonStream("b")(data).x.shape == (25, 3, 4)

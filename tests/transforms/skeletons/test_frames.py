@@ -88,3 +88,44 @@ def test_what_does_not_fit_is_named():
     for make in (uniform_frames, repeated_frames):
         with pytest.raises(ValueError, match="'lengths'"):
             make(torch.tensor([3, 0]), 4)
+
+
+def test_places_within_a_part_and_the_least_lengths():
+    lengths = torch.tensor([8, 1])
+    first, middle, last = (
+        uniform_frames(lengths, 2, False, within=within) for within in (0.0, 0.5, 0.999)
+    )
+    assert first.tolist() == [[0, 4], [0, 0]]
+    assert middle.tolist() == [[2, 6], [0, 0]]
+    assert torch.equal(middle, uniform_frames(lengths, 2, random=False))
+    assert last.tolist() == [[3, 7], [0, 0]]
+    assert uniform_frames(lengths, 1, False).tolist() == [[4], [0]]
+    assert repeated_frames(lengths, 1).tolist() == [[0], [0]]
+    for make in (uniform_frames, repeated_frames):
+        with pytest.raises(ValueError, match="'num_frames' and all 'lengths'"):
+            make(lengths, 0)
+
+
+def test_as_released_lengths_at_the_bounds():
+    """As many frames as asked for are all taken; twice as many are cut into parts of two."""
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        index = uniform_frames(torch.tensor([4, 8]), 4, True, "released", draw)
+        assert index[0].tolist() == [0, 1, 2, 3]
+        assert (index[1] // 2).tolist() == [0, 1, 2, 3]
+    same = [uniform_frames(LENGTHS, 4, True, "released", draw.manual_seed(3)) for _ in range(2)]
+    assert torch.equal(*same)
+    steady = uniform_frames(torch.tensor([10]), 4, False, "released")
+    assert steady.tolist() == [[1, 3, 6, 8]]
+
+
+def test_transforms_say_what_they_do():
+    assert repr(UniformSampleFrames(4)) == "UniformSampleFrames(4, random=True)"
+    assert repr(PadByRepetition()) == "PadByRepetition(300)"
+    draws = [torch.Generator().manual_seed(1) for _ in range(2)]
+    x = torch.randn(5, 3, 40, 7, 1)
+    made = UniformSampleFrames(4, variant="released", generator=draws[0]).dense(x)
+    index = uniform_frames(torch.full((5,), 40), 4, True, "released", draws[1])
+    assert torch.equal(made, torch.stack([c[:, i] for c, i in zip(x, index, strict=True)]))
+    assert UniformSampleFrames(1).dense(x).shape == (5, 3, 1, 7, 1)
+    assert torch.equal(PadByRepetition(1).dense(x), x[:, :, :1])

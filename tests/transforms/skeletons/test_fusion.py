@@ -29,3 +29,13 @@ def test_what_does_not_fit_is_named():
         fuse_scores({"hand": torch.zeros(2, 3)})
     with pytest.raises(ValueError, match="more than 0"):
         fuse_scores({"j": torch.zeros(2, 3)}, {"j": 0.0})
+
+
+def test_weights_of_ones_own():
+    scores = {"x": torch.randn(2, 3), "y": torch.randn(2, 3)}
+    fused = fuse_scores(scores, {"x": 3.0, "y": 1.0, "z": 9.0})
+    wanted = (3 * scores["x"].softmax(1) + scores["y"].softmax(1)) / 4
+    assert torch.allclose(fused, wanted)
+    assert torch.allclose(fused.sum(1), torch.ones(2))
+    with pytest.raises(ValueError, match=r"no weight of 'y'; it has \['a', 'x'\]"):
+        fuse_scores(scores, {"x": 1.0, "a": 1.0})

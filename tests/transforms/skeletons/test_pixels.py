@@ -49,3 +49,32 @@ def test_wrong_sizes_are_named():
         PixelNormalize()(Data(x=torch.ones(17, 2, 1), img_shape=torch.tensor([[0, 3]])))
     with pytest.raises(ValueError, match="2 coordinates"):
         PixelNormalize().dense(torch.ones(1, 4, 2, 17, 1))
+
+
+def test_a_score_just_at_the_threshold_counts_as_none():
+    clip = torch.full((1, 3, 2, 17, 1), 0.5)
+    clip[:, 2, 1] = 0.75
+    out = PixelNormalize((4, 8), threshold=0.5).dense(clip)
+    assert not out[:, :2, 0].any()
+    assert (out[:, 0, 1] == -0.875).all()
+    assert (out[:, 1, 1] == -0.75).all()
+    assert torch.equal(out[:, 2], clip[:, 2])
+
+
+def test_a_person_of_whom_one_coordinate_is_seen_is_there_in_that_frame_alone():
+    clip = torch.zeros(1, 2, 3, 17, 2)
+    clip[0, 1, 1, 4, 1] = 2.0
+    out = PixelNormalize((4, 8)).dense(clip)
+    assert out[0, :, 1, :, 1].any(dim=0).all()
+    assert not out[..., 0].any()
+    assert not out[0, :, [0, 2]].any()
+
+
+def test_an_own_size_is_forgotten_after_an_error_too():
+    transform = PixelNormalize((4, 8))
+    with pytest.raises(ValueError, match="2 coordinates"):
+        transform(Data(x=torch.ones(17, 4, 1), img_shape=torch.tensor([[2, 2]])))
+    assert transform.img_shape.tolist() == [4, 8]
+    with pytest.raises(ValueError, match="17, persons"):
+        transform.dense(torch.ones(1, 2, 1, 16, 1))
+    assert transform("no graph") == "no graph"

@@ -58,3 +58,20 @@ def test_clips_with_scores_need_to_be_told(kind):
     with pytest.raises(ValueError, match=r"the last channel of 'data\.x' is a score.*score=True"):
         kind()(clip)
     assert kind(score=True)(clip).x.shape == (17, 3, 4)
+
+
+def test_angles_go_both_ways_to_their_bounds_and_may_be_none():
+    x = torch.zeros(4000, 2, 1, 3, 1)
+    x[:, 0] = 1.0
+    draw = torch.Generator().manual_seed(0)
+    turned = RandomSkeletonRotation(0.5, generator=draw).dense(x)
+    angle = torch.atan2(turned[:, 1, 0, 0, 0], turned[:, 0, 0, 0, 0])
+    assert -0.5 <= angle.min() < -0.49
+    assert 0.49 < angle.max() <= 0.5
+    assert abs(angle.mean()) < 0.02
+    still = RandomSkeletonRotation((0.0, 0.0, 0.0)).dense(x)
+    assert torch.equal(still, x)
+    for wrong in ((0.1, -0.1, 0.2), (0.1, 0.2, 0.3, 0.4), ()):
+        with pytest.raises(ValueError, match="'theta' must be one or three angles from 0"):
+            RandomSkeletonRotation(wrong)
+    assert repr(RandomSkeletonRotation((0.0, 0.5, 1))) == "RandomSkeletonRotation([0.0, 0.5, 1.0])"
