@@ -21,7 +21,7 @@ from graphkit.adapters import ChannelGraphAdapter, CoadaptationGraphAdapter, Orb
 from graphkit.continual import EWC, GEM, MAS, TWP, LwF
 from graphkit.modes import evaluating
 from graphkit.nn import FusedGATConv, FusedGATv2Conv, FusedTransformerConv, knn_graph
-from graphkit.sampling import NeighborLoader, PathLoader
+from graphkit.sampling import NeighborLoader, PathLoader, PathSampler
 from graphkit.testing import count_hooks
 from graphkit.train import Callback, NodeTask, Trainer
 from tests.soak.traces import traces
@@ -118,7 +118,7 @@ class Scripts(RuleBasedStateMachine):
     @rule(size=st.integers(2, 9))
     def paths(self, size: int) -> None:
         """A batch of shortest paths."""
-        loader = PathLoader(self.graph, batch_size=size, ratio=1.0)
+        loader = PathLoader(self.graph, PathSampler(self.graph, ratio=1.0), batch_size=size)
         next(iter(loader))
 
     @rule(kind=st.sampled_from(STRATEGIES))
