@@ -58,9 +58,7 @@ class Scripts(RuleBasedStateMachine):
         x, y = torch.randn(nodes, WIDTH), torch.arange(nodes) % CLASSES
         self.graph = Data(x=x, y=y, edge_index=torch.randint(nodes, (2, 4 * nodes)))
         for part, name in enumerate(("train_mask", "val_mask", "test_mask")):
-            self.graph[name] = torch.arange(nodes) // CLASSES % 3 == part
-        self.graph.val_mask |= ~(self.graph.train_mask | self.graph.test_mask)
-        self.graph.val_mask[-1] = self.graph.test_mask[-2] = True
+            self.graph[name] = torch.arange(nodes) % 3 == part
         self.model: nn.Module = (GAT if attends else GCN)(WIDTH, 8, 2, CLASSES)
         self.strategy: Any = None
 
