@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from torch_geometric.data import Batch
+from torch_geometric.nn import BatchNorm
 
 from graphkit.datasets import SyntheticFactorGraphs
 from graphkit.nn import FactorGCN
@@ -54,6 +55,44 @@ def test_pool_head_written_out(batch):
         x = torch.nn.functional.leaky_relu(conv(x, edges), 0.2)
     expected = x.mean(0, keepdim=True).tanh() @ model.reads[0].weight.t() + model.reads[0].bias
     assert torch.allclose(model(graph.x.double(), graph.edge_index), expected)
+
+
+@pytest.mark.parametrize(
+    ("head", "options", "kind"),
+    [
+        ("pool", {}, torch.nn.Identity),
+        ("jk", {}, BatchNorm),
+        ("mean", {}, BatchNorm),
+        ("node", {}, torch.nn.LayerNorm),
+        ("node", {"variant": "released"}, BatchNorm),
+        ("node", {"normalization": "batch"}, BatchNorm),
+        ("jk", {"normalization": "layer"}, torch.nn.LayerNorm),
+    ],
+)
+def test_norms_of_a_head(head, options, kind):
+    model = make(head, **options)
+    assert {type(norm) for norm in model.norms} == {kind}
+    sizes = head in ("mean", "node") and kind is BatchNorm
+    assert (model.size_norm is not None) == sizes
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0])
+def test_small_features_are_evaluated_as_they_are_trained(scale, batch):
+    """The fault of batch norms: their running variance begins far above that of small features."""
+    x, model = scale * batch.x.double(), make("node", add_self_loops=False)
+    for conv in model.convs:
+        torch.nn.init.zeros_(conv.lin.bias)
+    training = model(x, batch.edge_index, batch.batch)
+    out = model.eval()(x, batch.edge_index, batch.batch)
+    assert torch.equal(out, training)
+    assert out.std(0).min() > 1e-2
+
+
+def test_a_norm_that_a_head_does_not_have_is_refused():
+    with pytest.raises(ValueError, match="'normalization' must be 'batch' or 'layer', got 'graph'"):
+        make("node", normalization="graph")
+    with pytest.raises(ValueError, match="head='pool' has no norm, but 'normalization' was given"):
+        make("pool", normalization="layer")
 
 
 def test_penalties(batch):
