@@ -162,12 +162,7 @@ class FactorGCN(nn.Module):
             raise ValueError(
                 f"'objective' must be 'discriminator', 'balance' or 'none', got {objective!r}"
             )
-        if normalization is None:
-            normalization = "layer" if (head, variant) == ("node", "paper") else "batch"
-        elif normalization not in ("batch", "layer"):
-            raise ValueError(f"'normalization' must be 'batch' or 'layer', got {normalization!r}")
-        elif head == "pool":
-            raise ValueError("head='pool' has no norm, but 'normalization' was given")
+        normalization = checked_norm(normalization, head, variant)
         if isinstance(num_factors, int):
             num_factors = [max(num_factors // share, 1) for share in SHARES[head]]
         self.head, self.dropout, self.add_self_loops = head, dropout, add_self_loops
@@ -291,6 +286,17 @@ class FactorGCN(nn.Module):
         for loss, i in zip(self.losses, several, strict=True):
             total = total + loss(hidden[i], edges, gates[i], batch)
         return total
+
+
+def checked_norm(kind: str | None, head: str, variant: str) -> str:
+    """The kind of norm that a head has."""
+    if kind is None:
+        return "layer" if (head, variant) == ("node", "paper") else "batch"
+    if kind not in ("batch", "layer"):
+        raise ValueError(f"'normalization' must be 'batch' or 'layer', got {kind!r}")
+    if head == "pool":
+        raise ValueError("head='pool' has no norm, but 'normalization' was given")
+    return kind
 
 
 def norm_of(kind: str, channels: int) -> nn.Module:
