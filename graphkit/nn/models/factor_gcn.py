@@ -288,7 +288,9 @@ class FactorGCN(nn.Module):
         return total
 
 
-def checked_norm(kind: str | None, head: str, variant: str) -> str:
+def checked_norm(
+    kind: Literal["batch", "layer"] | None, head: str, variant: str
+) -> Literal["batch", "layer"]:
     """The kind of norm that a head has."""
     if kind is None:
         return "layer" if (head, variant) == ("node", "paper") else "batch"
@@ -299,6 +301,6 @@ def checked_norm(kind: str | None, head: str, variant: str) -> str:
     return kind
 
 
-def norm_of(kind: str, channels: int) -> nn.Module:
+def norm_of(kind: str | None, channels: int) -> nn.Module:
     """A norm behind a convolution; small features are no reason for a layer norm to do nothing."""
     return BatchNorm(channels) if kind == "batch" else nn.LayerNorm(channels, eps=1e-8)
