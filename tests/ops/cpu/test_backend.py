@@ -15,7 +15,7 @@ from graphkit.ops.cpu import threads
 from graphkit.ops.cpu.kernels import sorting
 from graphkit.ops.cpu.kernels.compiling import kernel
 from tests import processes
-from tests.ops.oracles import random_graph
+from tests.ops.oracles import CASES, random_graph
 
 LARGE = random_graph(3000, 2500, 40_000, 5)
 LARGE[1, ::2] = 7
@@ -72,6 +72,28 @@ def test_sums_in_registers_are_those_of_the_reference(columns, dtype, ordered):
     for found, wanted in zip(*results, strict=True):
         size = float(wanted.abs().max())
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6 * size)
+
+
+WIDTHS = [(8, 8), (8, 24), (4, 48), (8, 40), (4, 16), (2, 32), (6, 32), (1, 64), (2, 96), (1, 192)]
+
+
+@pytest.mark.parametrize("name", ["gat_attention", "gatv2_attention_edges", "dot_attention_edges"])
+@pytest.mark.parametrize(("heads", "width"), WIDTHS)
+def test_heads_in_registers_keep_their_own_weights(heads, width, name):
+    # A tile of 64 columns may begin or end in the middle of a head: 24, 40 and 48 columns do.
+    case, edges = CASES[name], random_graph(9, 7, 40, 2)
+    shapes = case.shapes(edges.size(1), 9, 7, heads, width)
+    for dtype in (torch.float32, torch.float64):
+        inputs = [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
+        out, wanted = case.run(edges, 7, *inputs), case.dense(edges, 7, *inputs)
+        toward = torch.randn_like(wanted)
+        torch.testing.assert_close(out, wanted, rtol=1e-4, atol=1e-5)
+        grads = torch.autograd.grad((out * toward).sum(), inputs)
+        others = torch.autograd.grad((wanted * toward).sum(), inputs)
+        for found, other in zip(grads, others, strict=True):
+            torch.testing.assert_close(
+                found, other, rtol=1e-4, atol=1e-4 * float(other.abs().max())
+            )
 
 
 @pytest.mark.usefixtures("restored_threads")

@@ -10,13 +10,13 @@ from numba.extending import intrinsic
 from graphkit.ops.cpu.kernels import instructions as code
 from graphkit.ops.cpu.kernels.compiling import helper
 from graphkit.ops.cpu.kernels.leaky import leaky_steps, leaky_steps_summed
-from graphkit.ops.cpu.kernels.tiles import LANES
+from graphkit.ops.cpu.kernels.tiles import LANES, heads_of_tile, in_tiles
 from graphkit.ops.cpu.kernels.vector import add_rows
 
 
 def _leaky_back_of(summed):
     """``total[t + c] += step * LeakyReLU'(rows[c])`` over a block of entries, for 64 columns
-    ``c`` of heads of a multiple of eight; if ``summed``, ``rows`` times that is added to
+    ``c`` of rows that are :func:`in_tiles`; if ``summed``, ``rows`` times that is added to
     ``sums``. With ``keep`` the rows are replaced by what was added."""
 
     @intrinsic
@@ -49,7 +49,7 @@ def _leaky_back_of(summed):
             # All entries are added before anything is stored, because sums in memory would wait
             # for their own stores: 64 columns are 8 registers, twice as many with the products.
             columns = [width.type(LANES * n) for n in range(LANES)]
-            shares = [builder.sdiv(column, width) for column in columns]
+            shares = heads_of_tile(builder, width)
             places = [at(p, column) for p in ((0, 2) if summed else (0,)) for column in columns]
             totals = [
                 cgutils.alloca_once_value(builder, builder.load(place, align=size))
@@ -98,8 +98,7 @@ def _any_block(summed):
     @helper
     def block_back(total, t, sums, a, rows, steps, slope, size, heads, width, keep):
         features = heads * width
-        # A tile may not straddle two steps of one register.
-        if features % 64 == 0 and width % 8 == 0 and (width <= 64 or width % 64 == 0):
+        if in_tiles(heads, width):
             for c in range(0, features, 64):
                 tile(
                     total,

@@ -8,6 +8,7 @@ import llvmlite.ir as ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from graphkit.ops.cpu.kernels.compiling import helper
 from graphkit.ops.cpu.kernels.instructions import INT32, ask_for, pointer_to, splat, vector_at
 
 LANES = 8
@@ -66,52 +67,75 @@ def dot_tile(typing_context, out, o, a, i, b, j, width):
     return types.void(out, whole, a, whole, b, whole, whole), generate
 
 
-@intrinsic
-def add_tile(typing_context, out, o, x, p, step, others, k, count, weight, w, heads, width):
+@helper
+def in_tiles(heads, width):
+    """Whether rows are tiles of 64 columns each of which begins and ends with a head, or lies in
+    one."""
+    return width % 64 == 0 or (heads * width % 64 == 0 and (width in (8, 16, 32)))
+
+
+def heads_of_tile(builder: Any, width: Any) -> list[Any]:
+    """The head of each register of a tile, counted from its first, if rows are :func:`in_tiles`."""
+    # Eighths of a width are a power of two below 8, or a multiple of 8: a shift in place of a
+    # division, which takes as long as an edge.
+    shift = builder.cttz(builder.lshr(width, width.type(3)), ir.IntType(1)(0))
+    return [builder.lshr(width.type(n), shift) for n in range(LANES)]
+
+
+def _add_tile_of(narrow: bool) -> Any:
     """``out[o + c] += sum of weight[w + i * heads + c // width] * x[p + others[k + i] * step + c]``
-    over ``i < count``, for 64 columns ``c``; ``width`` is a multiple of eight."""
+    over ``i < count``, for 64 columns ``c`` of rows that are :func:`in_tiles`; ``narrow`` says that
+    ``width`` is 8."""
 
-    def generate(context, builder, signature, args):
-        out_, o_, x_, p_, step_, others_, k_, count_, weight_, w_, heads_, width_ = args
-        kinds = signature.args
-        size = kinds[0].dtype.bitwidth // 8
-        whole = o_.type
-        # 64 columns are 8 registers: all edges are added before anything is stored.
-        columns = [whole(LANES * n) for n in range(LANES)]
-        shares = [builder.sdiv(column, width_) for column in columns]
-        targets = [
-            vector_at(context, builder, kinds[0], out_, builder.add(o_, column), LANES)
-            for column in columns
-        ]
-        totals = [
-            cgutils.alloca_once_value(builder, builder.load(target, align=size))
-            for target in targets
-        ]
-        with cgutils.for_range(builder, count_) as loop:
-            entry = pointer_to(context, builder, kinds[5], others_, builder.add(k_, loop.index))
-            other = context.cast(builder, builder.load(entry), kinds[5].dtype, types.int64)
-            start = builder.add(p_, builder.mul(other, step_))
-            own = builder.add(w_, builder.mul(loop.index, heads_))
-            for column, share, total in zip(columns, shares, totals, strict=True):
-                # Heads of 8 columns or more: one weight serves a whole register.
-                factor = builder.load(
-                    pointer_to(context, builder, kinds[8], weight_, builder.add(own, share))
-                )
-                source = vector_at(
-                    context, builder, kinds[2], x_, builder.add(start, column), LANES
-                )
-                scaled = builder.fmul(
-                    splat(builder, factor, LANES),
-                    builder.load(source, align=size),
-                    flags=("contract",),
-                )
-                builder.store(builder.fadd(builder.load(total), scaled, flags=("contract",)), total)
-        for target, total in zip(targets, totals, strict=True):
-            builder.store(builder.load(total), target, align=size)
-        return context.get_dummy_value()
+    @intrinsic
+    def add_tile(typing_context, out, o, x, p, step, others, k, count, weight, w, heads, width):
+        def generate(context, builder, signature, args):
+            out_, o_, x_, p_, step_, others_, k_, count_, weight_, w_, heads_, width_ = args
+            kinds = signature.args
+            size = kinds[0].dtype.bitwidth // 8
+            whole = o_.type
+            # 64 columns are 8 registers: all edges are added before anything is stored.
+            columns = [whole(LANES * n) for n in range(LANES)]
+            shares = [whole(n) for n in range(LANES)] if narrow else heads_of_tile(builder, width_)
+            targets = [
+                vector_at(context, builder, kinds[0], out_, builder.add(o_, column), LANES)
+                for column in columns
+            ]
+            totals = [
+                cgutils.alloca_once_value(builder, builder.load(target, align=size))
+                for target in targets
+            ]
+            with cgutils.for_range(builder, count_) as loop:
+                entry = pointer_to(context, builder, kinds[5], others_, builder.add(k_, loop.index))
+                other = context.cast(builder, builder.load(entry), kinds[5].dtype, types.int64)
+                start = builder.add(p_, builder.mul(other, step_))
+                own = builder.add(w_, builder.mul(loop.index, heads_))
+                for column, share, total in zip(columns, shares, totals, strict=True):
+                    # Heads of 8 columns or more: one weight serves a whole register.
+                    place = builder.add(own, share)
+                    factor = builder.load(pointer_to(context, builder, kinds[8], weight_, place))
+                    source = vector_at(
+                        context, builder, kinds[2], x_, builder.add(start, column), LANES
+                    )
+                    scaled = builder.fmul(
+                        splat(builder, factor, LANES),
+                        builder.load(source, align=size),
+                        flags=("contract",),
+                    )
+                    builder.store(
+                        builder.fadd(builder.load(total), scaled, flags=("contract",)), total
+                    )
+            for target, total in zip(targets, totals, strict=True):
+                builder.store(builder.load(total), target, align=size)
+            return context.get_dummy_value()
 
-    i8 = types.int64
-    return types.void(out, i8, x, i8, i8, others, i8, i8, weight, i8, i8, i8), generate
+        i8 = types.int64
+        return types.void(out, i8, x, i8, i8, others, i8, i8, weight, i8, i8, i8), generate
+
+    return add_tile
+
+
+add_narrow_tile, add_tile = (_add_tile_of(narrow) for narrow in (True, False))
 
 
 @intrinsic

@@ -5,7 +5,7 @@ import numpy as np
 
 from graphkit.ops.cpu.kernels import instructions as code
 from graphkit.ops.cpu.kernels.compiling import helper
-from graphkit.ops.cpu.kernels.tiles import add_tile, dot_tile
+from graphkit.ops.cpu.kernels.tiles import add_narrow_tile, add_tile, dot_tile, in_tiles
 
 prefetch, prefetch_to_write = code.prefetch_for(0), code.prefetch_for(1)
 _dot1, _dot4, _dot8, _dot16 = (code.dot_of(width) for width in (1, 4, 8, 16))
@@ -145,23 +145,16 @@ def scale_heads(out, o, weight, heads, width):
 def add_entries(out, o, x, p, others, k, count, weight, w, heads, width):
     """``add_heads`` for the entries ``k .. k + count``: rows ``others`` of ``x``, after ``p``."""
     features = heads * width
-    # A tile may not straddle two weights of one register.
-    if features % 64 == 0 and width % 8 == 0 and (width <= 64 or width % 64 == 0):
+    if in_tiles(heads, width):
         for c in range(0, features, 64):
-            add_tile(
-                out,
-                o + c,
-                x,
-                p + c,
-                features,
-                others,
-                k,
-                count,
-                weight,
-                w + c // width,
-                heads,
-                width,
-            )
+            o_c, p_c, w_c = o + c, p + c, w + c // width
+            # The commonest width by far: no arithmetic to find a column's weight.
+            if width == 8:
+                add_narrow_tile(
+                    out, o_c, x, p_c, features, others, k, count, weight, w_c, heads, width
+                )
+            else:
+                add_tile(out, o_c, x, p_c, features, others, k, count, weight, w_c, heads, width)
     else:
         for i in range(count):
             source = p + np.int64(others[k + i]) * features
