@@ -50,3 +50,12 @@ def test_a_name_that_is_hardly_similar_is_still_a_hint() -> None:
 def test_a_class_is_refused() -> None:
     with pytest.raises(TypeError, match="'model' is the class ReLU"):
         NamedModules(nn.ReLU, [""])
+
+
+def test_one_name_alone_is_looked_up_again_when_its_module_is_another() -> None:
+    model = nn.Sequential(nn.ReLU(), nn.Tanh())
+    named = NamedModules(model, ["1"])
+    first = named.current()
+    assert named.current() is first
+    model[1] = nn.Sigmoid()
+    assert named.current()["1"] is model[1]

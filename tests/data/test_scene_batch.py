@@ -202,3 +202,8 @@ def test_parts_hold_256_graphs():
     union = SceneBatch.from_data([scene([1], [])] * 300)
     parts = union.knock_out(torch.full((300,), -1)).split()
     assert [part.rest.num_graphs for part in parts] == [256, 44]
+
+
+def test_graphs_are_counted_by_the_last_node_where_nothing_else_says():
+    data = Data(x=torch.tensor([1, 2, 3]), batch=torch.tensor([0, 0, 2]), **EMPTY)
+    assert SceneBatch.from_data(data).num_graphs == 3

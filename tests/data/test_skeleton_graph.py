@@ -136,6 +136,7 @@ def test_clips_of_another_skeleton_are_refused():
         ({"layout": [(1, 0), (1, 0)]}, "'layout' has repeated pairs"),
         ({"layout": [(3, 0), (1, 0)]}, r"'layout' has gaps at joints: \[2\]"),
         ({"layout": [(-1, 0), (1, 0)]}, r"'layout' has gaps at joints: \[-1\]"),
+        ({"layout": [(-1, 0), (1, 0), (3, 1)]}, r"gaps at joints: \[-1, 2\]"),
         ({"layout": [(1, 0), (3, 2)]}, r"give 'center': joints without a parent are \[0, 2\]"),
         ({"layout": FORK, "center": 5}, "'center' must be a joint of 5, got 5"),
         ({"layout": FORK, "joints": ("a",)}, "'joints' has 1 names for 5 joints"),

@@ -42,7 +42,7 @@ def main(words: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=int, default=0, help="number of the first fault")
     parser.add_argument("--room", nargs="+", help="only these rooms, such as metrics")
-    parser.add_argument("--wide", action="store_true", help="all tests next door, not only a few")
+    parser.add_argument("--near", type=int, default=NEAR, help="tests next door that are asked")
     parser.add_argument("--copy", type=Path, help="folder of the copy: compiled kernels stay there")
     parser.add_argument("--list", action="store_true", help="show the faults, run nothing")
     given = parser.parse_args(words)
@@ -56,7 +56,7 @@ def main(words: Sequence[str] | None = None, root: Path = ROOT) -> int:
     with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
         copy = copy_of(given.copy or Path(folder), root)
         preload(copy)
-        judge = Judge(copy, given.wide)
+        judge = Judge(copy, given.near)
         for number, (file, fault) in enumerate(drawn, given.start):
             verdict = judge(file, fault)
             line = described(root, number, file, fault)
@@ -111,11 +111,11 @@ class Judge:
 
     Args:
         copy (Path): The copy of the checkout.
-        wide (bool): Whether all tests that reach a file are asked, and not only a few.
+        near (int): How many tests next door are asked.
     """
 
-    def __init__(self, copy: Path, wide: bool = False) -> None:
-        self.copy, self.wide = copy, wide
+    def __init__(self, copy: Path, near: int = NEAR) -> None:
+        self.copy, self.near = copy, near
         self.seen: list[tuple[Path, str]] = []
         self.costs: dict[str, float] = {}
 
@@ -176,7 +176,7 @@ class Judge:
         near = [test for test in others if test not in own]
         yield from (("own", test) for test in own)
         yield from (("guard", name) for name in guards if (self.copy / name).is_file())
-        yield from (("near", test) for test in near[: None if self.wide else NEAR])
+        yield from (("near", test) for test in near[: self.near])
 
     def table(self) -> str:
         """The rooms in Markdown, and how many faults each noticed."""

@@ -121,6 +121,9 @@ def test_what_only_a_test_next_door_notices_is_told_apart(
     assert sorted(set(verdicts)) == ["killed", "nextdoor"]
     own = verdicts.count("killed")
     assert f"| pure | 5 | {own} ({20 * own} %) | 5 (100 %) | 0 | 0 |" in shown.out
+    # They may be left for later.
+    assert main([str(checkout / "graphkit/pure/least.py"), "--count", "9", "--near", "0"], checkout)
+    assert [line.split()[0] for line in capfd.readouterr().err.splitlines()].count("killed") == own
 
 
 def test_a_test_that_is_red_without_a_fault_notices_none(

@@ -111,3 +111,14 @@ def test_wrong_shapes_are_named():
         TrackGraphAdapter()(torch.zeros(2).long(), torch.zeros(2).long(), torch.zeros(2, 3))
     with pytest.raises(ValueError, match="frames"):
         TrackGraphAdapter(frames=0)
+
+
+def test_edges_say_how_far_and_how_fast():
+    frame, track = torch.tensor([0, 2, 3]), torch.tensor([7, 7, 8])
+    points = torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]])
+    graph = TrackGraphAdapter(reach=9.0)(frame, track, points)
+    assert graph.edge_index.tolist() == [[0, 0, 1], [1, 2, 2]]
+    third = 1 / 3
+    # Frames ahead, the velocity, the speed, the length, the same track.
+    wanted = [[2, 1.5, 2, 2.5, 5, 1], [3, 1, 4 * third, 5 * third, 5, 0], [1, 0, 0, 0, 0, 0]]
+    torch.testing.assert_close(graph.edge_attr, torch.tensor(wanted))

@@ -5,7 +5,7 @@ import torch
 
 from graphkit.datasets import DamagedDataError, MissingDataError, VisualGenomeGraphs, load
 from graphkit.datasets.scenes.visual_genome import entries, read_aliases
-from tests.datasets.scenes.scene_files import VG_LIMITS, write_visual_genome
+from tests.datasets.scenes.scene_files import VG_LIMITS, relation, write_visual_genome
 from tests.datasets.test_contract import FromFiles
 
 
@@ -70,6 +70,16 @@ def test_limits_per_photograph(root, cache, limits, left):
     else:
         with pytest.raises(DamagedDataError, match="no photograph of 'train'"):
             load("VisualGenome", **VG_LIMITS, **limits)
+
+
+@pytest.mark.parametrize("ends", [(10, 19), (19, 10), (19, 99)])
+def test_a_triple_with_an_end_that_is_left_out_is_left_out(root, cache, ends):
+    """The 19 is too narrow, the 99 is nowhere."""
+    path = write_visual_genome(root) / "relationships.json"
+    rows = json.loads(path.read_text())
+    rows[0]["relationships"].append(relation(999, ends[0], "on", ends[1]))
+    path.write_text(json.dumps(rows))
+    assert load("VisualGenome", **VG_LIMITS)[0].edge_index.tolist() == [[0, 1], [2, 2]]
 
 
 def test_files_that_do_not_fit_are_named(root, cache):

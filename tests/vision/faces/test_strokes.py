@@ -8,11 +8,11 @@ from tests.spoiled import spoiled
 
 def by_loops(points, strokes, size, width):
     """Every pixel, every line, one at a time."""
-    image = torch.zeros(len(points), 1, size, size)
+    image = points.new_zeros(len(points), 1, size, size)
     for n, face in enumerate(points):
         for i in range(size):
             for j in range(size):
-                pixel = torch.tensor([(j + 0.5) / size * 2 - 1, (i + 0.5) / size * 2 - 1])
+                pixel = points.new_tensor([(j + 0.5) / size * 2 - 1, (i + 0.5) / size * 2 - 1])
                 paper = 1.0
                 for a, b in strokes.tolist():
                     step = face[b] - face[a]
@@ -23,11 +23,12 @@ def by_loops(points, strokes, size, width):
     return image
 
 
-def test_images_are_those_of_loops():
-    points = torch.rand(2, 5, 2) * 2 - 1
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 2e-6), (torch.float64, 1e-12)])
+def test_images_are_those_of_loops(dtype, near):
+    points = torch.rand(2, 5, 2, dtype=dtype) * 2 - 1
     strokes = torch.tensor([[0, 1], [1, 2], [3, 3], [4, 0]])
     image = draw_strokes(points, strokes, 7, 0.2)
-    assert torch.allclose(image, by_loops(points, strokes, 7, 0.2), atol=2e-6)
+    assert torch.allclose(image, by_loops(points, strokes, 7, 0.2), atol=near)
 
 
 def test_no_line_is_no_ink_and_lines_have_no_direction():
