@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -273,3 +274,13 @@ def test_rooms_of_methods_begin_all_rooms():
     assert catalog.ROOMS[: len(catalog.METHOD_ROOMS)] == catalog.METHOD_ROOMS
     assert Card(name="A", module="graphkit", **FIELDS).room == "graphkit"
     assert card_of(3) is None
+
+
+def test_years_are_those_of_venues_and_preprints():
+    """A workshop's paper may come to arXiv later."""
+    for card in (card for card in cards() if card.module.startswith("graphkit.")):
+        years = re.findall(r"\b(?:19|20)\d\d\b", card.venue)
+        if not years and card.venue.startswith("arXiv"):
+            years = [f"20{card.paper.removeprefix('arXiv:')[:2]}"]
+        if years and card.name != "SoftTargetLoss":
+            assert [str(card.year)] == years, card.name

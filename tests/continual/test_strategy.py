@@ -22,6 +22,7 @@ from graphkit.continual import (
     LwF,
     Strategy,
 )
+from graphkit.continual.strategy import columns_of
 from graphkit.testing import assert_no_trace
 from tests.continual.problems import backbone, graph, losses_of_task, output_of_task, see, wander
 
@@ -205,3 +206,18 @@ def test_every_option_that_is_a_number_is_checked_by_name(
     for value in (-1.0, float("nan")):
         with pytest.raises(ValueError, match=name):
             strategy(nn.Linear(2, 2), **{name: value})
+
+
+@pytest.mark.parametrize("columns", [[2], [-3], [0, 2], [-3, 2], []])
+def test_columns_that_are_there_are_taken(columns: list[int]) -> None:
+    out = torch.arange(6.0).view(2, 3)
+    index = torch.tensor(columns, dtype=torch.long)
+    assert torch.equal(columns_of(out, index), out[:, index])
+    mask = torch.tensor([True, False, True])
+    assert torch.equal(columns_of(out, mask), out[:, [0, 2]])
+
+
+@pytest.mark.parametrize("columns", [[3], [-4], [0, 3], [-4, 0], [True, False]])
+def test_columns_that_are_not_there_are_refused(columns: list[int]) -> None:
+    with pytest.raises(ValueError, match="the outputs have 3 columns"):
+        columns_of(torch.ones(2, 3), torch.tensor(columns))

@@ -66,3 +66,12 @@ def test_joints_stand_in_the_order_of_their_formats() -> None:
     }
     for layout, known in places.items():
         assert {place: LAYOUTS[layout].joints[place] for place in known} == known
+
+
+def test_bones_of_streams_are_the_graphs_but_for_three() -> None:
+    """PYSKL measures COCO's hips and OpenPose's neck from the nose; the root is its own."""
+    others = {"coco-17": {11: 0, 12: 0}, "openpose-18": {0: 0, 1: 0}}
+    for name, (_, parents, towards) in LAYOUTS.items():
+        wanted = dict(enumerate(parents)) | others.get(name, {})
+        assert (towards is None) == (name not in others)
+        assert dict(enumerate(towards or parents)) == wanted

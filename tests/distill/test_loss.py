@@ -12,7 +12,7 @@ from graphkit.distill import (
     MMDLoss,
     SoftTargetLoss,
 )
-from graphkit.distill.loss import DistillationLoss
+from graphkit.distill.loss import DistillationLoss, check_edges
 from graphkit.testing import assert_not_mutated
 
 EDGES = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 1, 0, 1]])
@@ -80,3 +80,11 @@ def test_wrong_input_is_named(loss):
 def test_widths_are_compared(name):
     with pytest.raises(ValueError, match="columns"):
         LOSSES[name]()(torch.randn(5, 4).double(), torch.randn(5, 3).double())
+
+
+def test_edges_name_nodes_that_are_there():
+    check_edges(torch.tensor([[0, 4], [4, 0]]), 5)
+    check_edges(torch.empty(2, 0).long(), 0)
+    for wrong, edges in ((-1, [[0], [-1]]), (5, [[5], [0]]), (-2, [[-2], [7]])):
+        with pytest.raises(IndexError, match=f"holds {wrong}, but there are 5 nodes"):
+            check_edges(torch.tensor(edges), 5)

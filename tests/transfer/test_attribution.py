@@ -220,6 +220,8 @@ def test_nothing_to_attribute() -> None:
         ({"steps": 0}, "'steps' must be at least 1, got 0"),
         ({"eps": 0.0}, "'eps' must be positive"),
         ({"target": 7}, "'target' must lie between 0 and 1"),
+        ({"target": torch.tensor([0, 2, 1])}, "got values from 0 to 2"),
+        ({"target": torch.tensor([1, -1, 0])}, "got values from -1 to 1"),
         ({"target": "total"}, "'target' must be one of"),
         ({"layer": "9"}, "no submodule '9'"),
     ],
