@@ -338,3 +338,24 @@ def test_features_of_torchvision_networks_are_those_of_its_feature_extractor(nam
 
 def copy_of(out):
     return out[0].clone() if isinstance(out, tuple) else out.clone()
+
+
+class Scaled(nn.Module):
+    """Takes and gives what is no tensor as well."""
+
+    def forward(self, x, factor, names=None):
+        return {"x": x * factor, "factor": factor, "name": "scaled", "none": names}
+
+
+@pytest.mark.parametrize("factor", [2, 2.5, True])
+def test_numbers_words_and_nothing_pass_beside_tensors(factor):
+    model, x = nn.ModuleDict({"part": Scaled()}), torch.ones(2)
+    with tap(model, "part") as inner:
+        out = model["part"](x, factor, names=None)
+    call = inner["part"]
+    assert call.args[1] is factor
+    assert torch.equal(call.output["x"], factor * x)
+    assert (out["factor"], out["name"], out["none"]) == (factor, "scaled", None)
+    with tap(model, "part") as inner:
+        model["part"](x, 3, names=[torch.ones(1), 4])
+    assert len(inner["part"].kwargs["names"]) == 2

@@ -21,7 +21,6 @@ def gradient(
         value,
         trainable(parameters),
         retain_graph=retain_graph,
-        allow_unused=True,
         materialize_grads=True,
     )
     return dict(zip(parameters, gradients, strict=True))

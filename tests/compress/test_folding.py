@@ -60,3 +60,8 @@ def test_message_passing_takes_it_up(kind, shift):
 def test_what_cannot_take_it_up_says_so(block):
     with pytest.raises(ValueError, match=r"linear layer|take up a map of 4"):
         fold(block, torch.eye(4))
+
+
+def test_a_class_in_place_of_a_block_is_named():
+    with pytest.raises(TypeError, match="'block' is the class Linear"):
+        fold(nn.Linear, torch.eye(2))

@@ -183,6 +183,7 @@ def test_wrong_models_and_losses_are_refused() -> None:
         (lambda model: model(torch.ones(3, 2)), r"\[3, 2\]"),
         (lambda model: torch.ones(3), "do not depend"),
         (lambda model: model(torch.ones(1, 2)).sum() / 0, "not finite"),
+        (lambda model: model(torch.ones(1, 2)).sum() / torch.tensor([1.0, 0.0]), "not finite"),
         (lambda model: model(torch.ones(0, 2)).sum(dim=1), r"\[0\]"),
     ):
         with pytest.raises(ValueError, match=message):

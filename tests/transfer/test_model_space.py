@@ -104,6 +104,7 @@ def test_clusters_are_drawn() -> None:
     tree = space.linkage(weight=0.0)
     assert sorted(tree[-1, :2]) == [8, 9]
     axes = space.plot_heat_map(weight=0.0)
+    assert type(axes.figure.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
     shown = [label.get_text()[0] for label in axes.get_yticklabels()]
     assert shown in (list("aaabbb"), list("bbbaaa"))
     axes = space.plot_dendrogram(weight=0.0)

@@ -71,3 +71,11 @@ def test_wrong_graphs_are_named():
     with pytest.raises(ValueError, match="std"):
         ContinuousDropEdge("uniform", std=0.1)
     assert "uniform" in repr(ContinuousDropEdge())
+
+
+def test_edges_that_share_an_end_have_masks_of_their_own():
+    edges = torch.tensor([[0, 1, 0, 2, 1, 2], [1, 0, 2, 0, 2, 1]])
+    out = ContinuousDropEdge(undirected=True)(Data(edge_index=edges, num_nodes=3))
+    pairs = out.edge_weight.view(3, 2)
+    assert torch.equal(pairs[:, 0], pairs[:, 1])
+    assert pairs[:, 0].unique().numel() == 3

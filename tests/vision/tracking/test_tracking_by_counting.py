@@ -266,3 +266,10 @@ def test_too_many_candidates_are_refused():
 def test_out_of_time_is_an_error():
     with pytest.raises(RuntimeError, match="time_limit"):
         TrackingByCounting(time_limit=0.0).solve(torch.rand(3, 12, 12))
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_time_in_the_solver_is_less_than_a_minute(scale):
+    """A clock's own reading would be far more, or less than nothing."""
+    result = TrackingByCounting().solve(scale * torch.rand(3, 12, 12))
+    assert 0 < result.seconds < 60
