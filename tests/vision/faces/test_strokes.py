@@ -28,7 +28,7 @@ def test_images_are_those_of_loops(dtype, near):
     points = torch.rand(2, 5, 2, dtype=dtype) * 2 - 1
     strokes = torch.tensor([[0, 1], [1, 2], [3, 3], [4, 0]])
     image = draw_strokes(points, strokes, 7, 0.2)
-    assert torch.allclose(image, by_loops(points, strokes, 7, 0.2), atol=near)
+    assert torch.allclose(image, by_loops(points, strokes, 7, 0.2), rtol=near, atol=near)
 
 
 def test_no_line_is_no_ink_and_lines_have_no_direction():
