@@ -72,7 +72,8 @@ class Factors(NamedTuple):
         "the published objective without FactorBalance: gates collapse to all edges or none",
         "normalization='batch' on one graph with few labels: running variances begin at 1, and "
         "evaluation is next to constant for a hundred epochs where features are small",
-        "LIMIT",
+        "head='node' on citation graphs with few labels: 14.1 points below a GCN of the same width "
+        "on CiteSeer (python -m benchmarks run defaults-models-citeseer)",
     ],
 )
 class FactorGCN(nn.Module):
@@ -119,7 +120,8 @@ class FactorGCN(nn.Module):
         normalization (str, optional): :obj:`"batch"`, with graph-size norm in front of it but for
             :obj:`"jk"`, or :obj:`"layer"`, for all heads but :obj:`"pool"`; by default layer norm
             for :obj:`head="node"`, unless :obj:`variant="released"`, and batch norm for the
-            others. (default: :obj:`None`)
+            others. Dense features of few channels are better with batch norm, bags of words with
+            layer norm. (default: :obj:`None`)
 
     Shapes:
         - **input:** features :math:`(N, F_{in})`, edges :math:`(2, E)`, graph of each node
