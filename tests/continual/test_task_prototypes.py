@@ -102,6 +102,7 @@ def test_errors_name_the_argument() -> None:
     for x, message in (
         (data.x[:, :2], "'x' has 2 features, those of earlier tasks 5"),
         (data.x * torch.nan, "'x' holds values that are not finite"),
+        (torch.cat([data.x[:-1], data.x[-1:] / 0]), "'x' holds values that are not finite"),
         (data.x.to_sparse(), "'x' must be dense"),
         (data.x[0], "'x' must be dense"),
     ):

@@ -146,6 +146,18 @@ def test_epochs_differ_and_workers_do_not_matter() -> None:
     assert first != [b.n_id.tolist() for b in task.batches(6)]
 
 
+def test_every_epoch_has_all_seeds_in_an_order_of_its_own() -> None:
+    _, task = problem(graph())
+    first, second = (
+        torch.cat([batch.n_id[: batch.batch_size] for batch in task.batches(seed)])
+        for seed in (5, 6)
+    )
+    assert torch.equal(first.sort().values, torch.arange(30))
+    assert torch.equal(second.sort().values, torch.arange(30))
+    assert not torch.equal(first, torch.arange(30))
+    assert not torch.equal(first, second)
+
+
 def test_a_graph_on_disk_trains_like_one_in_memory(tmp_path: Path) -> None:
     data = graph()
     data.y = data.y % 3
