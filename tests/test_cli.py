@@ -197,7 +197,7 @@ def test_data_sets_are_one_table_and_what_is_missing_is_told(monkeypatch, tmp_pa
         said = {"name": name, "about": about, "files": files, "counts": counts}
         return DatasetCard(**nothing | words | said)
 
-    known = [
+    sets = [
         card("A", "the first one", ("a.npz",), nodes=1234, edges=5000, classes=10),
         card("B", "the second", ("b.npz", "c.npz"), nodes=9876),
         card("C", "the third", ()),
@@ -205,7 +205,7 @@ def test_data_sets_are_one_table_and_what_is_missing_is_told(monkeypatch, tmp_pa
     places = [tmp_path / "one", tmp_path / "two"]
     (places[1] / "folder").mkdir(parents=True)
     (places[1] / "folder" / "a.npz").touch()
-    monkeypatch.setattr("graphkit.datasets.store.registry.dataset_cards", lambda: known)
+    monkeypatch.setattr("graphkit.datasets.store.registry.dataset_cards", lambda: sets)
     monkeypatch.setattr("graphkit.datasets.store.folders.search_path", lambda root: places)
     output = shown("data")
     for place, word in zip(places, ("FIRST", "SECOND"), strict=True):

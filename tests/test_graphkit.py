@@ -34,8 +34,8 @@ def test_one_function_of_a_room_stands_here() -> None:
 def test_an_unknown_name_is_told_what_there_is_in_order() -> None:
     with pytest.raises(AttributeError) as caught:
         graphkit.fooboo  # noqa: B018
-    known = ", ".join(name for name in ROOMS if name[0] != "_")
-    assert str(caught.value) == f"graphkit has no 'fooboo'; it has: {known}"
+    rooms = ", ".join(name for name in ROOMS if name[0] != "_")
+    assert str(caught.value) == f"graphkit has no 'fooboo'; it has: {rooms}"
 
 
 def test_all_names_are_listed() -> None:

@@ -167,8 +167,7 @@ def test_copied_buffers_leave_no_name_behind() -> None:
     model = nn.Sequential(nn.BatchNorm1d(2), nn.Sequential(nn.BatchNorm1d(2)))
 
     def names() -> list[set[str]]:
-        own = (dict(module.named_buffers(recurse=False)) for module in model.modules())
-        return [{*vars(m), *buffers} for m, buffers in zip(model.modules(), own, strict=True)]
+        return [{*vars(m), *dict(m.named_buffers(recurse=False))} for m in model.modules()]
 
     before = names()
     with copied_buffers(model):

@@ -174,9 +174,9 @@ def test_types_are_chosen_and_have_marks_and_colours_of_their_own():
     alone, lines = parts(plot.as_layout(scene(), nodes=("box",)))
     assert [len(m) for m in alone] == [3]
     assert [len(seg) for seg in lines] == [2]
-    again = parts(plot.as_layout(scene()))[0][0]
-    assert np.allclose(again, parts(plot.as_layout(scene(), seed=0))[0][0])
-    assert not np.allclose(again, parts(plot.as_layout(scene(), seed=1))[0][0])
+    places = parts(plot.as_layout(scene()))[0][0]
+    assert np.allclose(places, parts(plot.as_layout(scene(), seed=0))[0][0])
+    assert not np.allclose(places, parts(plot.as_layout(scene(), seed=1))[0][0])
 
 
 def test_one_colour_for_the_edges_of_one_type():

@@ -190,11 +190,11 @@ def test_parts_of_knock_outs_are_those_of_their_graphs(size):
         first = whole.node_ptr[:-1] - union.node_ptr[graphs]
         node = torch.where(taken.node[graphs] < 0, -1, taken.node[graphs] + first)
         assert torch.equal(part.node, node)
-        again = whole.knock_out(node)
-        assert torch.equal(part.category, again.category)
-        assert torch.equal(part.links, again.links)
+        expected = whole.knock_out(node)
+        assert torch.equal(part.category, expected.category)
+        assert torch.equal(part.links, expected.links)
         assert part.rest.num_graphs == part.whole.num_graphs == len(graphs)
-        for one, other in ((part.rest, again.rest), (part.whole, whole)):
+        for one, other in ((part.rest, expected.rest), (part.whole, whole)):
             assert all(map(same, one.to_data_list(), other.to_data_list()))
 
 
