@@ -45,6 +45,8 @@ PAIRS = (
 NAMES = dict(PAIRS) | {second: first for first, second in PAIRS}
 # What only says something to people, or to the checker of types.
 UNTOUCHED = (ast.Raise, ast.JoinedStr, ast.Import, ast.ImportFrom)
+TYPES = ("NewType", "ParamSpec", "TypeVar", "TypeVarTuple")
+"""What is called to make a type."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,12 @@ def changes(tree: ast.AST) -> Iterator[tuple[str, Any, str]]:
 
 
 def is_words(node: ast.AST) -> bool:
-    """Whether a statement is a docstring, a list of exports, or a block for type checkers."""
+    """Whether a statement is a docstring, a list of exports, or for type checkers alone."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return True
+    if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
+        return True
+    if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in TYPES:
         return True
     if isinstance(node, ast.If):
         return ast.unparse(node.test) == "TYPE_CHECKING"

@@ -62,6 +62,19 @@ def test_faults_are_planted_where_they_are_said_to_be() -> None:
         assert fault.line not in (1, 3, 5, 7)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        'Some = TypeVar("Some", bound=int, covariant=True)',
+        'Some = typing.TypeVar("Some", bound=int)',
+        "Pair: TypeAlias = tuple[int | None, Literal[3]]",
+    ],
+)
+def test_types_are_left_alone(source: str) -> None:
+    assert faults_of(source.encode()) == []
+    assert faults_of(b'some = variable("some", bound=int)') != []
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A package of one room with one file, and its test."""
