@@ -57,5 +57,5 @@ def test_attributes_are_those_of_the_model() -> None:
     inner = Spy()
     model = InPrecision(inner, torch.float64)
     assert (model.mark, model.module, model.dtype) == ("mine", inner, torch.float64)
-    with pytest.raises(AttributeError, match="Spy.*nothing"):
+    with pytest.raises(AttributeError, match=r"Spy.*nothing"):
         _ = model.nothing
