@@ -58,3 +58,29 @@ def test_errors_name_the_argument() -> None:
         ERGNN(backbone("GCN"), select="influence")
     with pytest.raises(ValueError, match="'radius'"):
         ERGNN(backbone("GCN"), radius=-1.0)
+    # Nothing but the same place is near.
+    assert ERGNN(backbone("GCN"), radius=0.0).radius == 0.0
+    assert crowd(torch.tensor([[0.0], [0.0], [3.0]]), torch.tensor([0, 1, 1]), 0.0).tolist() == [
+        *(1, 1, 0)
+    ]
+
+
+def test_a_sample_at_the_radius_itself_is_near() -> None:
+    # Distances 0, 1, 1, 2 and so on: their mean over all pairs is 8 / 9.
+    x, y = torch.tensor([[0.0], [1.0], [2.0]]).double(), torch.tensor([0, 1, 0])
+    mean = torch.cdist(x, x).mean()
+    assert crowd(x, y, float(1 / mean)).tolist() == [1, 2, 1]
+    assert crowd(x, y, float(0.99 / mean)).tolist() == [0, 0, 0]
+
+
+def test_another_task_breaks_ties_in_another_way() -> None:
+    data, kept = graph(40), []
+    data.x[:] = 0
+    data.x[:, 0] = torch.arange(40)
+    replay = ERGNN(backbone("GCN"), memories=3, radius=0.0)
+    for _ in range(2):
+        see(replay, data, 0)
+        replay.finish_task(losses_of_task(data, 0))
+        kept.append(replay.kept[-1]["x"])
+    assert not torch.equal(kept[0], kept[1])
+    assert (replay.select, ERGNN(backbone("GCN")).radius) == ("coverage", 1.0)

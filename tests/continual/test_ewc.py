@@ -97,3 +97,22 @@ def test_fisher_information_of_a_torchvision_network(name: str) -> None:
     for found, one in zip(ewc.quadratic.weight.values(), expected, strict=True):
         torch.testing.assert_close(found, 2.0 * one)
     assert ewc.penalty().item() == 0.0
+
+
+def test_a_second_task_adds_another_draw_around_its_own_parameters() -> None:
+    model = backbone("GCN").eval()
+    losses = losses_of_task(graph(), 0)
+    ewc, once, everything = (EWC(model, samples=size) for size in (2, 2, None))
+    once.finish_task(losses)
+    for one in (ewc, everything):
+        one.finish_task(losses)
+        one.finish_task(losses)
+    name = "convs.0.lin.weight"
+    assert not torch.allclose(ewc.quadratic.weight[name], 2 * once.quadratic.weight[name])
+    other = EWC(model)
+    other.load_state_dict(everything.state_dict())
+    assert (other.tasks, other.weight) == (2, 1e4)
+    with torch.no_grad():
+        model.convs[0].lin.weight += 0.1
+    assert torch.equal(other.penalty(), everything.penalty())
+    assert other.penalty() > 0

@@ -65,3 +65,49 @@ def test_importances_add_up_around_the_latest_parameters() -> None:
 def test_outputs_are_needed() -> None:
     with pytest.raises(ValueError, match="'output_fn'"):
         MAS(backbone("GCN")).finish_task(losses_of_task(graph(), 0))
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [({"weight": -1.0}, "weight"), ({"samples": 0}, "samples"), ({"chunk": 0}, "chunk")],
+)
+def test_options_are_checked_by_name(options: dict, name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}'"):
+        MAS(backbone("GCN"), **options)
+
+
+def importances(tasks: int, **options: object) -> Tensor:
+    """The importance of the first layer after so many tasks on the same graph."""
+    mas = MAS(backbone("GCN").eval(), **options)
+    for _ in range(tasks):
+        mas.finish_task(losses_of_task(graph(), 0), output_of_task(graph(), 0))
+    return mas.quadratic.weight["convs.0.lin.weight"]
+
+
+def test_a_draw_is_seeded_and_another_in_every_task() -> None:
+    one = importances(1, samples=2)
+    assert torch.equal(one, importances(1, samples=2, seed=0))
+    assert not torch.equal(one, importances(1, samples=2, seed=1))
+    assert not torch.allclose(importances(2, samples=2), 2 * one)
+    # Without a draw the second task is the first.
+    torch.testing.assert_close(importances(2), 2 * importances(1))
+
+
+def test_batches_count_by_their_samples_and_a_state_goes_round() -> None:
+    model = backbone("GCN").eval()
+    whole, parts, output = MAS(model), MAS(model), output_of_task(graph(), 0)
+    losses = losses_of_task(graph(), 0)
+    whole.finish_task(losses, output)
+    parts.finish_task([losses] * 2, [lambda m: output(m)[:1], lambda m: output(m)[1:]])
+    other = MAS(model)
+    other.load_state_dict(parts.state_dict())
+    wander(model)
+    torch.testing.assert_close(parts.penalty(), whole.penalty())
+    assert torch.equal(other.penalty(), parts.penalty())
+    assert other.tasks == 1
+    assert parts.penalty() > 0
+
+
+def test_outputs_that_no_parameter_reaches_are_named() -> None:
+    with pytest.raises(ValueError, match="do not depend on the model's parameters"):
+        MAS(backbone("GCN")).finish_task(losses_of_task(graph(), 0), lambda model: torch.ones(2, 4))

@@ -62,3 +62,27 @@ def test_a_seed_draws_the_same_and_another_does_not() -> None:
 def test_errors_name_the_argument() -> None:
     with pytest.raises(ValueError, match=r"'neighbors'.*-1"):
         SSM(backbone("GCN"), neighbors=(5, -1))
+
+
+def test_another_task_draws_other_neighbours() -> None:
+    edges, x = star(), torch.arange(201.0).view(-1, 1).repeat(1, 5).double()
+    replay = SSM(backbone("GCN"), memories=1, neighbors=(3,))
+    for _ in range(2):
+        replay.see_task(x, edges, torch.tensor([0]), torch.tensor([0]))
+        replay.finish_task(lambda model: model(x, edges).sum())
+    first, second = (memory["x"][:, 0].tolist() for memory in replay.kept)
+    assert first != second
+
+
+def test_what_is_drawn_comes_once_and_in_order_and_the_second_step_starts_from_the_first() -> None:
+    # 2 and 3 lead to both 0 and 1; 4 leads to 2 and 5 to 3.
+    edges = torch.tensor([[3, 2, 3, 2, 4, 5], [0, 0, 1, 1, 2, 3]])
+    generator = torch.Generator().manual_seed(0)
+    assert drawn(torch.tensor([0, 1]), edges, 6, 5, generator).tolist() == [2, 3]
+    assert drawn(torch.tensor([4]), edges, 6, 5, generator).tolist() == []
+    x = torch.arange(6.0).view(-1, 1).repeat(1, 5).double()
+    replay = SSM(backbone("GCN"), memories=1)
+    replay.see_task(x, edges, torch.tensor([0]), torch.tensor([0]))
+    replay.finish_task(lambda model: model(x, edges).sum())
+    assert replay.kept[0]["x"][:, 0].tolist() == [0, 2, 3, 4, 5]
+    assert replay.neighbors == (5, 5)
