@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.meta.defaults import other_defaults, stated
+from tests.meta.defaults import other_defaults, stated, unstated
 from tests.meta.source import Source, sources
+from tests.meta.unstated import UNSTATED
 
 ROOT = Path(__file__).parent.parent
 TREE = '''
@@ -36,6 +37,16 @@ class Foo:
 
 def test_docstrings_state_the_defaults_that_there_are() -> None:
     assert other_defaults(ROOT) == []
+
+
+def test_defaults_that_nobody_states_are_those_that_were_agreed_on() -> None:
+    assert unstated(ROOT) == UNSTATED
+
+
+def test_what_is_not_stated_is_found(tmp_path: Path) -> None:
+    planted(tmp_path, TREE.replace("self, width,", "self, width=0, scale=(0.5, 1),"))
+    wanted = {"width": 0, "scale": (0.5, 1), "seed": 5}
+    assert unstated(tmp_path) == {f"foo.py Foo.__init__ {k}": v for k, v in wanted.items()}
 
 
 def planted(folder: Path, text: str) -> list[str]:

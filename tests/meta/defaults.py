@@ -78,3 +78,41 @@ def same(one: Any, two: Any) -> bool:
     """Whether two values are one default; a list may be called a tuple."""
     one, two = (tuple(each) if isinstance(each, list) else each for each in (one, two))
     return bool(one == two) and isinstance(one, bool) == isinstance(two, bool)
+
+
+def unstated(root: Path, package: str = "graphkit") -> dict[str, Any]:
+    """Numbers and switches that are defaults, but of which no docstring says what they are.
+
+    Returns:
+        dict: Values by ``path/of/file.py Class.function argument``.
+    """
+    found: dict[str, Any] = {}
+    for file in sources(root, package):
+        place = file.name.removeprefix(f"{package}/")
+        for owner, node in functions_of(file.tree):
+            texts = [ast.get_docstring(node)]
+            texts += [ast.get_docstring(owner)] if owner and node.name == "__init__" else []
+            known = {name for text in texts for name, _ in stated(text or "")}
+            for name, value in defaults_of(node).items():
+                if name not in known and is_number(value):
+                    title = f"{owner.name}.{node.name}" if owner else node.name
+                    found[f"{place} {title} {name}"] = value
+    return found
+
+
+def functions_of(
+    tree: ast.AST, owner: ast.ClassDef | None = None
+) -> Iterator[tuple[ast.ClassDef | None, ast.FunctionDef]]:
+    """All functions with the classes whose methods they are."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef):
+            yield owner, node
+        inner = node if isinstance(node, ast.ClassDef) else None
+        yield from functions_of(node, inner)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, a switch, or a tuple of such."""
+    if isinstance(value, tuple):
+        return bool(value) and all(map(is_number, value))
+    return isinstance(value, bool | int | float)
