@@ -18,6 +18,15 @@ LEFT_OUT = ("ops/cuda", "scaffold", "testing")
 """Kernels that need a GPU, and what is itself a test."""
 GUARDS = {
     "tests/test_defaults.py": ("default", "constant", "sign"),
+    "tests/test_bounds.py": (
+        "branches",
+        "comparison",
+        "constant",
+        "logic",
+        "name",
+        "sign",
+        "turned",
+    ),
     "tests/test_devices.py": ("keyword",),
     "tests/test_calls.py": ("keyword", "statement", "constant"),
 }
