@@ -105,6 +105,20 @@ def dense_dot(
     return torch.einsum("me,ehc->mhc", into, weight.unsqueeze(-1) * value)
 
 
+def hashed(value: int) -> int:
+    """The 32-bit hash: two rounds, and a last shift."""
+    value = (value ^ value >> 16) * 0x21F0AAAD % 2**32
+    value = (value ^ value >> 15) * 0xD35A2D97 % 2**32
+    return value ^ value >> 15
+
+
+def is_kept(counter: int, seed: int, probability: float) -> bool:
+    """Whether an entry is kept, as the docstring of ``keep_scale`` defines it."""
+    first, second = hashed(seed % 2**32), hashed((seed ^ 0x9E3779B1) % 2**32)
+    word = hashed((counter + first) % 2**32)
+    return (word ^ second) * 0x9E3779B1 % 2**32 >= probability * 2**32
+
+
 def random_graph(num_sources: int, num_targets: int, num_edges: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     ends = [
