@@ -12,7 +12,6 @@ OTHERWISE = {
     ("compress/evolutionary_pruning.py", "< 0"): "not below 0",
     ("compress/packed_layer.py", "< 256, >= 0"): "256 codes are below 256",
     ("datasets/media/reid.py", "<= 4096, >= 1"): "whole numbers above 0",
-    ("datasets/scenes/visual_genome.py", ">= 1"): "whole numbers",
     ("distill/amalgamation/customised_student.py", ">= 2"): "and all of one size",
     ("distill/amalgamation/customised_student.py", "< 0"): "what is wrong, not what is allowed",
     ("distill/amalgamation/group_stack.py", ">= 1, >= 2"): "none at all is asked by 'not'",

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import minimize
 
 from graphkit.continual import GEM
-from graphkit.continual.gem import project
+from graphkit.continual.gem import length, project
 from tests.continual.problems import backbone, graph, losses_of_task
 
 
@@ -147,3 +147,20 @@ def test_a_task_whose_parameters_are_frozen_is_no_constraint() -> None:
     before = model[1].weight.grad.clone()
     gem.before_step()
     assert torch.equal(model[1].weight.grad, before)
+
+
+def test_lengths_of_rows_of_any_scale() -> None:
+    rows = torch.tensor([[3e-200, 4e-200], [-3e200, 4e200], [0.0, 0.0]], dtype=torch.float64)
+    wanted = torch.tensor([[5e-200], [5e200], [1.0]], dtype=torch.float64)
+    torch.testing.assert_close(length(rows), wanted, atol=0, rtol=1e-12)
+
+
+def test_options_at_their_bounds_and_draws_of_later_tasks() -> None:
+    gem = GEM(backbone("GCN"), memories=1, margin=0.0)
+    losses = losses_of_task(graph(40), 0)
+    for _ in range(6):
+        gem.finish_task(losses)
+    kept = [task[0](gem.model) for task in gem.kept]
+    assert [len(part) for part in kept] == [1] * 6
+    assert len({float(part) for part in kept}) > 1, "every task has a draw of its own"
+    assert (GEM(gem.model).memories, GEM(gem.model).margin) == (None, 0.5)
