@@ -55,6 +55,20 @@ def test_a_packed_layer_is_the_layer(kind, execution):
     assert torch.allclose(*grads, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("count", "bits"),
+    [(1, 1), (2, 1), (3, 2), (4, 2), (5, 4), (16, 4), (17, 8), (256, 8)],
+)
+def test_as_few_bits_as_hold_the_codes(count, bits):
+    values = torch.linspace(-1, 1, count)
+    codes = torch.arange(64).view(8, 8) * 7 % count
+    codes[0, 0] = count - 1
+    packed = PackedLayer(nn.Linear(8, 8, False), "weight", codes, values)
+    assert packed.bits == bits
+    assert packed.packed.numel() == 64 * bits // 8
+    assert torch.equal(packed.weight, values[codes])
+
+
 def test_two_bits_take_a_sixteenth():
     plain = nn.Linear(64, 64, bias=False)
     full = stored_bytes(plain)

@@ -56,6 +56,7 @@ def test_every_function_is_stood_in_for_and_left_as_it_is_outside(function) -> N
     with Nonlinearities(lambda function, z, call: z + 7):
         assert torch.equal(function(Z.clone(), *more), Z + 7)
         assert torch.equal(torch.sin(Z), Z.sin())
+        assert torch.sum(Z.view(1, -1), dim=0, keepdim=True).shape == (1, 5)
     assert not torch.equal(function(Z.clone(), *more), Z + 7)
 
 

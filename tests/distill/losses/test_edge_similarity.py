@@ -30,7 +30,8 @@ def test_polynomial_options():
 
 def test_far_from_the_origin_digits_are_kept():
     x, edge_index = torch.randn(15, 4, dtype=torch.double), random_graph(15, 60)
-    far = (x + 1000.0).float()
+    # Every channel has an origin of its own.
+    far = (x + torch.tensor([1000.0, -1000.0, 2000.0, -2000.0])).float()
     wanted = score(far.double(), edge_index, "euclidean", 1.0)
     found = edge_similarity(far, edge_index, "euclidean")
     torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-5)

@@ -52,6 +52,16 @@ def test_place_and_direction_do_not_matter_for_a_straight_body():
     torch.testing.assert_close(normalize.dense(seen), normalize.dense(x))
 
 
+def test_every_clip_begins_with_its_own_first_frame():
+    x = clips(persons=1)
+    x[1, :, :2], x[3, :, :5] = 0.0, 0.0
+    out = SkeletonNormalize().dense(x)
+    for clip, whole in zip(x, out, strict=True):
+        assert torch.allclose(SkeletonNormalize().dense(clip[None])[0], whole)
+    late = SkeletonNormalize().dense(x[1:2, :, 2:])
+    assert torch.allclose(out[1:2, :, 2:], late)
+
+
 def test_missing_joints_stay_zero_and_late_persons_are_found():
     x = clips()
     x[:, :, :3, :, 0] = 0.0
