@@ -120,3 +120,36 @@ def test_arrays_are_compared_like_tensors() -> None:
     theta = torch.rand(8, 3).softmax(1)
     y = torch.arange(8) % 2
     assert leep(theta.numpy(), y.numpy()) == pytest.approx(leep(theta, y))
+
+
+def test_a_source_class_that_nobody_has_is_no_nan() -> None:
+    theta, y = torch.tensor([[0.5, 0.5, 0.0], [0.25, 0.75, 0.0]]), torch.tensor([0, 1])
+    assert leep(theta, y) == pytest.approx(leep(theta[:, :2], y))
+
+
+def test_h_score_shrinks_towards_the_mean_variance() -> None:
+    f, y = torch.randn(30, 4).double(), torch.arange(30) % 3
+    centred = f - f.mean(0)
+    covariance = centred.T @ centred / 30
+    means = torch.stack([centred[y == c].mean(0) for c in range(3)])
+    between = means.T @ means / 3
+    for share in (0.0, 0.25, 1.0):
+        shrunk = (1 - share) * covariance + share * covariance.trace() / 4 * torch.eye(4)
+        wanted = (torch.linalg.inv(shrunk) @ between).trace()
+        assert h_score(f, y, share) == pytest.approx(float(wanted))
+
+
+def test_samples_with_more_than_one_dimension_are_rows() -> None:
+    a, b = torch.randn(9, 3, 2), torch.randn(9, 2, 2)
+    assert cka(a, b) == pytest.approx(cka(a.flatten(1), b.flatten(1)))
+    y = torch.arange(9) % 3
+    assert log_me(a, y) == pytest.approx(log_me(a.flatten(1), y))
+
+
+def test_evidence_stops_where_it_no_longer_changes() -> None:
+    f, y = torch.randn(20, 3), torch.arange(20) % 2
+    settled = log_me(f, y, iterations=5000, tolerance=0.0)
+    assert log_me(f, y) == pytest.approx(settled, abs=1e-6)
+    assert abs(log_me(f, y, iterations=1) - settled) > 1e-6
+    # A change as large as all of it ends after one step.
+    assert log_me(f, y, tolerance=1e9) == log_me(f, y, iterations=1)

@@ -212,3 +212,64 @@ def test_masks_of_torchvision_networks(name: str) -> None:
     assert bool(((together >= 0) & (together <= 1)).all())
     assert learned.losses[-1] < learned.losses[0]
     torch.testing.assert_close(LearnedAttribution(model, steps=6, area=2.0)(x[:1]), together[:1])
+
+
+@pytest.mark.parametrize(
+    ("per_channel", "shape", "gate"),
+    [
+        (False, (2, 3, 4, 5), [2, 1, 4, 5]),
+        (True, (2, 3, 4, 5), [2, 3, 4, 5]),
+        (False, (2, 3), [2, 1]),
+        (False, (6,), [6]),
+        (True, (6,), [6]),
+    ],
+)
+def test_gates_have_a_place_per_image_and_position(per_channel, shape, gate) -> None:
+    learned = LearnedAttribution(cnn(), per_channel=per_channel, init=3.0)
+    rule, u = learned.gate(), torch.rand(shape).requires_grad_()
+    out = rule(F.relu, u, 0)
+    (made,) = learned.gates
+    assert list(made.shape) == gate
+    assert bool((made == 3.0).all())
+    out.sum().backward()
+    open_by = torch.sigmoid(torch.tensor(3.0))
+    torch.testing.assert_close(u.grad, (u > 0) * open_by)
+    # What needs no gradient needs no gate.
+    assert torch.equal(rule(F.relu, u.detach(), 0), u.relu())
+    assert len(learned.gates) == 1
+
+
+def test_guided_gates_let_no_negative_signal_through() -> None:
+    signal, gate = torch.tensor([-2.0, 3.0]), torch.zeros(2)
+    assert LearnedAttribution(cnn()).let_through(signal, gate).tolist() == [-1.0, 1.5]
+    assert LearnedAttribution(cnn(), guided=True).let_through(signal, gate).tolist() == [0.0, 1.5]
+
+
+def test_the_objective_by_hand() -> None:
+    model, x = cnn().eval(), images(2)
+    mask = torch.rand(2, 1, 8, 8, dtype=torch.double)
+    target, belief = torch.tensor([1, 3]), model(x).detach().log_softmax(1)
+    learned = LearnedAttribution(model, area=0.5, guidance=0.25, smoothness=2.0)
+    out = model(x * mask)
+    cross = -out.log_softmax(1)[[0, 1], target].sum()
+    apart = (belief.exp() * (belief - out.log_softmax(1))).sum()
+    down = (mask[:, :, 1:] - mask[:, :, :-1]).abs().mean((1, 2, 3)).sum()
+    right = (mask[..., 1:] - mask[..., :-1]).abs().mean((1, 2, 3)).sum()
+    wanted = cross + 0.5 * mask.mean((1, 2, 3)).sum() + 0.25 * apart + 2 * (down + right)
+    torch.testing.assert_close(learned.objective(x, mask, target, belief), wanted)
+    plain = LearnedAttribution(model, area=0.0)
+    torch.testing.assert_close(plain.objective(x, mask, target, belief), cross)
+
+
+def test_masks_of_a_linear_model_by_hand() -> None:
+    weight = torch.tensor([1.0, -2.0]).view(1, 2, 1, 1)
+    x = torch.rand(1, 2, 3, 4).requires_grad_()
+    score = (weight * x).sum()
+    grey = LearnedAttribution(cnn(), smooth=1).mask(score, x, False)
+    assert torch.equal(grey, torch.ones(1, 1, 3, 4))
+    signed = LearnedAttribution(cnn(), smooth=1, signal="input_x_gradient").mask(score, x, False)
+    strength = (x[:, :1] - 2 * x[:, 1:]).clamp(min=0).detach()
+    torch.testing.assert_close(signed, strength / strength.max())
+    smooth = LearnedAttribution(cnn(), signal="input_x_gradient").mask(score, x, False)
+    blurred = F.avg_pool2d(F.pad(strength, (1, 1, 1, 1)), 3, 1)
+    torch.testing.assert_close(smooth, blurred / blurred.max())

@@ -39,3 +39,11 @@ def test_weights_of_ones_own():
     assert torch.allclose(fused.sum(1), torch.ones(2))
     with pytest.raises(ValueError, match=r"no weight of 'y'; it has \['a', 'x'\]"):
         fuse_scores(scores, {"x": 1.0, "a": 1.0})
+
+
+def test_scores_of_frames_are_fused_over_their_classes():
+    scores = {"j": torch.randn(2, 3, 4), "b": torch.randn(2, 3, 4)}
+    fused = fuse_scores(scores)
+    assert torch.allclose(fused.sum(-1), torch.ones(2, 3))
+    wanted = (scores["j"].softmax(2) + scores["b"].softmax(2)) / 2
+    assert torch.allclose(fused, wanted)
