@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torch_geometric.nn import GCNConv
+from torch_geometric.nn import GATConv, GCNConv
 
 from graphkit.compress import ChannelDependency
 from graphkit.compress.channel_probe import INPUT, along, blot, has_mark
@@ -164,3 +164,19 @@ class Scale(nn.Module):
 def test_calls_that_say_nothing_are_named(widths, message):
     with pytest.raises(ValueError, match=message):
         ChannelDependency(Odd(widths), (torch.rand(3, 2),))
+
+
+def test_layers_inside_a_layer_are_its_own():
+    class Attentive(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = GATConv(3, 4, heads=2), GATConv(8, 2)
+
+        def forward(self, x, edge_index):
+            return self.two(self.one(x, edge_index).relu(), edge_index)
+
+    edges = torch.tensor([[0, 1], [1, 0]])
+    dependency = ChannelDependency(Attentive(), (torch.rand(2, 3), edges))
+    assert list(dependency.units) == [INPUT, "one", "two"]
+    assert dependency.units["one"].width == 4, "of one head"
+    assert dependency.units["two"].sources["one"].tolist() == [0, 1, 2, 3] * 2

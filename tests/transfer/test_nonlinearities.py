@@ -114,3 +114,16 @@ def test_a_gap_of_just_the_bound_is_no_neighbour() -> None:
         torch.sigmoid(z).sum().backward()
     slope = (torch.tensor(0.5).sigmoid() - torch.tensor(0.25).sigmoid()) / 0.25
     torch.testing.assert_close(z.grad, slope.view(1))
+
+
+def test_away_from_the_reference_the_slope_is_that_of_the_chord() -> None:
+    # Apart by 0, 2, and by less and no less than what is near.
+    z = torch.tensor([1.0, 3.0, 1.1, 1.5]).double().requires_grad_()
+    reference = torch.tensor([1.0, 1.0, 1.0, 1.0]).double()
+    with Nonlinearities(rescale_rule([reference], tiny=0.5)):
+        torch.sigmoid(z).sum().backward()
+    value = z.detach().sigmoid()
+    chord = (value - value[0]) / (z.detach() - 1)
+    derivative = value * (1 - value)
+    wanted = torch.stack([derivative[0], chord[1], derivative[2], chord[3]])
+    torch.testing.assert_close(z.grad, wanted)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from graphkit.vision import FaceBones, Imitator
 
@@ -43,3 +44,27 @@ def test_wrong_input_is_refused():
         imitator.loss(torch.rand(2, 5), torch.rand(2, 1, 16, 16))
     with pytest.raises(ValueError, match="channels"):
         Imitator(5, 8, 0)
+
+
+def test_the_network_layer_by_layer():
+    model = Imitator(5, 32, 2, 3).eval()
+    w, p = dict(model.named_parameters()), torch.randn(4, 5)
+    # Three doublings from 4: channels halve from 8 to 2, and stay there at the end.
+    h = (p @ w["layers.0.weight"].t() + w["layers.0.bias"]).view(4, 8, 4, 4).relu()
+    for at in (3, 6, 9):
+        h = F.conv_transpose2d(h, w[f"layers.{at}.weight"], stride=2, padding=1)
+        norm = model.layers[at + 1]
+        h = F.batch_norm(h, norm.running_mean, norm.running_var, norm.weight, norm.bias).relu()
+    h = F.conv2d(h, w["layers.12.weight"], w["layers.12.bias"], padding=1)
+    assert torch.allclose(model(p), h.sigmoid(), atol=1e-5)
+    kernels = [tuple(w[f"layers.{at}.weight"].shape) for at in (3, 6, 9, 12)]
+    assert kernels == [(8, 4, 4, 4), (4, 2, 4, 4), (2, 2, 4, 4), (3, 2, 3, 3)]
+    assert not any(f"layers.{at}.bias" in w for at in (3, 6, 9))
+    # No more than eight times the channels.
+    assert Imitator(5, 256, 2).layers[0].out_features == 16 * 16
+
+
+def test_the_loss_is_the_mean_difference():
+    imitator, p = Imitator(2, 8, 2).eval(), torch.randn(3, 2)
+    image = torch.rand(3, 1, 8, 8)
+    assert torch.allclose(imitator.loss(p, image), (imitator(p) - image).abs().mean())

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from graphkit.vision import LayoutToImage
 
@@ -45,3 +46,34 @@ def test_wrong_layouts_are_named(shape):
 def test_a_stage_is_needed():
     with pytest.raises(ValueError, match="'widths' must name a stage"):
         LayoutToImage(3, ())
+
+
+def test_the_network_layer_by_layer():
+    model = LayoutToImage(2, (5, 3), image_channels=1).eval()
+    layout, w = torch.randn(2, 2, 8, 8), dict(model.named_parameters())
+
+    def conv(h, name, padding=1):
+        return F.conv2d(h, w[f"{name}.weight"], w[f"{name}.bias"], padding=padding)
+
+    def leaky(h):
+        return torch.where(h > 0, h, 0.2 * h)
+
+    h = torch.zeros(2, 1, 2, 2)
+    for number, size in ((0, 4), (1, 8)):
+        h = h.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        h = torch.cat([F.adaptive_avg_pool2d(layout, size), h], 1)
+        for at in (0, 3):
+            norm = model.stages[number][at + 1]
+            h = conv(h, f"stages.{number}.{at}")
+            h = leaky(F.batch_norm(h, norm.running_mean, norm.running_var, norm.weight, norm.bias))
+    painted = conv(leaky(conv(h, "last.0")), "last.2", 0).sigmoid()
+    assert torch.allclose(model(layout), painted, atol=1e-6)
+    shapes = [tuple(w[f"stages.{n}.{at}.weight"].shape) for n in (0, 1) for at in (0, 3)]
+    assert shapes == [(5, 3, 3, 3), (5, 5, 3, 3), (3, 7, 3, 3), (3, 3, 3, 3)]
+    assert [tuple(w[f"last.{at}.weight"].shape[1:]) for at in (0, 2)] == [(3, 3, 3), (3, 1, 1)]
+
+
+def test_the_smallest_layout():
+    assert LayoutToImage(3, (4, 4))(torch.zeros(2, 3, 4, 4)).shape == (2, 3, 4, 4)
+    with pytest.raises(ValueError, match="divisible by 4"):
+        LayoutToImage(3, (4, 4))(torch.zeros(2, 3, 0, 0))

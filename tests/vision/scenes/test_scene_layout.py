@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from graphkit.vision import SceneLayout
 
@@ -40,3 +41,29 @@ def test_wrong_arguments_are_named():
         SceneLayout(4, mask_size=6)
     with pytest.raises(ValueError, match=r"'objects' must have shape \[O, 4\]"):
         SceneLayout(4)(torch.zeros(2, 5))
+
+
+def test_the_network_layer_by_layer():
+    model = SceneLayout(3, 7, mask_size=4).eval()
+    objects, w = torch.randn(5, 3), dict(model.named_parameters())
+    boxes, masks = model(objects)
+    hidden = (objects @ w["boxes.0.weight"].t() + w["boxes.0.bias"]).relu()
+    assert torch.allclose(boxes, hidden @ w["boxes.2.weight"].t() + w["boxes.2.bias"], atol=1e-6)
+    h = objects[:, :, None, None]
+    for at in (1, 5):
+        h = h.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        norm = model.masks[at]
+        h = F.batch_norm(h, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        h = F.conv2d(h, w[f"masks.{at + 1}.weight"], w[f"masks.{at + 1}.bias"], padding=1).relu()
+    h = F.conv2d(h, w["masks.8.weight"], w["masks.8.bias"])[:, 0].sigmoid()
+    assert torch.allclose(masks, h, atol=1e-6)
+    assert w["boxes.0.weight"].shape == (7, 3)
+    assert SceneLayout(3).boxes[0].out_features == 512
+    assert model(objects[:1])[1].shape == (1, 4, 4)
+
+
+def test_the_smallest_mask():
+    assert SceneLayout(3, mask_size=2).eval()(torch.zeros(1, 3))[1].shape == (1, 2, 2)
+    for size in (0, 1):
+        with pytest.raises(ValueError, match="power of two"):
+            SceneLayout(3, mask_size=size)

@@ -57,3 +57,15 @@ def test_the_loss_by_hand_and_its_gradient():
     loss.backward()
     assert objects.grad.abs().sum() > 0
     assert all(p.grad is not None for p in model.parameters())
+
+
+def test_weights_of_the_loss():
+    painted = make().eval()(torch.randn(3, 6), torch.tensor([0, 0, 1]), 2)
+    images, boxes = torch.rand(2, 1, 16, 16), torch.rand(3, 4)
+    pixels = (painted.images - images).abs().mean()
+    placed = (painted.boxes - boxes).square().mean()
+    assert torch.allclose(
+        scene_image_loss(painted, images, boxes, 0.5, 3.0), pixels / 2 + 3 * placed
+    )
+    assert torch.allclose(scene_image_loss(painted, images, boxes), pixels + 10 * placed)
+    assert painted.masks.shape == (3, 4, 4)

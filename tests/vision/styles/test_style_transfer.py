@@ -97,3 +97,46 @@ def test_wrong_arguments_are_named():
         style_loss([], [])
     with pytest.raises(ValueError, match="'content'"):
         content_loss(torch.rand(1, 2, 3, 3), torch.rand(1, 2, 3, 4))
+
+
+def test_the_style_encoder_layer_by_layer():
+    encoder, h = StyleEncoder(2, (3, 4, 5, 6)), torch.rand(1, 2, 16, 24)
+    wanted, w = h, dict(encoder.named_parameters())
+    for at in (0, 2, "pool", 5, 7, "pool", 10, 12, 14, 16, "pool", 19):
+        if at == "pool":
+            wanted = F.max_pool2d(wanted, 2)
+        else:
+            wanted = F.conv2d(wanted, w[f"{at}.weight"], w[f"{at}.bias"], padding=1).relu()
+    assert torch.allclose(encoder(h), wanted, atol=1e-6)
+    assert encoder.out_channels == 6
+    assert len(w) == 18
+
+
+def test_the_content_path_layer_by_layer():
+    model = make()
+    x, style = torch.rand(1, 3, 16, 12), torch.rand(1, 3, 16, 16)
+    w, made = dict(model.named_parameters()), model.kernels(style)
+
+    def conv(h, name, stride=1, groups=1, pad=1):
+        h = F.pad(h, [pad] * 4, "reflect") if pad else h
+        return F.conv2d(h, w[f"{name}.weight"], w[f"{name}.bias"], stride, groups=groups)
+
+    def block(h, name, stride):
+        return conv(conv(h, f"{name}.1", stride, h.size(1)).relu(), f"{name}.3", pad=0)
+
+    h = conv(x, "stem")
+    for at in (0, 1):
+        h = block(h.relu(), f"down.{at}", 2)
+    h = model.norms[0](h, made[0])
+    for at in (0, 1):
+        h = h.relu().repeat_interleave(2, 2).repeat_interleave(2, 3)
+        h = model.norms[at + 1](block(h, f"up.{at}", 1), made[at + 1])
+    assert torch.allclose(model(x, style), conv(h.relu(), "out"), atol=1e-5)
+    assert [norm.kernel_size for norm in model.norms] == [1, 3, 3]
+
+
+def test_one_width_is_one_layer():
+    encoder = StyleEncoder(widths=(1, 1, 1, 1))
+    model = DINStyleTransfer(encoder, 1, widths=(4,))
+    assert (model.scale, len(model.norms)) == (1, 1)
+    assert model(torch.rand(1, 3, 5, 7), torch.rand(1, 3, 8, 8)).shape == (1, 3, 5, 7)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.datasets import load_digits
 
 from graphkit.vision import DensityNet, density_loss, render_density
@@ -50,3 +51,19 @@ def test_wrong_shapes_are_named():
         density_loss(torch.zeros(1, 2, 2), torch.zeros(1, 2, 3))
     with pytest.raises(ValueError, match="stride"):
         DensityNet(stride=0)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_network_layer_by_layer(stride):
+    model, image = DensityNet(2, 3, stride), torch.rand(2, 2, 12, 9)
+    w = dict(model.named_parameters())
+    h = F.conv2d(image, w["layers.0.weight"], w["layers.0.bias"], stride, 3).relu()
+    h = F.conv2d(h, w["layers.2.weight"], w["layers.2.bias"], padding=2).relu()
+    h = F.conv2d(h, w["layers.4.weight"], w["layers.4.bias"], padding=2).relu()
+    h = F.conv2d(h, w["layers.6.weight"], w["layers.6.bias"])[:, 0]
+    assert torch.allclose(model(image), (1 + (h - 5).exp()).log(), atol=1e-6)
+    sizes = [tuple(w[f"layers.{i}.weight"].shape) for i in (0, 2, 4, 6)]
+    assert sizes == [(3, 2, 7, 7), (6, 3, 5, 5), (3, 6, 5, 5), (1, 3, 1, 1)]
+    # One frame stays one frame.
+    assert model(image[:1]).shape == (1, *model(image).shape[1:])
+    assert density_loss(h, h + 0.01, scale=10.0).item() == pytest.approx(0.01, rel=1e-3)
