@@ -1,9 +1,11 @@
 import dataclasses
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import graphkit
@@ -261,3 +263,61 @@ def test_help_has_a_short_name_and_no_command_shows_it():
     assert shown("-h") == shown("--help")
     assert "First steps" in runner.invoke(app, []).output
     assert "--install-completion" not in shown("--help")
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A narrow terminal with colours, and what was written to it."""
+    written = {name: io.StringIO() for name in ("console", "errors")}
+    for name, file in written.items():
+        narrow = Console(file=file, force_terminal=True, color_system="truecolor", width=40)
+        monkeypatch.setattr(f"graphkit.cli.{name}", narrow)
+    return written
+
+
+def lines_on(terminal, *words, on="console"):
+    runner.invoke(app, words)
+    return terminal[on].getvalue().splitlines()
+
+
+def test_a_terminal_has_whole_lines_without_colours(terminal, monkeypatch):
+    """What is to be copied from it, such as addresses and BibTeX, is not broken or painted."""
+    assert lines_on(terminal, "--version") == [f"graphkit {graphkit.__version__}"]
+    long = "12 'words' of https://some.where/123 [and] " + 40 * "more "
+    monkeypatch.setattr("graphkit.catalog.cite", lambda names: long)
+    assert lines_on(terminal, "cite", "x")[-1] == long
+    stubs = "graphkit.scaffold.stubs"
+    monkeypatch.setattr(f"{stubs}.write_recipe", lambda *words: [long])
+    assert f"  {long}" in lines_on(terminal, "new", "recipe", "foo")
+    rows = [("numba", "1", long)]
+    monkeypatch.setattr("graphkit.scaffold.doctor.examine", lambda: rows)
+    assert lines_on(terminal, "doctor")[-1] == f"  numba: {long}"
+    nothing = {field.name: None for field in dataclasses.fields(DatasetCard)}
+    said = {"name": "B", "about": "it", "files": ("b.npz",), "counts": {}, "folder": "f"}
+    card = DatasetCard(**nothing | said | {"source": long, "terms": "free"})
+    monkeypatch.setattr("graphkit.datasets.store.registry.dataset_cards", lambda: [card])
+    assert f"  get it:  {long}" in lines_on(terminal, "data")
+
+
+def test_errors_on_a_terminal_are_as_they_were_written(terminal, monkeypatch):
+    def refuse(*words):
+        raise ValueError("'a' is [no] 12")
+
+    monkeypatch.setattr("graphkit.scaffold.stubs.write_recipe", refuse)
+    assert lines_on(terminal, "new", "recipe", "foo", on="errors") == ["'a' is [no] 12"]
+    found = lines_on(terminal, "cite", "nobody[x]", on="errors")
+    assert "nobody[x]" in found[1]
+    assert not any("\x1b" in line for line in found)
+
+
+def test_the_last_line_of_methods_is_not_painted(terminal, monkeypatch):
+    monkeypatch.setattr("graphkit.catalog.cards", lambda: [CARD])
+    last = " ".join(lines_on(terminal, "methods")[-2:])
+    assert " ".join(last.split()) == "BibTeX of a method: python -m graphkit cite NAME"
+
+
+def test_columns_of_tables_break_where_they_may(terminal, monkeypatch):
+    """Names and numbers stay whole in a narrow terminal."""
+    card = dataclasses.replace(CARD, name="AVeryLongNameOfAMethod", venue="A venue of many words")
+    monkeypatch.setattr("graphkit.catalog.cards", lambda: [card])
+    assert any("AVeryLongNameOfAMethod" in line for line in lines_on(terminal, "methods"))
