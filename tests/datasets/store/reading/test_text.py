@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from graphkit.datasets import DamagedDataError
-from graphkit.datasets.store.reading.text import read_json, read_table, read_text
+from graphkit.datasets.store.reading.text import (
+    decode,
+    json_of,
+    number_of,
+    read_json,
+    read_table,
+    read_text,
+    rows_of,
+    table_of,
+)
 
 TABLE = [[1, 2], [3, 4]]
 SPELLINGS = {
@@ -88,3 +97,59 @@ def test_json_with_a_byte_order_mark(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DamagedDataError, match="No such file"):
         read_text(tmp_path / "absent.txt")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_whole_numbers_are_those_that_fractions_hold_exactly(sign):
+    largest = sign * (2**53 - 1)
+    assert table_of(f"1 {largest}", whole=True).tolist() == [[1, largest]]
+    for wrong in (sign * 2**53, f"{sign}.5"):
+        with pytest.raises(ValueError, match=f"line 2: '{wrong}' is no whole number in range"):
+            table_of(f"1\n{wrong}", whole=True)
+    assert table_of(f"{sign}.5").tolist() == [[sign * 1.5]]
+    assert table_of("3.0 4", whole=True).dtype == np.int64
+
+
+def test_nan_is_allowed_on_request_alone():
+    assert np.isnan(table_of("1 nan", finite=False)[0, 1])
+    for options in ({}, {"whole": True}, {"whole": True, "finite": False}):
+        with pytest.raises(ValueError, match="'nan' is no finite number"):
+            table_of("1 nan", **options)
+    assert table_of("1 2\n3 4", 2).shape == (2, 2)
+    assert table_of("1\n2").shape == (2, 1)
+    with pytest.raises(ValueError, match="line 1: 2 numbers, expected 3"):
+        table_of("1 2", 3)
+
+
+def test_long_words_are_cut():
+    for length, shown in ((40, "x" * 40), (41, "x" * 40)):
+        with pytest.raises(ValueError, match=rf"line 1: '{shown}' is no"):
+            table_of("x" * length)
+    with pytest.raises(ValueError, match=f"the name '{'y' * 40}' stands twice"):
+        json_of(f'{{"{"y" * 50}": 1, "{"y" * 50}": 2}}')
+
+
+def test_words_of_lines():
+    text = "a b\n\n c,\td \n,\n"
+    assert rows_of(text) == [(1, ["a", "b"]), (3, ["c", "d"]), (4, ["", ""])]
+
+
+def test_lines_of_faults_are_counted_from_one():
+    for content, message in (
+        (b"\0", "line 1: zero bytes"),
+        (b"a\nb\n\0", "line 3: zero bytes"),
+        (b"\xff", "line 1: .* in UTF-8"),
+        (b"a\nb\xff", "line 2: .* in UTF-8"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            decode(content)
+    for order in ("utf-16-le", "utf-16-be"):
+        assert decode(("\ufeffä\r\nb\rc").encode(order)) == "ä\nb\nc"
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("1e3", 1000.0), ("-.5", -0.5), ("inf", np.inf), ("1_0", None), ("", None), ("a", None)],
+)
+def test_words_that_are_numbers(word, value):
+    assert number_of(word) == value
