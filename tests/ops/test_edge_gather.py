@@ -19,7 +19,7 @@ def test_copies_and_their_gradient(shape):
 
 def test_what_does_not_fit_is_refused_by_name():
     for wrong, kind, words in (
-        (torch.ones(2), IndexError, "index holds 2, but only 0..1"),
+        (torch.ones(2), IndexError, r"index holds 2, but only 0\.\.1"),
         (torch.tensor(1.0), ValueError, "x must have at least one dimension"),
         (torch.ones(3).long(), TypeError, "x must be floating point"),
     ):

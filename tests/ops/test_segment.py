@@ -62,7 +62,7 @@ def test_what_does_not_fit_is_refused_by_name():
         ops.segment_reduce(x[:6], INDEX, 6)
     with pytest.raises(ValueError, match="num_segments must not be negative, got -1"):
         ops.segment_reduce(x, INDEX, -1)
-    with pytest.raises(IndexError, match="index holds 4, but only 0..3"):
+    with pytest.raises(IndexError, match=r"index holds 4, but only 0\.\.3"):
         ops.segment_reduce(x, INDEX, 4)
     with pytest.raises(TypeError, match="x must be floating point"):
         ops.segment_reduce(INDEX, INDEX, 6)

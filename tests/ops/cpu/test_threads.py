@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import numpy as np
@@ -35,7 +36,7 @@ def ranges(units, work, count, tasks=0):
 
 def cut(units, tasks):
     bounds = [units * task // tasks for task in range(tasks + 1)]
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(itertools.pairwise(bounds))
 
 
 def test_little_work_or_one_thread_is_one_call():
