@@ -1,7 +1,7 @@
 import numpy as np
+import pytest
 import torch
 
-import pytest
 from graphkit.ops.paths.path_graph import PathGraph
 from graphkit.ops.paths.searches import compiled as search
 from tests.ops.paths.test_shortest_paths import brute_force, random_graph

@@ -2,11 +2,11 @@ import itertools
 import math
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 import torch
 from scipy.sparse.csgraph import dijkstra
 
-import pytest
 from graphkit.ops.paths.searches import exact
 from graphkit.ops.paths.shortest_paths import shortest_paths
 

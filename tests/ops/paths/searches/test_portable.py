@@ -1,6 +1,6 @@
+import pytest
 import torch
 
-import pytest
 from graphkit.ops.paths.searches import portable
 from graphkit.ops.paths.shortest_paths import PathIndex
 from tests.ops.paths.test_shortest_paths import brute_force, random_graph
