@@ -9,6 +9,7 @@ from torch import nn
 
 from graphkit.testing import assert_no_trace
 from graphkit.train import CollapseMonitor, CollapseWarning, NoiseTask, Trainer, label_entropy
+from graphkit.train.collapse_monitor import counted_layers, dead_share
 
 
 class Maker(nn.Module):
@@ -166,3 +167,78 @@ def test_wrong_arguments_are_named():
             make(**options)
     with pytest.raises(ValueError, match="no submodule 'lim'"):
         make(layers=["lim"])
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("label_entropy", [0.3, 1.0], [0.29, math.nan]),
+        ("dead_channels", [0.5, 0.0], [0.51, math.nan]),
+        ("gradient_ratio", [1e4, 1e-4, 1.0], [1.01e4, 0.99e-4, 0.0, math.inf, math.nan]),
+        ("discrepancy", [5.0, 0.0, 0.5], [5.1, math.nan]),
+    ],
+)
+def test_limits_themselves_are_good(name, good, bad):
+    monitor = make()
+    monitor.history = [{"discrepancy": 0.5}, {"discrepancy": 2.0}, {}]
+    assert [monitor.is_bad(name, value) for value in good] == [False] * len(good)
+    assert [monitor.is_bad(name, value) for value in bad] == [True] * len(bad)
+
+
+def test_a_discrepancy_of_nothing_grows_at_once():
+    monitor = make()
+    monitor.history = [{"discrepancy": 0.0}]
+    assert not monitor.is_bad("discrepancy", 1e-11)
+    assert monitor.is_bad("discrepancy", 1.1e-11)
+
+
+def test_limits_may_be_their_own_bounds():
+    for options in (
+        {"least_entropy": 0.0, "most_dead": 0.0, "patience": 1},
+        {"least_entropy": 1.0, "most_dead": 1.0},
+        {"most_ratio": 1.5, "growth": 1.5},
+    ):
+        assert make(**options).history == []
+    with pytest.raises(ValueError, match="'growth'"):
+        make(growth=1.0)
+
+
+def test_channels_that_hardly_move_are_dead():
+    still = torch.ones(3, 2)
+    assert dead_share([still]) == 1.0
+    moved = still.clone()
+    moved[1, 0] += 1.0
+    assert dead_share([moved]) == 0.5
+    # By no more than a ten thousandth of what is there on average.
+    for step, share in ((0.9e-4, 1.0), (1.2e-4, 0.5)):
+        moved = still.double()
+        moved[2, 1] += step
+        assert dead_share([moved]) == share
+    maps = torch.ones(3, 2, 4, 5)
+    maps[0, 1, 3, 4] = 2.0
+    assert dead_share([maps]) == 0.5
+    assert dead_share([torch.ones(3), None, "a"]) == 0.0
+    assert dead_share([still, maps]) == 0.75
+    # One sample alone is the same as itself.
+    assert dead_share([torch.rand(1, 4)]) == 1.0
+
+
+def test_layers_that_are_looked_at():
+    assert counted_layers(Maker()) == ["act"]
+    assert counted_layers(nn.Sequential(nn.Linear(1, 1), nn.Flatten())) == ["0"]
+    assert counted_layers(nn.Flatten()) == []
+
+
+def test_a_state_is_a_copy():
+    monitor, other = make(), make()
+    monitor.history, monitor.bad, monitor.collapsed = [{"a": 1.0}], {"a": 2}, {"a": 3}
+    other.load_state_dict(monitor.state_dict())
+    monitor.history[0]["a"], monitor.bad["a"], monitor.collapsed["a"] = 9.0, 9, 9
+    assert (other.history, other.bad, other.collapsed) == ([{"a": 1.0}], {"a": 2}, {"a": 3})
+
+
+def test_one_class_has_no_entropy_and_a_ratio_to_nothing_is_infinite():
+    assert float(label_entropy(torch.zeros(3, 1))) == 0.0
+    monitor = make(patience=5)
+    monitor.generator.lin.bias.grad, monitor.opponent.bias.grad = torch.ones(2), torch.zeros(4)
+    assert monitor.read()["gradient_ratio"] == math.inf

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch_geometric.datasets import KarateClub
@@ -51,3 +53,31 @@ def test_paths_come_back_with_the_checkpoint(tmp_path):
 def test_negative_rounds_are_refused():
     with pytest.raises(ValueError, match="'rounds'"):
         PathRounds(-1)
+
+
+def test_paths_of_a_state_are_copies_and_nothing_is_put_back_without():
+    given = {"paths": {3: torch.ones(2, 3)}}
+    rounds = PathRounds()
+    assert (rounds.rounds, rounds.paths) == (1, {})
+    run = SimpleNamespace(model=SimpleNamespace(paths="mine"))
+    rounds.on_fit_start(run)
+    assert run.model.paths == "mine"
+    rounds.load_state_dict(given)
+    given["paths"][3].zero_()
+    assert rounds.state_dict()["paths"][3].sum() == 6
+    rounds.on_fit_start(run)
+    assert run.model.paths is rounds.paths
+
+
+def test_features_come_in_the_precision_of_the_model():
+    seen = []
+    model = torch.nn.Linear(1, 1).double()
+    model.paths = {}
+    model.next_round = lambda x, edge_index: seen.append((x.dtype, edge_index))
+    run = SimpleNamespace(stage=0, model=model, task=task())
+    assert PathRounds(1).on_stage_end(run)
+    assert seen[0][0] == torch.float64
+    assert seen[0][1] is run.task.data.edge_index
+    run.stage = 1
+    assert not PathRounds(1).on_stage_end(run)
+    assert len(seen) == 1

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from graphkit.distill import ImageGenerator
-from graphkit.distill.data_free.generator import DoublingConv2d
+from graphkit.distill.data_free.generator import DoublingConv2d, normalise
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,55 @@ def test_doubling_and_convolving_in_one_step_is_both_in_two():
     ours, theirs = (torch.autograd.grad((o * weights).sum(), ends) for o in (out, expected))
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_the_network_layer_by_layer():
+    model = ImageGenerator(3, 2, 8, 4, standardised=False).eval()
+    w, z = dict(model.named_parameters()), torch.randn(5, 3)
+
+    def norm(h, at):
+        layer = model.layers[at]
+        return F.batch_norm(h, layer.running_mean, layer.running_var, layer.weight, layer.bias)
+
+    h = (z @ w["layers.0.weight"].t() + w["layers.0.bias"]).view(5, 8, 2, 2)
+    h = norm(h, 2)
+    for at in (3, 6):
+        h = h.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        h = F.conv2d(h, w[f"layers.{at}.weight"], w[f"layers.{at}.bias"], padding=1)
+        h = F.leaky_relu(norm(h, at + 1), 0.2)
+    h = F.conv2d(h, w["layers.9.weight"], w["layers.9.bias"], padding=1).tanh()
+    torch.testing.assert_close(model(z), h, atol=1e-5, rtol=1e-4)
+    widths = [w[f"layers.{at}.weight"].shape[:2] for at in (3, 6, 9)]
+    assert widths == [(8, 8), (4, 8), (2, 4)]
+
+
+def test_the_other_network_layer_by_layer():
+    model = ImageGenerator(3, 2, 16, 4, "dcgan", standardised=False).eval()
+    w, z = dict(model.named_parameters()), torch.randn(5, 3)
+
+    def norm(h, at):
+        layer = model.layers[at]
+        return F.batch_norm(h, layer.running_mean, layer.running_var, layer.weight, layer.bias)
+
+    h = norm((z @ w["layers.0.weight"].t()).view(5, 8, 4, 4), 2).relu()
+    h = F.conv_transpose2d(h, w["layers.4.weight"], stride=2, padding=1)
+    h = norm(h, 5).relu()
+    h = F.conv_transpose2d(h, w["layers.7.weight"], w["layers.7.bias"], stride=2, padding=1)
+    torch.testing.assert_close(model(z), h.tanh(), atol=1e-5, rtol=1e-4)
+    assert [w[f"layers.{at}.weight"].shape[:2] for at in (4, 7)] == [(8, 4), (4, 2)]
+    assert not {"layers.0.bias", "layers.4.bias"} & {*w}
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(16, 8), (8, 8), (12, 4), (4, 4), (6, 2), (2, 2), (5, 1), (1, 1)]
+)
+def test_as_many_groups_as_divide_the_channels(channels, groups):
+    assert normalise(channels, "group").num_groups == groups
+    assert isinstance(normalise(channels, "batch"), torch.nn.BatchNorm2d)
+
+
+def test_images_are_one_piece_of_memory_and_the_last_norm_learns_nothing():
+    model = ImageGenerator(3, 2, 8, 4)
+    assert model(torch.randn(4, 3)).is_contiguous()
+    assert not model.layers[-1].affine
+    assert ImageGenerator(3, size=4).layers[0].out_features == 128

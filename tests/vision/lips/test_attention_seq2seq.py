@@ -92,3 +92,19 @@ def test_what_does_not_fit_is_named():
         model(sources[0], pad_symbols(ROWS))
     with pytest.raises(TypeError, match="Padded"):
         model(sources[0].x, pad_symbols(ROWS))
+
+
+def test_options_reach_the_decoder_and_the_search(monkeypatch):
+    model = make(embedding_channels=7, dropout=0.25)
+    assert model.vocab_size == 4
+    seen = []
+    monkeypatch.setattr(type(model.decoder), "search", lambda self, *words: seen.append(words[1:]))
+    model.read(example())
+    model.read(example(), 3, 7, 0.5)
+    assert seen == [(1, 50, 0.0), (3, 7, 0.5)]
+
+
+def test_the_loss_of_empty_rows_is_that_of_their_ends():
+    model, sources = make(), example()
+    target = pad_symbols([[], [], []])
+    torch.testing.assert_close(model.loss(sources, target), -model.log_prob(sources, target).mean())
