@@ -43,6 +43,9 @@ def test_one_module_has_all_of_its_names() -> None:
 def test_a_name_that_is_hardly_similar_is_still_a_hint() -> None:
     with pytest.raises(ValueError, match=r"Sequential has no submodule 'conv'; did you mean 'c'\?"):
         NamedModules(nn.Sequential(OrderedDict(c=nn.ReLU())), ["conv"])
+    # Less similar than other words must be: two letters of six are the same.
+    with pytest.raises(ValueError, match="no submodule 'convo'; did you mean 'c'"):
+        NamedModules(nn.Sequential(OrderedDict(c=nn.ReLU())), ["convo"])
     with pytest.raises(ValueError, match="there are 'c'"):
         NamedModules(nn.Sequential(OrderedDict(c=nn.ReLU())), ["convolu"])
 
