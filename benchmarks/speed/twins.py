@@ -1,6 +1,9 @@
 """A training step of the fused layers beside PyG's own, on the same weights.
 
-``python -m benchmarks.speed.twins`` prints one line per layer and size; ``--quick`` is small.
+``python -m benchmarks speed twins``: each layer in a process of its own. On large graphs twice:
+with memory as a program gets it from its system, and with an allocator that keeps what was freed.
+PyG's layers ask for a matrix of edges times channels in each step, of which the system hands out
+every page anew: how long that takes depends on what ran in the process before, so nothing did.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import torch
 from torch import nn
 from torch_geometric.nn import GATv2Conv, GCNConv, GINConv, SAGEConv, TransformerConv
 
+from benchmarks.speed.child import KEEP_MEMORY, run_module
 from benchmarks.speed.graphs import random_edges
 from benchmarks.speed.turns import in_turns
 from graphkit.nn import accelerate
@@ -35,6 +39,7 @@ def made(name: str, edge_dim: int | None) -> nn.Module:
 
 ATTENTIONS = ("GATv2Conv", "TransformerConv")
 SUMS = ("GCNConv", "SAGEConv", "GINConv")
+MEMORY = {False: "memory by default", True: "freed memory kept"}
 
 
 def step(layer: nn.Module, inputs: list[Any]) -> Callable[[], None]:
@@ -60,8 +65,8 @@ def compare(name: str, nodes: int, edges: int, edge_dim: int | None, turns: int)
         error = float((ours(*inputs) - rival(*inputs)).abs().max())
     steps = step(ours, inputs), step(rival, inputs)
     return {
-        "what": f"{name}, forward and backward",
-        "size": f"{nodes:,} nodes, {edges:,} edges, {HEADS} x {CHANNELS}, edge_dim={edge_dim}",
+        "what": name,
+        "size": f"{nodes:,} / {edges:,}" + ("" if edge_dim is None else f", edge_dim={edge_dim}"),
         "largest_error": error,
     } | in_turns(*steps, turns, seconds=9)
 
@@ -76,9 +81,15 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
         (name, size, None) for name in (*ATTENTIONS, *SUMS) for size in (large, small)
     ]
     cases += [(name, large, EDGE_DIM) for name in ATTENTIONS]
-    return [compare(name, *size, edge_dim, turns[size]) for name, size, edge_dim in cases]
+    found = []
+    for name, size, edge_dim in cases:
+        words = [json.dumps([name, *size, edge_dim, turns[size]])]
+        for kept in (False, True) if size == large else (False,):
+            row = run_module("benchmarks.speed.twins", words, KEEP_MEMORY if kept else {})
+            row["size"] += f", {MEMORY[kept]}" if size == large else ""
+            found.append(row)
+    return found
 
 
 if __name__ == "__main__":
-    for row in rows("--quick" in sys.argv):
-        print(json.dumps(row))
+    print(json.dumps(compare(*json.loads(sys.argv[1]))))

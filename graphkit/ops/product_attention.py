@@ -65,8 +65,9 @@ def dot_attention(
     Projected edge features never exist: :math:`\mathbf{q}^{\top} \mathbf{W} \mathbf{f}` is
     :math:`(\mathbf{W}^{\top} \mathbf{q})^{\top} \mathbf{f}` with one vector per target, and
     :math:`\sum \alpha \mathbf{W} \mathbf{f}` is :math:`\mathbf{W} \sum \alpha \mathbf{f}`.
-    Time grows with :math:`|\mathcal{E}| H (C + D)`. On a CPU forward and backward compute weights
-    anew instead of storing them: memory grows with :math:`(N + M) H (C + D)`. Other backends are
+    Time grows with :math:`|\mathcal{E}| H (C + D)`. On a CPU no weight is kept from forward to
+    backward: memory grows with :math:`(N + M) H (C + D)`, and by :math:`2 |\mathcal{E}| H` numbers
+    while the backward pass runs. Other backends are
     composed of their own sums, products and softmax; the terms of edges are PyTorch on a bounded
     number of edges at a time. There memory grows by :math:`|\mathcal{E}| H`, and so it does with
     ``return_weights`` and for second derivatives. The dropout mask is as in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from graphkit.ops import dropout as dropping
 from graphkit.ops.cpu.arrays import Array, Walk, empty, flat, walk_of
-from graphkit.ops.cpu.kernels import pair_attention, pair_attention_back, sums
+from graphkit.ops.cpu.kernels import pair_attention, pair_attention_back, source_sums, sums
 from graphkit.ops.cpu.kernels.dot_attention import Product
 from graphkit.ops.cpu.kernels.gatv2 import Additive
 from graphkit.ops.cpu.kernels.pairs import Chunks
@@ -87,7 +88,7 @@ def dot_forward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`graphkit.ops.pairwise.dot_forward`."""
     none = np.empty(0, flat(query).dtype)
-    pair = _product(query, key, edge_attr, edge_query, scale, none, none)
+    pair = _product(query, key, edge_attr, edge_query, scale, none, none, none)
     num_attr = edge_attr.size(2)
     both, statistics = _forward(graph, pair, value, query.size(3), num_attr, dropout, seed)
     out, edge_out = _split(both, query.size(2), value.size(3), num_attr)
@@ -111,24 +112,25 @@ def dot_backward(
     dropout: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See :func:`graphkit.ops.pairwise.dot_backward`."""
-    (batch, _, heads, width), wide, num_attr = query.shape, value.size(3), edge_attr.size(2)
+    (batch, _, heads, width), num_attr = query.shape, edge_attr.size(2)
     grad_attr = empty(query, batch, graph.num_edges, num_attr)
+    # Of an edge sources need two numbers per head: writing them down costs less than a second
+    # walk with two products and an exponential per edge.
+    terms = empty(query, batch, graph.num_edges, 2, heads)
     softmax = _softmax(statistics, grad, out, edge_grad, edge_out)
-    gradients = flat(edge_grad), flat(grad_attr)
-    edges = (edge_attr, edge_query, scale)
-    sizes = [(heads, width, wide, heads * more) for more in (num_attr, wide)]
-    of_targets = _product(query, key, *edges, *gradients)
-    of_sources = _product(key, query, *edges, *gradients)
-    rest = (value, grad, softmax)
-    by_target = _backward(graph, of_targets, True, *rest, sizes[0], dropout, seed)
-    by_source = _backward(graph, of_sources, False, *rest, sizes[1], dropout, seed)
+    taken = flat(edge_grad), flat(grad_attr), flat(terms)
+    pair = _product(query, key, edge_attr, edge_query, scale, *taken)
+    shape = (heads, width, value.size(3), heads * num_attr)
+    rest = (value, grad, softmax, shape, dropout, seed)
+    grad_query, grad_edge_query = _backward(graph, pair, True, *rest)
+    grad_key, grad_value = _source_sums(graph, terms, query, grad)
     dtype = query.dtype
     return (
-        by_target[0].view(query.shape).to(dtype),
-        by_source[0].view(key.shape).to(dtype),
-        by_source[1].view(value.shape).to(dtype),
+        grad_query.view(query.shape).to(dtype),
+        grad_key.to(dtype),
+        grad_value.to(dtype),
         grad_attr.to(dtype),
-        by_target[1].view(edge_query.shape).to(dtype),
+        grad_edge_query.view(edge_query.shape).to(dtype),
     )
 
 
@@ -257,6 +259,34 @@ def _backward(
     )
     for out, piece, length in zip(outs, pieces, (heads * width, rest), strict=True):
         sums.add_pieces(walk.slots, piece, out, length)
+    return both[0], both[1]
+
+
+def _source_sums(graph: Graph, terms: Tensor, query: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of keys and values, from what the walk over targets wrote down."""
+    batch, count, heads, width = query.shape
+    walk = replace(walk_of(graph.source, batch), perm=graph.terms_of_sources.numpy())
+    wide, (_, others) = grad.size(3), graph.sorted_by(True)
+    both = [empty(query, batch, graph.source.size, heads, size) for size in (width, wide)]
+    outs = [flat(out) for out in both]
+    pieces = [np.empty(walk.slots.size * heads * size, outs[0].dtype) for size in (width, wide)]
+    run(
+        source_sums.sum_terms,
+        walk.units,
+        batch * graph.num_edges * heads * (width + wide),
+        _chunks(walk, others),
+        flat(terms),
+        flat(query),
+        flat(grad),
+        count,
+        heads,
+        width,
+        wide,
+        *outs,
+        *pieces,
+    )
+    for out, piece, size in zip(outs, pieces, (width, wide), strict=True):
+        sums.add_pieces(walk.slots, piece, out, heads * size)
     return both[0], both[1]
 
 

@@ -66,6 +66,17 @@ class Graph:
         """The edges sorted by source, and their targets in that order."""
         return self.source.order, _sorted(self.target.values, self.source.order)
 
+    @functools.cached_property
+    @torch.inference_mode(mode=False)
+    def terms_of_sources(self) -> Tensor:
+        """For the edges sorted by source their positions among those sorted by target."""
+        targets, sources = self.target.order.perm, self.source.order.perm
+        dtype = self.target.order.indptr.dtype
+        positions = torch.arange(self.num_edges, dtype=dtype, device=self.target.values.device)
+        if targets is not None:
+            positions = torch.empty_like(positions).scatter_(0, targets.long(), positions)
+        return positions if sources is None else positions[sources.long()]
+
     def sorted_by(self, transposed: bool) -> tuple[Order, Tensor]:
         """The edges sorted by target (by source if ``transposed``) and their other ends."""
         return self.by_source if transposed else self.by_target

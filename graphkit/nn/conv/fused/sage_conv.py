@@ -10,7 +10,11 @@ from torch_geometric.nn.aggr import MeanAggregation, SumAggregation
 
 from graphkit.catalog import method
 from graphkit.nn.conv.fused.neighbour_sum import NeighbourSum
+from graphkit.nn.edges import by_flow
 from graphkit.nn.linear_pair import linear_pair
+from graphkit.nn.neighbour_pair import neighbour_pair
+from graphkit.nn.one_step import may_be_one_step
+from graphkit.ops.checks import as_edge_index
 from graphkit.precision import normalize
 
 __all__ = ["FusedSAGEConv"]
@@ -100,11 +104,25 @@ class FusedSAGEConv(NeighbourSum, SAGEConv, fast=True):
         if not self.can_fuse(edge_index, *pair):
             return super().forward(x, edge_index, size)
         x_src, x_dst = pair
+        index = as_edge_index(edge_index)
+        if x_src is x_dst and size is None and self.is_one_step(x_src):
+            return self.in_one_step(x_src, index)
         if self.project:
             x_src = self.lin(x_src).relu()
-        out = self.neighbours(edge_index, (x_src, x_dst), size)
+        out = self.neighbours(index, (x_src, x_dst), size)
         if self.root_weight and x_dst is not None:
             out = linear_pair(self.lin_l, out, self.lin_r, x_dst)
         else:
             out = self.lin_l(out)
         return normalize(out) if self.normalize else out
+
+    def is_one_step(self, x: Any) -> bool:
+        """Whether the layer is two linear maps and a sum, with nothing in between."""
+        usual = self.root_weight and not self.project and not self.normalize
+        return usual and self.lin_r.bias is None and may_be_one_step(x, (self.lin_l, self.lin_r))
+
+    def in_one_step(self, x: Tensor, index: Tensor) -> Tensor:
+        """All of the layer as one step that PyTorch differentiates."""
+        edges, left = by_flow(index, self.flow), self.lin_l
+        mean = type(self.aggr_module) is MeanAggregation
+        return neighbour_pair(edges, x, left.weight, left.bias, self.lin_r.weight, mean)

@@ -18,7 +18,10 @@ from graphkit.nn.conv.fused.inputs import (
     is_plain_linear,
 )
 from graphkit.nn.fast_path import FastPath
+from graphkit.nn.one_step import may_be_one_step
 from graphkit.nn.sparse_features import projected
+from graphkit.nn.transformer_step import transformer_step
+from graphkit.ops.checks import as_edge_index
 
 
 @method(
@@ -138,12 +141,14 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
         check_features(x_src, self.lin_key.in_channels)
         check_features(x_dst, self.lin_query.in_channels)
         shape = (self.heads, self.out_channels)
+        asked = isinstance(return_attention_weights, bool)
+        if x_src is x_dst and edge_attr is None and not asked and self.is_one_step(x_src):
+            return self.in_one_step(x_src, as_edge_index(edge_index))
         query = projected(self.lin_query, x_dst).unflatten(-1, shape)
         key, value = (
             projected(lin, x_src).unflatten(-1, shape) for lin in (self.lin_key, self.lin_value)
         )
         index = checked_edges(edge_index, key, query)
-        asked = isinstance(return_attention_weights, bool)
         attend: Any = ops.dot_attention
         result = attend(
             index,
@@ -169,6 +174,21 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
             usual = edge_attr is not None and is_plain_linear(self.lin_edge)
         usual = usual and self.flow == "source_to_target"
         return usual and not is_sparse(edge_index) and self.may_be_fast()
+
+    def maps(self) -> list[Any]:
+        """The linear maps of features: queries, keys, values, and the skip connection's."""
+        found = [self.lin_query, self.lin_key, self.lin_value]
+        return [*found, self.lin_skip] if self.root_weight else found
+
+    def is_one_step(self, x: Any) -> bool:
+        """Whether the layer is linear maps, attention and a sum, with nothing in between."""
+        return self.concat and self.lin_beta is None and may_be_one_step(x, self.maps())
+
+    def in_one_step(self, x: Tensor, index: Tensor) -> Tensor:
+        """All of the layer as one step that PyTorch differentiates."""
+        pairs = [(each.weight, each.bias) for each in self.maps()]
+        dropout = self.dropout if self.training else 0.0
+        return transformer_step(index, x, pairs, self.heads, dropout)
 
     def skip(self, out: Tensor, x_dst: Tensor) -> Tensor:
         """The sums with the skip connection, added or let in by the gate."""

@@ -10,6 +10,7 @@ import numpy as np
 from graphkit.ops.cpu.kernels.compiling import helper
 from graphkit.ops.cpu.kernels.vector import (
     add_scaled,
+    copy,
     dot_heads,
     inner,
     prefetch_row,
@@ -22,9 +23,10 @@ from graphkit.ops.cpu.kernels.walking import entry_at
 class Product(NamedTuple):
     """``score[e, h] = scale * (<near[h], far[h]> + <edge_query[h], attr[e]>)``.
 
-    ``near`` belongs to the rows that are walked, ``far`` to their entries' other ends,
-    ``edge_query [M, H, D]`` to the targets, as does ``edge_grad``, the gradient of the sums of
-    edge features. Without edge features these and ``attr`` are empty, and ``num_attr`` is 0.
+    ``near`` belongs to the targets, ``far`` to the sources. ``edge_query [M, H, D]`` and
+    ``edge_grad``, the gradient of the sums of edge features, belong to the targets; without edge
+    features these and ``attr`` are empty, and ``num_attr`` is 0. On the way back ``terms
+    [B, E, 2, H]`` take up what sources need of each edge, in the order of the walk.
     """
 
     near: Any
@@ -36,6 +38,7 @@ class Product(NamedTuple):
     edge_query: Any
     edge_grad: Any
     grad_attr: Any
+    terms: Any
 
 
 @helper
@@ -46,12 +49,7 @@ def look_ahead(pair, place, k, heads, width):
     n = pair.num_attr
     if n > 0:
         prefetch_row(pair.attr, edge_at(pair, place, k), n)
-        # Rows of targets are at hand on the walk over them, and anywhere on that over sources.
-        if not place.by_target:
-            start = target_at(place, k) * heads * n
-            prefetch_row(pair.edge_query, start, heads * n)
-            prefetch_row(pair.edge_grad, start, heads * n)
-        elif pair.grad_attr.shape[0] > 0:
+        if pair.grad_attr.shape[0] > 0:
             entry = place.entry_base + np.int64(entry_at(place.perm, k))
             prefetch_to_write(pair.grad_attr, entry * n)
 
@@ -68,13 +66,13 @@ def score(pair, place, block, rows, k, i, heads, width):
 
 @helper
 def add_edge_dots(pair, place, block, x, k, i, heads):
-    """Adds the products of an entry's features with ``x[target, h]`` to its row of ``block``."""
+    """Adds the products of an entry's features with ``x[row, h]`` to its row of ``block``."""
     # <q, W f> is <W' q, f>: with a vector per target no edge has to be projected.
     if pair.num_attr == 0:
         return
-    e, t = edge_at(pair, place, k + i), target_at(place, k + i)
+    e = edge_at(pair, place, k + i)
     for h in range(heads):
-        start = (t * heads + h) * pair.num_attr
+        start = (place.row * heads + h) * pair.num_attr
         block[i * heads + h] += inner(x, start, pair.attr, e, pair.num_attr)
 
 
@@ -83,13 +81,6 @@ def edge_at(pair, place, k):
     """Where the features of the entry at position ``k`` begin."""
     entry = np.int64(entry_at(place.perm, k)) + (0 if pair.shared else place.entry_base)
     return entry * pair.num_attr
-
-
-@helper
-def target_at(place, k):
-    """The target of the entry at position ``k``."""
-    # Edge queries belong to targets, whichever end is being walked.
-    return place.row if place.by_target else place.far_base + np.int64(place.others[k])
 
 
 @helper
@@ -104,9 +95,15 @@ def add_edges(pair, place, target, base, weights, k, size, heads):
 
 @helper
 def to_edges(pair, place, steps, weights, k, size, heads):
-    """Gradients of the features of the entries of a block, on the walk over targets."""
-    # Every edge has one target, so nobody else writes its row.
+    """Writes down gradients of scores and weights of the entries of a block, for the sources, and
+    the gradients of their features."""
     n = pair.num_attr
+    for i in range(size):
+        # In the order of the walk: rows at random places would cost twice the products.
+        term = (place.entry_base + k + i) * 2 * heads
+        copy(pair.terms, term, steps, i * heads, heads)
+        copy(pair.terms, term + heads, weights, i * heads, heads)
+    # Every edge has one target, so nobody else writes its row.
     for i in range(size if n > 0 else 0):
         out = (place.entry_base + np.int64(entry_at(place.perm, k + i))) * n
         pair.grad_attr[out : out + n] = 0

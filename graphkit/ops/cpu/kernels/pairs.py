@@ -111,12 +111,8 @@ def _product_hand_out(
         steps[i] *= pair.scale
     start, others = place.far_base * heads * width, place.others
     add_entries(target, base, pair.far, start, others, k, size, steps, 0, heads, width)
-    if place.by_target:
-        dot_attention.add_edges(pair, place, more, at, steps, k, size, heads)
-        dot_attention.to_edges(pair, place, steps, weights, k, size, heads)
-    else:
-        start = place.far_base * heads * wide
-        add_entries(more, at, grad, start, others, k, size, weights, 0, heads, wide)
+    dot_attention.add_edges(pair, place, more, at, steps, k, size, heads)
+    dot_attention.to_edges(pair, place, steps, weights, k, size, heads)
 
 
 @helper

@@ -1,0 +1,43 @@
+"""When a layer may be one step that PyTorch differentiates: only while nobody could tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphkit.nn.sparse_features import is_untouched
+from graphkit.ops.situation import is_plain, is_transformed
+
+__all__ = ["may_be_one_step"]
+
+EXACT = (torch.float32, torch.float64)
+
+
+def may_be_one_step(x: Any, maps: Sequence[nn.Module | None], *parameters: Tensor | None) -> bool:
+    """Whether nobody could tell a layer of linear maps in one step from the steps it is made of.
+
+    A step costs PyTorch some microseconds, forward and backward, and each of its results a tensor;
+    one step in place of ten also adds gradients up where they lie.  Replaced or hooked maps, sparse
+    features, batches, other devices than CPUs, autocast, transforms, recorded and compiled calls,
+    and dtypes that are mixed or not computed in as they are get the steps themselves.
+
+    Args:
+        x (Any): The features.
+        maps (sequence): The linear maps; nothing for one that is missing.
+        *parameters (torch.Tensor, optional): What else has a gradient.
+    """
+    if not isinstance(x, Tensor) or x.layout != torch.strided or x.dim() != 2:
+        return False
+    if x.device.type != "cpu" or x.dtype not in EXACT or torch.is_autocast_enabled("cpu"):
+        return False
+    present = [each for each in maps if each is not None]
+    if not all(is_untouched(each) for each in present):
+        return False
+    weights = [value for each in present for value in (each.weight, each.bias)]
+    values: list[Any] = [x, *(v for v in (*weights, *parameters) if v is not None)]
+    if not all(value.dtype == x.dtype for value in values):
+        return False
+    return not is_transformed(values) and is_plain(values)

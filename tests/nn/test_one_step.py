@@ -1,0 +1,63 @@
+"""A layer is one step only where nobody could tell."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric.nn import Linear
+
+from graphkit.nn.one_step import may_be_one_step
+
+
+def test_plain_maps_of_dense_features_are_served():
+    x = torch.randn(4, 3)
+    assert may_be_one_step(x, [nn.Linear(3, 2), None, Linear(3, 2, bias=False)], None, x)
+    assert may_be_one_step(x.double(), [nn.Linear(3, 2).double()])
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        None,
+        (torch.randn(4, 3), torch.randn(4, 3)),
+        torch.randn(2, 4, 3),
+        torch.randn(4, 3).to_sparse(),
+        torch.randn(4, 3, device="meta"),
+        torch.randn(4, 3, dtype=torch.bfloat16),
+        torch.randn(4, 3, dtype=torch.float64),
+    ],
+    ids=["nothing", "pair", "batch", "sparse", "meta", "half", "mixed"],
+)
+def test_other_features_are_not(x):
+    assert not may_be_one_step(x, [nn.Linear(3, 2)])
+
+
+def test_half_precision_is_not_computed_in_as_it_is():
+    assert not may_be_one_step(torch.randn(4, 3).half(), [nn.Linear(3, 2).half()])
+
+
+def test_a_parameter_of_another_dtype_is_seen():
+    x = torch.randn(4, 3)
+    assert not may_be_one_step(x, [nn.Linear(3, 2)], torch.zeros(2, dtype=torch.float64))
+
+
+def test_hooked_and_replaced_maps_are_not():
+    class Doubled(nn.Linear):
+        pass
+
+    x, hooked = torch.randn(4, 3), nn.Linear(3, 2)
+    handle = hooked.register_forward_hook(lambda module, inputs, output: 2 * output)
+    assert not may_be_one_step(x, [nn.Linear(3, 2), hooked])
+    handle.remove()
+    assert may_be_one_step(x, [nn.Linear(3, 2), hooked])
+    assert not may_be_one_step(x, [Doubled(3, 2)])
+
+
+def test_calls_that_somebody_watches_are_not():
+    x, lin = torch.randn(4, 3), nn.Linear(3, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not may_be_one_step(x, [lin])
+    seen = []
+    torch.func.vmap(lambda row: seen.append(may_be_one_step(row, [lin])) or row)(x[None])
+    assert seen == [False]
