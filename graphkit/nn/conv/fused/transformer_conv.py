@@ -142,6 +142,7 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
         check_features(x_dst, self.lin_query.in_channels)
         shape = (self.heads, self.out_channels)
         asked = isinstance(return_attention_weights, bool)
+        # Features of edges and weights that somebody asks for take the steps one by one.
         if x_src is x_dst and edge_attr is None and not asked and self.is_one_step(x_src):
             return self.in_one_step(x_src, as_edge_index(edge_index))
         query = projected(self.lin_query, x_dst).unflatten(-1, shape)
