@@ -151,18 +151,10 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
         )
         index = checked_edges(edge_index, key, query)
         attend: Any = ops.dot_attention
-        result = attend(
-            index,
-            query,
-            key,
-            value,
-            None,
-            self.dropout,
-            self.training,
-            asked,
-            edge_attr,
-            None if edge_attr is None else self.lin_edge.weight,
-        )
+        # Edge features meet their map at the targets, so the map goes along and is not called.
+        lin = None if edge_attr is None else self.lin_edge.weight
+        options = (None, self.dropout, self.training, asked, edge_attr, lin)
+        result = attend(index, query, key, value, *options)
         out, weight = result if asked else (result, None)
         out = self.skip(combined(out, self.concat), x_dst)
         return (out, (index, weight)) if asked else out
