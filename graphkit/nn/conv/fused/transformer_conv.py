@@ -153,8 +153,8 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
         attend: Any = ops.dot_attention
         # Edge features meet their map at the targets, so the map goes along and is not called.
         lin = None if edge_attr is None else self.lin_edge.weight
-        options = (None, self.dropout, self.training, asked, edge_attr, lin)
-        result = attend(index, query, key, value, *options)
+        drop, edges = self.dropout if self.training else 0.0, (asked, edge_attr, lin)
+        result = attend(index, query, key, value, None, drop, True, *edges)
         out, weight = result if asked else (result, None)
         out = self.skip(combined(out, self.concat), x_dst)
         return (out, (index, weight)) if asked else out
