@@ -40,7 +40,9 @@ def linear_pair(first: nn.Module, x: Tensor, second: nn.Module, y: Tensor) -> Te
 
 
 def _is_usual(first: nn.Module, second: nn.Module, *values: Any) -> bool:
-    if not (is_untouched(first) and is_untouched(second)) or second.bias is not None:
+    # PyTorch has no public sign of hooks on all modules at once.
+    hooked = nn.modules.module._has_any_global_hook()
+    if hooked or not (is_untouched(first) and is_untouched(second)) or second.bias is not None:
         return False
     x, weight, y, other, _ = values
     if not isinstance(weight, Tensor) or not isinstance(other, Tensor):

@@ -34,6 +34,9 @@ def may_be_one_step(x: Any, maps: Sequence[nn.Module | None], *parameters: Tenso
     if x.device.type != "cpu" or x.dtype not in EXACT or torch.is_autocast_enabled("cpu"):
         return False
     present = [each for each in maps if each is not None]
+    # PyTorch has no public sign of hooks on all modules at once.
+    if nn.modules.module._has_any_global_hook():
+        return False
     if not all(is_untouched(each) for each in present):
         return False
     weights = [value for each in present for value in (each.weight, each.bias)]

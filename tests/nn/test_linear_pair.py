@@ -57,5 +57,8 @@ def test_hooks_transforms_and_autocast_get_the_maps_themselves():
         handle = second.register_forward_hook(lambda module, inputs, out: 2 * out)
         torch.testing.assert_close(linear_pair(first, x, second, y), wanted + second(y) / 2)
         handle.remove()
+        handle = nn.modules.module.register_module_forward_hook(lambda m, i, out: 3 * out)
+        torch.testing.assert_close(linear_pair(first, x, second, y), 3 * wanted)
+        handle.remove()
         with pytest.raises(AssertionError, match="one step"):
             linear_pair(first, x, second, y)

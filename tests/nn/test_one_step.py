@@ -54,6 +54,14 @@ def test_hooked_and_replaced_maps_are_not():
     assert not may_be_one_step(x, [Doubled(3, 2)])
 
 
+def test_hooks_on_all_modules_are_heard():
+    x, lin = torch.randn(4, 3), nn.Linear(3, 2)
+    handle = nn.modules.module.register_module_forward_hook(lambda *given: None)
+    assert not may_be_one_step(x, [lin])
+    handle.remove()
+    assert may_be_one_step(x, [lin])
+
+
 def test_calls_that_somebody_watches_are_not():
     x, lin = torch.randn(4, 3), nn.Linear(3, 2)
     with torch.autocast("cpu", torch.bfloat16):
