@@ -64,10 +64,19 @@ def compare(name: str, nodes: int, edges: int, edge_dim: int | None, turns: int)
     with torch.no_grad():
         error = float((ours(*inputs) - rival(*inputs)).abs().max())
     steps = step(ours, inputs), step(rival, inputs)
+    grads = []
+    for layer, run in zip((ours, rival), steps, strict=True):
+        run()
+        values = (inputs[0], *layer.parameters())
+        grads.append([value.grad for value in values if value.grad is not None])
+    # Beside the largest of all: some are zero but for rounding, as that of the keys' bias.
+    largest = max(float(grad.abs().max()) for grad in grads[1])
+    wrong = [float((a - b).abs().max()) / largest for a, b in zip(*grads, strict=True)]
     return {
         "what": name,
         "size": f"{nodes:,} / {edges:,}" + ("" if edge_dim is None else f", edge_dim={edge_dim}"),
         "largest_error": error,
+        "largest_gradient_error": max(wrong),
     } | in_turns(*steps, turns, seconds=9)
 
 
