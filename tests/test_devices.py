@@ -30,6 +30,7 @@ class Batch:
 
 class Layer:
     def __init__(self, begin: Tensor) -> None:
+        number = torch.arange(len(begin), device=begin.device)
         self.weight = torch.zeros(3)
 """
 
@@ -54,6 +55,7 @@ def test_what_says_where_it_lies_passes(tmp_path: Path) -> None:
         (", device=x.device", "torch.arange(4)"),
         (", generator=generator)", "torch.rand(3)"),
         (", device=self.x.device", "torch.eye(3)"),
+        (", device=begin.device", "torch.arange(len(begin))"),
     ],
 )
 def test_one_on_the_default_device_is_named(tmp_path: Path, said: str, call: str) -> None:

@@ -18,6 +18,8 @@ ON_THE_HOST = (
     *("datasets", "sampling", "testing", "scaffold", "ops/cpu", "vision/tracking"),
     # An index that picks rows of others, which may lie anywhere.
     "continual/gradients",
+    # A mask of channels, which are counted and marked there.
+    "adapters/models/pruning_graph",
 )
 """What lies in the computer's own memory, as files, NumPy, numba and solvers want it."""
 
@@ -37,6 +39,7 @@ def calls_without(file: Source) -> Iterator[ast.Call]:
         id(node): node
         for function in functions_on_tensors(file)
         for statement in function.body
+        if function.name != "__init__" or is_local(statement)
         for node in ast.walk(statement)
     }
     for call in inside.values():
@@ -59,9 +62,15 @@ def functions_on_tensors(file: Source) -> Iterator[ast.FunctionDef | ast.AsyncFu
     for function in file.functions:
         arguments = function.args
         every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-        # New weights lie where PyTorch is told to make them.
-        if function.name != "__init__" and any(is_tensor(each.annotation) for each in every):
+        if any(is_tensor(each.annotation) for each in every):
             yield function
+
+
+def is_local(statement: ast.stmt) -> bool:
+    """Whether a name takes what a statement makes: weights that an object keeps lie where PyTorch
+    is told to make new ones."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return bool(targets) and all(isinstance(each, ast.Name) for each in targets)
 
 
 def is_tensor(annotation: ast.expr | None) -> bool:
