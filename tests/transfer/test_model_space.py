@@ -107,6 +107,7 @@ def test_clusters_are_drawn() -> None:
     assert type(axes.figure.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
     shown = [label.get_text()[0] for label in axes.get_yticklabels()]
     assert shown in (list("aaabbb"), list("bbbaaa"))
+    assert [label.get_text()[0] for label in axes.get_xticklabels()] == shown
     axes = space.plot_dendrogram(weight=0.0)
     assert len(axes.get_yticklabels()) == 6
     pyplot.close("all")

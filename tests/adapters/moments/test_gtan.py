@@ -80,6 +80,16 @@ def test_overlaps_are_edge_attributes():
     assert torch.allclose(graph.edge_attr[:, 0], overlap)
 
 
+def test_distances_are_in_widths_of_the_source_and_widths_in_logarithms():
+    graph = ProposalGraphAdapter(8, 2)(proposals(), TRUTH)
+    source, target = graph.edge_index
+    centre, width = graph.span.mean(1), graph.span.diff(dim=1)[:, 0]
+    away = (centre[target] - centre[source]) / width[source]
+    torch.testing.assert_close(graph.edge_attr[:, 1], away)
+    torch.testing.assert_close(graph.edge_attr[:, 2], width[target].log() - width[source].log())
+    assert away.abs().max() > 0.1
+
+
 def test_nothing_known_is_no_label():
     graph = ProposalGraphAdapter(8, 2)(proposals())
     assert (graph.y == -1).all()

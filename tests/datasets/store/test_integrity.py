@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from graphkit.datasets import DamagedDataError
-from graphkit.datasets.store.integrity import check_counts, check_files
+from graphkit.datasets.store.integrity import check_counts, check_files, check_json
 
 
 def write(path):
@@ -63,6 +63,13 @@ def test_a_pickle_that_calls_something_is_refused_and_not_run(tmp_path):
     with pytest.raises(DamagedDataError, match=r"would call '__builtin__\.exec'"):
         check_files([path])
     assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize(("value", "entries"), [([7, 8, 9], 3), ({"a": 1, "b": [2]}, 2), (5, 1)])
+def test_json_counts_as_many_entries_as_it_has(tmp_path, value, entries):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(value))
+    assert check_json(path) == entries
 
 
 def test_counts_that_differ_are_named(tmp_path):
