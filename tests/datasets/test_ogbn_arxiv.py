@@ -47,6 +47,7 @@ def test_a_truncated_file_is_named(root, cache, file):
     [
         ("raw/edge", np.array([[0, 1], [1, 12]]), r"edge.csv.gz' holds \(2, 2\) numbers"),
         ("raw/edge", np.array([[0, 12]] * 11), "edge.csv.gz' holds nodes from 0 to 12"),
+        ("raw/edge", np.array([[0, -1]] * 11), "edge.csv.gz' holds nodes from -1 to 0"),
         ("raw/node-label", np.zeros((11, 1), int), "node-label.csv.gz' holds"),
         ("raw/node-feat", np.full((12, 128), np.nan), "node-feat.csv.gz' holds values"),
         ("split/time/test", np.array([12]), "test.csv.gz' holds nodes from 12 to 12"),
