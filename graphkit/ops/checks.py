@@ -67,9 +67,13 @@ def check_floating(value: Tensor, name: str, dims: tuple[int, ...]) -> None:
 
 
 def check_device(index: Tensor, **values: Tensor | None) -> None:
-    """Raises unless every value lives on the device of the index."""
+    """Raises unless every value is a tensor on the device of the index, or nothing."""
     for name, value in values.items():
-        if value is not None and value.device != index.device:
+        if value is None:
+            continue
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
+        if value.device != index.device:
             raise ValueError(f"{name} is on {value.device}, but the indices are on {index.device}")
 
 

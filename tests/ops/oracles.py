@@ -112,11 +112,15 @@ def hashed(value: int) -> int:
     return value ^ value >> 15
 
 
+def mask_word(counter: int, seed: int) -> int:
+    """The 32 bits that are held against the probability."""
+    first, second = hashed(seed % 2**32), hashed((seed ^ 0x9E3779B1) % 2**32)
+    return (hashed((counter + first) % 2**32) ^ second) * 0x9E3779B1 % 2**32
+
+
 def is_kept(counter: int, seed: int, probability: float) -> bool:
     """Whether an entry is kept, as the docstring of ``keep_scale`` defines it."""
-    first, second = hashed(seed % 2**32), hashed((seed ^ 0x9E3779B1) % 2**32)
-    word = hashed((counter + first) % 2**32)
-    return (word ^ second) * 0x9E3779B1 % 2**32 >= probability * 2**32
+    return mask_word(counter, seed) >= probability * 2**32
 
 
 def random_graph(num_sources: int, num_targets: int, num_edges: int, seed: int = 0) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphkit.ops import dropout
-from tests.ops.oracles import hashed, is_kept
+from tests.ops.oracles import hashed, is_kept, mask_word
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31 - 2, 987654321])
@@ -19,6 +19,14 @@ def test_masks_are_those_of_the_definition(seed, probability):
     assert found.dtype == torch.float64
     torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
     assert found.unique().numel() == 2
+
+
+@pytest.mark.parametrize("counter", [0, 3])
+def test_the_word_that_is_the_threshold_itself_is_kept(counter):
+    word = mask_word(counter, 7)
+    for more, kept in ((0, True), (1, False)):
+        found = dropout.keep_scale(torch.tensor([7]), torch.empty(4), (word + more) / 2**32)
+        assert bool(found[counter] > 0) == kept
 
 
 def test_keys_of_integers_and_of_tensors_are_the_same():

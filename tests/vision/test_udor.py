@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from graphkit.train import TensorTask, Trainer
 from graphkit.vision import UDOR, fuzzy_loss, udor_loss
@@ -127,3 +128,51 @@ def test_it_trains_under_a_trainer():
     trainer = Trainer(epochs=20, monitor=None, seed=0, progress=False)
     trainer.fit(model, optimizer, TensorTask((x, only), loss, 8))
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_the_networks_layer_by_layer():
+    model, x = UDOR(2, 8, num_parts=3, part_channels=5, channels=4), torch.rand(2, 2, 8, 8)
+    w = dict(model.named_parameters())
+
+    def down(h, name):
+        return F.conv2d(h, w[f"{name}.weight"], w[f"{name}.bias"], stride=2, padding=1)
+
+    def linear(h, name):
+        return h @ w[f"{name}.weight"].t() + w[f"{name}.bias"]
+
+    h = down(down(x, "encoder.0").relu(), "encoder.2").relu().flatten(1)
+    code = linear(linear(h, "encoder.5").relu(), "encoder.7")
+    assert torch.allclose(model.encode(x), code.view(2, 3, 5), atol=1e-6)
+    h = (code @ w["decoder.0.weight"].t()).relu() @ w["decoder.2.weight"].t()
+    h = h.relu().view(2, 8, 2, 2)
+    h = F.conv_transpose2d(h, w["decoder.5.weight"], stride=2, padding=1).relu()
+    image = F.conv_transpose2d(h, w["decoder.7.weight"], stride=2, padding=1)
+    assert torch.allclose(model.decode(code.view(2, 3, 5)), image, atol=1e-6)
+    h = F.leaky_relu(down(x, "discriminator.0"), 0.2)
+    h = F.leaky_relu(down(h, "discriminator.2"), 0.2).flatten(1)
+    assert torch.allclose(model.discriminator(x), linear(h, "discriminator.5"), atol=1e-6)
+    assert not any("decoder" in name and "bias" in name for name in w)
+    widths = {name: tuple(w[f"{name}.weight"].shape) for name in ("encoder.0", "encoder.2")}
+    assert widths == {"encoder.0": (4, 2, 4, 4), "encoder.2": (8, 4, 4, 4)}
+    assert tuple(w["encoder.5.weight"].shape) == (128, 32)
+    assert tuple(w["decoder.0.weight"].shape) == (128, 15)
+    assert model.classifier.out_features == 4
+
+
+def test_each_term_by_hand(monkeypatch):
+    model, x = UDOR(1, 8, num_parts=2), torch.rand(4, 1, 8, 8)
+    unknown, removed = torch.full((4,), -1), torch.tensor([0, 1, 1, 0])
+    monkeypatch.setattr(torch, "randint", lambda high, size, device: removed)
+    bare = dict.fromkeys(("fuzzy", "consistency", "adversary", "anchor"), 0.0)
+    out, image = model(x, removed, unknown), udor_loss(model, x, unknown, **bare)
+    same = (out.recoded - out.remaining).square().mean()
+    found = udor_loss(model, x, unknown, **bare | {"consistency": 0.5})
+    assert torch.allclose(found - image, 0.5 * same, atol=1e-6)
+    critic = (1 - out.real).relu().mean() + (1 + out.fake).relu().mean()
+    found = udor_loss(model, x, unknown, **bare | {"adversary": 0.25})
+    assert torch.allclose(found - image, critic - 0.25 * out.fooled.mean(), atol=1e-6)
+    both = (out.p[:, 0, :2] * out.p[:, 1, :2]).sum(1).mean()
+    average = out.p.mean((0, 1))
+    unsure = fuzzy_loss(out.p).mean() + both + (average * average.log()).sum()
+    found = udor_loss(model, x, unknown, **bare | {"fuzzy": 2.0})
+    assert torch.allclose(found - image, 2 * unsure, atol=1e-5)

@@ -106,5 +106,11 @@ def gradients_of(
 ) -> list[Tensor | None]:
     """The gradients of what needs one, which have gradients in turn."""
     wanted = [value for value, need in zip(x, needed, strict=True) if need]
-    grads = iter(torch.autograd.grad(out, wanted, grad, create_graph=True, materialize_grads=True))
+    pairs = [(out, grad)] if isinstance(out, Tensor) else list(zip(out, grad, strict=True))
+    # One output may hang on nothing that needs a gradient, while another one does.
+    heard = [(value, change) for value, change in pairs if value.requires_grad]
+    outs, changes = ([pair[place] for pair in heard] for place in range(2))
+    grads = iter(
+        torch.autograd.grad(outs, wanted, changes, create_graph=True, materialize_grads=True)
+    )
     return [next(grads) if need else None for need in needed]

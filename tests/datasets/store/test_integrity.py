@@ -1,12 +1,13 @@
 import gzip
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from graphkit.datasets import DamagedDataError
-from graphkit.datasets.store.integrity import check_counts, check_files, check_json
+from graphkit.datasets.store.integrity import check_counts, check_files, check_json, check_rows
 
 
 def write(path):
@@ -76,3 +77,15 @@ def test_counts_that_differ_are_named(tmp_path):
     check_counts("A", tmp_path, {"nodes": 3, "edges": 4}, {"nodes": 3})
     with pytest.raises(DamagedDataError, match=r"3 nodes \(published: 1,000\)"):
         check_counts("A", tmp_path, {"nodes": 3}, {"nodes": 1000})
+
+
+def test_files_with_a_row_per_node_have_as_many():
+    lengths = {Path("raw/ind.cora.x"): 3, Path("raw/ind.cora.y"): 3, Path("raw/other"): 9}
+    check_rows(lengths, "Cora")
+    check_rows({}, "Cora")
+    check_rows({Path("raw/other"): 9}, "Cora")
+    lengths[Path("raw/ind.cora.y")] = 1002
+    with pytest.raises(
+        DamagedDataError, match=r"'raw/ind\.cora\.x' has 3 rows, but 'ind\.cora\.y' has 1,002"
+    ):
+        check_rows(lengths, "Cora")

@@ -125,3 +125,15 @@ def test_gradients_of_what_is_needed_can_be_derived():
     assert torch.autograd.grad(found[0], x)[0].item() == 72
     with pytest.raises(ValueError, match="zip"):
         gradients_of(x, (x, y), None, (True,))
+
+
+def test_an_output_that_hangs_on_nothing_is_not_heard():
+    x, y = (torch.tensor(n, requires_grad=True) for n in (2.0, 3.0))
+    grads = [torch.tensor(1.0), torch.tensor(5.0)]
+    for outs, wanted in (([x * x, y.detach()], 4), ([y.detach(), x * x], 20)):
+        found = gradients_of(outs, (x, y), grads, (True, True))
+        assert [grad.item() for grad in found] == [wanted, 0]
+    found = gradients_of([x * x, x * y], (x, y), grads, (True, True))
+    assert [grad.item() for grad in found] == [19, 10]
+    with pytest.raises(ValueError, match="zip"):
+        gradients_of([x], (x, y), grads, (True, False))

@@ -1,11 +1,14 @@
 """GTAN: kernels, anchors and groups against their definitions."""
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.autograd import gradcheck
 
 from graphkit.vision import GTAN, segment_iou
-from graphkit.vision.actions.gtan import gaussian_pool
+from graphkit.vision.actions.gtan import gaussian_pool, suppress
 
 
 def network(**options):
@@ -113,3 +116,66 @@ def test_lazy_width_and_bad_input():
             network()(torch.rand(shape))
     with pytest.raises(ValueError, match="num_levels"):
         network(num_levels=0)
+
+
+def test_the_pyramid_layer_by_layer():
+    model, x = network(), torch.rand(2, 6, 16)
+    w = dict(model.named_parameters())
+
+    def conv(h, name, stride=1):
+        return F.conv1d(h, w[f"{name}.weight"], w[f"{name}.bias"], stride, padding=1)
+
+    h = F.max_pool1d(conv(conv(x, "stem.0").relu(), "stem.2").relu(), 2)
+    for level, found in enumerate(model.pyramid(x)):
+        h = conv(h, f"levels.{level}.0", 2).relu()
+        assert torch.allclose(found, h, atol=1e-6)
+        half = 0.5 / h.size(2)
+        logit = conv(h, f"scale.{level}")[:, 0] + math.log(half / (1 - half))
+        assert torch.allclose(model.sigma(h, level), logit.sigmoid().clamp(min=0.1 * half))
+    assert w["head.weight"].shape == (3 * 7, 8, 3)
+    assert model.ratios == pytest.approx((1.0, 2 ** (1 / 3), 2 ** (2 / 3)))
+    assert (model.group_threshold, len(GTAN(2, 1).levels)) == (0.7, 5)
+
+
+def test_scales_begin_at_half_a_cell_and_are_never_tiny():
+    model = network()
+    for conv in model.scale:
+        assert not conv.bias.any()
+        assert 0.002 < conv.weight.std() < 0.02
+        torch.nn.init.constant_(conv.bias, -100.0)
+    feature = torch.rand(1, 8, 4)
+    assert torch.allclose(model.sigma(feature, 0), torch.full((1, 4), 0.1 * 0.5 / 4))
+    assert torch.allclose(network(fixed_scale=True).sigma(feature, 0), torch.full((1, 4), 0.125))
+    before = model.head.weight.clone()
+    model.reset_parameters()
+    assert not torch.equal(model.head.weight, before)
+
+
+def test_suppression_by_hand():
+    segments = torch.tensor([[0.0, 0.4], [0.0, 0.3], [0.5, 1.0], [0.6, 1.0]])
+    scores = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
+    kept, actions, values = suppress(segments, scores, 0.5, 4)
+    # Overlaps of the pairs are 0.75 and 0.8: of each the better one stays, action by action.
+    assert actions.tolist() == [0, 0, 1, 1]
+    assert values.tolist() == pytest.approx([0.9, 0.4, 0.7, 0.2])
+    assert torch.equal(kept, segments[[0, 3, 2, 1]])
+    few = suppress(segments, scores, 0.5, 1)
+    assert few[2].tolist() == pytest.approx([0.9, 0.7])
+    assert len(suppress(segments, scores, 0.99, 9)[0]) == 8
+
+
+def test_columns_of_the_head_are_logits_offsets_and_overlap():
+    model = network(group_threshold=1.0)
+    found = model(x := torch.rand(1, 6, 16))
+    pooled = gaussian_pool(
+        model.pyramid(x)[0], places(4).float(), model.sigma(model.pyramid(x)[0], 0)
+    )
+    out = model.head(pooled)[0].t().reshape(4, 3, 7)
+    cell, ratio = 2, 1
+    row = 3 * cell + ratio
+    assert torch.allclose(found.logits[0, row], out[cell, ratio, :4], atol=1e-6)
+    assert torch.allclose(found.offsets[0, row], out[cell, ratio, 4:6], atol=1e-6)
+    assert torch.allclose(found.overlap[0, row], out[cell, ratio, 6], atol=1e-6)
+    assert torch.allclose(found.feature[0, row], pooled[0, :, cell], atol=1e-6)
+    assert (found.cell[row], found.level[row]) == (2, 0)
+    assert found.sigma[0, row] == model.sigma(model.pyramid(x)[0], 0)[0, cell]

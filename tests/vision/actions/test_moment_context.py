@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from graphkit.vision import ContextDiscriminator, ContextGenerator, surround
-from graphkit.vision.actions.moment_context import cropped, edges_repeated
+from graphkit.vision.actions.moment_context import between, cropped, edges_repeated
 
 
 def stretch(x, frames):
@@ -106,3 +106,33 @@ def test_wrong_input_is_refused(change, message):
     }
     with pytest.raises(ValueError, match=message):
         surround(**{**given, **change})
+
+
+def test_the_discriminator_sees_one_cell_to_each_side():
+    judge, maps = ContextDiscriminator(4, 1), [torch.randn(2, 4, 5)]
+    assert judge.levels[0].weight.shape == (3, 4, 3)
+    found = judge(maps)
+    wanted = F.conv1d(maps[0], judge.levels[0].weight, judge.levels[0].bias, padding=1)
+    assert torch.allclose(found, wanted.transpose(1, 2).flatten(1))
+    with pytest.raises(ValueError, match="zip"):
+        judge(maps * 2)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_repeated_edges_are_at_least_as_long(frames):
+    moment = torch.arange(float(frames)).view(1, 1, -1)
+    half = (frames + 1) // 2
+    assert edges_repeated(moment)[0, 0].tolist() == [0.0] * half + [frames - 1.0] * half
+
+
+def test_between_frames_and_beyond_the_ends():
+    x = torch.tensor([[[1.0, 3.0, 7.0]]])
+    place = torch.tensor([[-1.0, 0.0, 0.25, 1.5, 2.0, 5.0]])
+    assert between(x, place)[0, 0].tolist() == [1, 1, 1.5, 5, 7, 7]
+
+
+def test_a_moment_may_fill_everything():
+    moment, context = torch.randn(1, 2, 4), torch.randn(1, 2, 3)
+    x, segment = surround(moment, context, torch.tensor([4]), torch.tensor([0]), 4)
+    assert torch.allclose(x, moment, atol=1e-6)
+    assert segment.tolist() == [[0, 1]]

@@ -6,7 +6,7 @@ import pytest
 from graphkit.ops.cpu.kernels import blocks
 from graphkit.ops.cpu.kernels.compiling import kernel
 from graphkit.ops.dropout import keys, threshold
-from tests.ops.oracles import is_kept
+from tests.ops.oracles import is_kept, mask_word
 
 BESIDE, INF = 3.0, np.inf
 OTHERS, PERM = np.array([9, 2, 0, 1], np.int32), np.array([9, 4, 0, 3], np.int32)
@@ -120,3 +120,11 @@ def test_masks_hang_on_the_entry(ordered):
     wanted = [2.5 if is_kept(counter, 1234, 0.4) else 0 for counter in counters]
     assert kept.tolist() == [*wanted, BESIDE, BESIDE]
     assert 0 < wanted.count(0) < len(wanted)
+
+
+def test_the_word_that_is_the_threshold_itself_is_kept():
+    for more, wanted in ((0, 2.5), (1, 0)):
+        words = np.array([*keys(7), mask_word(3, 7) + more], np.uint32)
+        kept = np.full(4, BESIDE)
+        drawn(kept, 3, 1, NO_ORDER, 0, 1, words, 2.5)
+        assert kept.tolist() == [wanted, BESIDE, BESIDE, BESIDE]
