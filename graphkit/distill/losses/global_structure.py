@@ -25,9 +25,9 @@ from graphkit.precision import normalize
     ],
     verified_by="tests/distill/losses/test_global_structure.py",
     limits=[
-        "short budgets: with its defaults a GCN of 16 channels was 14.1 +- 4.2 points behind labels "
-        "alone on Photo, 12.5 +- 6.7 on CS, 2.7 +- 1.9 on CiteSeer and 0.4 +- 1.6 on DBLP, 100 "
-        "epochs, 3 seeds: take soft targets first",
+        "short budgets: with its defaults a GCN of 16 channels was 14.1 +- 4.2 points behind "
+        "labels alone on Photo, 12.5 +- 6.7 on CS, 2.7 +- 1.9 on CiteSeer and 0.4 +- 1.6 on DBLP, "
+        "100 epochs, 3 seeds: take soft targets first",
     ],
 )
 class GlobalStructureLoss(DistillationLoss):
