@@ -58,6 +58,7 @@ def test_triangles_are_those_of_pyg(tmp_path):
         CUBE.replace("OFF\n8", "OFF8"),
         CUBE.replace("OFF\n8", "OFF 8"),
         CUBE.replace("OFF", "off # a cube").replace("8 6 0", "# counts\n\n8 6 0"),
+        CUBE.replace("8 6 0", "8 6"),
         CUBE.replace("\n", "\r\n"),
         "\ufeff" + CUBE.rstrip(),
         CUBE.replace("4 0 1 3 2", "4 0 1 3 2 255 0 0"),

@@ -58,6 +58,15 @@ def test_edges_are_those_of_a_quadtree():
     assert torch.equal(graph["has"].edge_index[0], block.image[block.level == 1])
 
 
+def test_the_energy_of_a_block_is_the_mean_of_those_inside_it():
+    graph = PatchGraphAdapter(PatchReorder(n=2, levels=2))(torch.rand(3, 2, 8, 8))
+    whole, part = graph["contains"].edge_index
+    energy = graph["block"].x[:, -1]
+    inside = torch.zeros_like(energy).index_add(0, whole, energy[part] / 4)
+    torch.testing.assert_close(inside[whole], energy[whole])
+    assert energy[whole].std() > 0
+
+
 def test_patch_reordering_is_a_sort_pooling():
     maps = torch.rand(4, 3, 6, 6)
     reorder = PatchReorder(n=3)
