@@ -70,8 +70,6 @@ def test_devices_sizes_and_counts():
     checks.check_device(EDGES, x=None, y=torch.ones(1))
     with pytest.raises(ValueError, match=r"^y is on meta, but the indices are on cpu"):
         checks.check_device(EDGES, x=None, y=torch.ones(1, device="meta"))
-    with pytest.raises(TypeError, match=r"^y must be a tensor, got list"):
-        checks.check_device(EDGES, x=None, y=[1.0])
     checks.check_size(torch.ones(2, 3), 1, 3, "x", "edges")
     words = r"^x has 3 entries in dimension 1, but there are 4 edges \(shape \[2, 3\]\)"
     with pytest.raises(ValueError, match=words):
