@@ -23,6 +23,10 @@ def _empty_folders(monkeypatch, tmp_path):
     monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
 
 
+def test_the_command_has_the_name_of_the_package():
+    assert app.info.name == "graphkit"
+
+
 def test_data_names_every_set_and_what_is_missing(tmp_path):
     result = runner.invoke(app, ["data"])
     assert result.exit_code == 0

@@ -22,6 +22,14 @@ def test_the_penalty_is_the_sum_of_the_mean_losses_of_earlier_tasks() -> None:
     assert any(bool(parameter.grad.any()) for parameter in model.parameters())
 
 
+def test_an_earlier_task_that_hangs_on_frozen_parameters_alone_is_a_constant() -> None:
+    model = backbone("GCN").eval()
+    joint, loss = JointTrain(model), losses_of_task(graph(), 0)
+    joint.finish_task(loss)
+    model.requires_grad_(False)
+    torch.testing.assert_close(joint.penalty(), loss(model).mean())
+
+
 def test_loss_functions_are_not_saved_in_silence() -> None:
     with pytest.raises(TypeError, match="cannot be saved"):
         JointTrain(backbone("GCN")).state_dict()

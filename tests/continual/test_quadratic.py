@@ -79,6 +79,15 @@ def test_move_centres_all_tasks_at_one_place() -> None:
     torch.testing.assert_close(collapsed(away), expected)
 
 
+def test_it_follows_parameters_to_another_device() -> None:
+    ((importance, parameters),) = history(1)
+    penalty = QuadraticPenalty()
+    penalty.add(importance, parameters)
+    moved = {name: value.to("meta") for name, value in parameters.items()}
+    assert penalty(moved).device.type == "meta"
+    assert {value.device.type for value in penalty.weight.values()} == {"meta"}
+
+
 def test_state_round_trip() -> None:
     collapsed, other = QuadraticPenalty(), QuadraticPenalty()
     for importance, place in history(3):

@@ -47,6 +47,14 @@ class TestClassTransferGraphAdapter(AdapterSuite):
         }
 
 
+def test_levels_lie_evenly_from_zero_to_one():
+    classified, located, known = weights()
+    for levels, depths in ((1, [0.0]), (2, [0.0, 1.0]), (3, [0.0, 0.5, 1.0])):
+        more = [x[:1].repeat(levels, *[1] * (x.dim() - 1)) for x in (classified, located)]
+        graph = ClassTransferGraphAdapter(k=2)(*more, known)
+        assert graph["level"].x.flatten().tolist() == depths
+
+
 def test_heads_are_linked_as_their_classes_are_and_within_a_level():
     graph = ClassTransferGraphAdapter(k=2)(*weights())
     classes = set(map(tuple, graph["class", "similar", "class"].edge_index.t().tolist()))

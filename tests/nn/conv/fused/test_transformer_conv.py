@@ -86,6 +86,13 @@ def test_equals_pyg_with_its_weights(kwargs):
         compare(*layers, torch.randn(5, 5).double(), EDGES, edges)
 
 
+@pytest.mark.parametrize("widths", [(4, 4), (5, 5)])
+def test_either_end_of_another_width_is_refused(widths):
+    pair = tuple(torch.randn(5, width) for width in widths)
+    with pytest.raises(ValueError, match=r"x must have [45] channels, got"):
+        FusedTransformerConv((5, 4), 3)(pair, EDGES)
+
+
 def test_bipartite():
     layers = twins(FusedTransformerConv((5, 4), 3, 2), TransformerConv((5, 4), 3, 2))
     compare(*layers, (torch.randn(5, 5).double(), torch.randn(4, 4).double()), EDGES)
