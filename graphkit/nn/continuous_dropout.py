@@ -29,7 +29,8 @@ from graphkit.transforms.mask_noise import mask_noise
     ],
     verified_by="benchmarks/recipes/continuous-dropout-digits.yaml",
     limits=[
-        "more accuracy than binary dropout at equal noise: they are level within half a point",
+        "more accuracy than binary dropout at equal noise: they are level within half a point on "
+        "digits, and on CS it is 0.7 +- 0.2 points behind, 3 seeds",
     ],
 )
 class ContinuousDropout(nn.Module):
