@@ -70,7 +70,7 @@ def test_bounds_by_hand():
     assert program["above"].tolist() == [*[0] * 6, 1, 0.75, 1]
 
 
-def test_a_track_is_found():
+def test_a_track_is_found(counting_clock):
     result = solve_program(line(), WEIGHTS)
     assert result.chosen.tolist() == [True] * 3
     assert result.flow.tolist() == [True] * 2
@@ -79,7 +79,7 @@ def test_a_track_is_found():
     assert result.bound <= result.objective + 1e-9
     assert result.relaxed.tolist() == pytest.approx([1, 1, 1])
     assert result.gap == 0
-    assert 0 < result.seconds < 60
+    assert result.seconds == 3
 
 
 def test_a_given_choice_is_kept_and_the_rest_follows():
@@ -94,13 +94,13 @@ def test_a_given_choice_is_kept_and_the_rest_follows():
     assert forced.objective == pytest.approx(1 + 0.25 + 1 + 2 - 0.2)
 
 
-def test_nothing_to_choose_from_is_the_error_of_all_counts():
+def test_nothing_to_choose_from_is_the_error_of_all_counts(counting_clock):
     empty = keep_candidates(line(), torch.zeros(3, dtype=torch.bool))
     result = solve_program(empty, Weights(0.1, 2.0, count=2.0))
     assert (result.objective, result.bound, result.gap) == (5.5, 5.5, 0.0)
     assert result.status == "nothing to choose from"
     assert (len(result.chosen), len(result.flow)) == (0, 0)
-    assert result.seconds < 60
+    assert result.seconds == 3
     # The same where the relaxation takes none.
     dear = solve_program(line(), Weights(0.1, 50.0), torch.zeros(3).long())
     assert dear.chosen.tolist() == [False] * 3

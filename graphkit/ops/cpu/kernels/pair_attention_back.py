@@ -51,10 +51,12 @@ def attend_back(
     pieces,
     more_pieces,
 ):
-    """Walks incoming edges (``by_target``) or outgoing ones: the gradients of the rows' features.
+    """Walks incoming edges (``by_target``) or, for GATv2 alone, outgoing ones: the gradients of the
+    rows' features.
 
     ``out`` takes those of what scores are made of, ``heads`` times ``width`` a row, ``more_out``
-    ``rest`` others, if there are any: of values, or of the queries of edges.
+    ``rest`` others, if there are any: of the queries of edges. What sources get of dot products
+    is in :mod:`source_sums`.
 
     Both walks compute all weights anew from the scores and from ``softmax [M, 3, H]``: its
     largest score, one over its sum, and the product of the row's sums with their gradient.
