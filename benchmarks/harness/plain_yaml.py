@@ -54,6 +54,17 @@ class PlainLoader(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: Any) -> int:
+        """A whole number of at most 64 bits, as every array and every count holds."""
+        value = super().construct_yaml_int(node)
+        if not -(2**63) <= value < 2**63:
+            problem = f"{node.value[:40]} is too large"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return value
+
+
+PlainLoader.add_constructor("tag:yaml.org,2002:int", PlainLoader.construct_yaml_int)
+
 
 def read_text(text: str) -> Any:
     """The value that a text stands for.
@@ -63,7 +74,8 @@ def read_text(text: str) -> Any:
 
     Raises:
         ValueError: If it is no such YAML, longer than 128 KiB, deeper than 64, holds a reference to
-            another part, or a key twice; whatever PyYAML raises, too.
+            another part, a key twice, or a whole number beyond 64 bits; whatever PyYAML raises,
+            too.
     """
     if len(text) > LONGEST:
         raise ValueError(f"it has {len(text):,} characters; at most {LONGEST:,} are read")

@@ -130,8 +130,9 @@ def fault_of(content: Any) -> str:
     for name, metric in content["metrics"].items():
         if not isinstance(metric, dict) or set(metric) - {"values"} != {"mean", "std"}:
             return f"metric '{name}' must hold 'mean' and 'std', got {metric!r}"
-        values = metric.get("values", [0.0] * content["seeds"])
-        if not isinstance(values, list) or len(values) != content["seeds"]:
+        values = metric.get("values", [])
+        wanted = content["seeds"] if "values" in metric else 0
+        if not isinstance(values, list) or len(values) != wanted:
             return (
                 f"'values' of metric '{name}' must be a list of one for each seed, got {values!r}"
             )

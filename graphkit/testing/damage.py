@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-__all__ = ["SPELLINGS", "add_strays", "cut", "full_disk", "make_hole", "respell", "text_files"]
+__all__ = [
+    "SPELLINGS",
+    "add_strays",
+    "cut",
+    "full_disk",
+    "lengthen_number",
+    "make_hole",
+    "respell",
+    "text_files",
+]
 
 TEXT = (".txt", ".csv", ".tsv", ".json", ".index", ".skeleton", ".align", ".off")
 HOLE = 4096
+WHOLE = re.compile(rb"(?<![\w.])\d+(?![\w.])")
 STRAYS = {
     "README.txt": b"README for data set X\n\n=== Usage ===\nn = number of nodes\n",
     ".gitkeep": b"",
@@ -65,7 +76,30 @@ def text_files(root: Path) -> list[Path]:
 
 def respell(path: Path, spelling: str) -> None:
     """Writes a text anew in one of the :data:`SPELLINGS`."""
-    write = SPELLINGS[spelling]
+    rewrite(path, SPELLINGS[spelling])
+
+
+def lengthen_number(path: Path, place: float = 0.5) -> None:
+    """Puts a whole number beyond 64 bits in the place of one of a text.
+
+    Args:
+        path (Path): The text, compressed or not.
+        place (float, optional): Which of its whole numbers, as a share of all.
+            (default: :obj:`0.5`)
+    """
+
+    def longer(text: bytes) -> bytes:
+        numbers = list(WHOLE.finditer(text))
+        if not numbers:
+            return text
+        one = numbers[int((len(numbers) - 1) * place)]
+        return text[: one.start()] + b"9" * 25 + text[one.end() :]
+
+    rewrite(path, longer)
+
+
+def rewrite(path: Path, write: Callable[[bytes], bytes]) -> None:
+    """Replaces a text by what a function makes of it."""
     if path.suffix == ".gz":
         path.write_bytes(gzip.compress(write(gzip.decompress(path.read_bytes()))))
     else:

@@ -20,7 +20,15 @@ from torch import Tensor
 from torch_geometric.data import Data, Dataset, HeteroData
 from torch_geometric.loader import DataLoader
 
-from graphkit.testing.damage import add_strays, cut, full_disk, make_hole, respell, text_files
+from graphkit.testing.damage import (
+    add_strays,
+    cut,
+    full_disk,
+    lengthen_number,
+    make_hole,
+    respell,
+    text_files,
+)
 from graphkit.testing.stores import edge_stores, named_tensors
 from graphkit.testing.suite import Suite, seed_everything
 
@@ -194,6 +202,19 @@ class DatasetSuite(Suite, ABC):
         Or its folder: text that is cut behind a line looks whole, and only counts tell.
         """
         self._damaged(cut, folders=True)
+
+    def test_long_numbers(self) -> None:
+        """A whole number beyond 64 bits in a text is read, or is an error that names the file."""
+        with self._copied() as (root, build):
+            files = text_files(root)
+            for path in files[:: max(len(files) // self.damaged, 1)]:
+                content = path.read_bytes()
+                for place in (0.0, 0.5, 1.0):
+                    lengthen_number(path, place)
+                    found = self._built_or_refused(build)
+                    named = not isinstance(found, Exception) or path.name in str(found)
+                    assert named, f"{path.name} is not named: {found}"
+                    path.write_bytes(content)
 
     def test_full_disk(self) -> None:
         """On a full disk the error names the cache and no raw file, and nothing half is left."""

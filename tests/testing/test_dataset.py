@@ -240,6 +240,13 @@ class TakesWhatIsThere(Numbers):
         """Any number of words is right."""
 
 
+@FAULTS.caught_by("long_numbers")
+class TakesAnyNumberForSmall(Numbers):
+    def check(self, words):
+        super().check(words)
+        torch.tensor([int(word) for word in words if word.isdecimal()], dtype=torch.long)
+
+
 @FAULTS.caught_by("full_disk")
 class BlamesTheFile(Numbers):
     def complain(self, error):
@@ -268,7 +275,7 @@ def test_sets_that_read_elsewhere_say_so():
         def make(self, cache):
             return Numbers(cache)
 
-    for name in ("stray_files", "last_newline", "holes", "cut_files"):
+    for name in ("stray_files", "last_newline", "holes", "cut_files", "long_numbers"):
         with pytest.raises(pytest.skip.Exception, match="does not ask raw_root"):
             Elsewhere.check(name)()
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.loading import locate
+from graphkit.datasets.store.reading.text import bounded_int
 from graphkit.guard import DamagedDataError, reading
 from graphkit.tensor_files import open_zip
 
@@ -97,7 +98,7 @@ def omniglot(
                 if image.size != (SIDE, SIDE):
                     raise ValueError(f"its size is {image.size}, not {(SIDE, SIDE)}")
                 images.append(drawn(image))
-                drawers.append(int(file.rpartition("_")[2].rpartition(".")[0]))
+                drawers.append(bounded_int(file.rpartition("_")[2].rpartition(".")[0]))
                 names.append((alphabet, character))
     if not images:
         raise DamagedDataError(f"'{path}' holds no image")

@@ -25,6 +25,8 @@ LAUGHS = "a0: &a0 [ha]\n" + "".join(
         ("a: 1\nb: 2\na: 3", "key 'a' comes twice"),
         ("x: {lr: 1, lr: 2}", "key 'lr' comes twice"),
         ("? [1, 2]\n: 3", "is a list or a mapping"),
+        ("a: 9223372036854775808", "9223372036854775808 is too large"),
+        ("a: [-9223372036854775809]", "-9223372036854775809 is too large"),
         ("a: 2020-13-45", "month must be in"),
         ("a: " + "9" * 5000, "4300 digits"),
         ("a: !!python/object/apply:os.system ['true']", "could not determine a constructor"),
@@ -46,6 +48,8 @@ def test_depth_is_allowed_to_the_bound():
 
 def test_plain_values_are_as_pyyaml_reads_them():
     text = "a: [1, 2.5, true, null, 'x: y']\nb: {c: -1, d: {e: []}}\nf: 0x10"
+    bounds = [2**63 - 1, -(2**63)]
+    assert read_text(str(bounds)) == bounds
     assert read_text(text) == {
         "a": [1, 2.5, True, None, "x: y"],
         "b": {"c": -1, "d": {"e": []}},

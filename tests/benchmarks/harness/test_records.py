@@ -63,6 +63,7 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "'parameters' has the wrong type": lambda kept: kept.update(parameters=True),
     "'seeds' must be positive": lambda kept: kept.update(seeds=0),
     "'mean' and 'std'": lambda kept: kept["metrics"]["t"].pop("std"),
+    "a list of one for each seed, got ": lambda kept: kept.update(seeds=10**12),
     "'confirmed' has the wrong type": lambda kept: kept.update(confirmed=1),
     "a list of one for each seed": lambda kept: kept["metrics"]["test_accuracy"]["values"].pop(),
     "a list of one for each seed, got 3": lambda kept: kept["metrics"]["t"].update(values=3),

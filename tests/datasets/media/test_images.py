@@ -198,6 +198,11 @@ def test_archives_of_another_make_are_named(root):
     rewritten(root, lambda name: name, more=[("a/Latin/character00/9_9.png", huge_png())])
     with pytest.raises(DamagedDataError, match=r"9_9\.png"):
         omniglot()
+    write_omniglot(root)
+    long = "9" * 20
+    rewritten(root, lambda name: name.replace("_2.png", f"_{long}.png"))
+    with pytest.raises(DamagedDataError, match=rf"0_{long}\.png.*is too large"):
+        omniglot()
 
 
 def huge_png():

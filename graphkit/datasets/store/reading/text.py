@@ -17,7 +17,7 @@ import numpy as np
 
 from graphkit.guard import DamagedDataError, reading
 
-__all__ = ["decode", "json_of", "read_json", "read_table", "read_text", "rows_of", "table_of"]
+__all__ = ["bounded_int", "decode", "json_of", "read_json", "read_table", "read_text", "rows_of", "table_of"]
 
 LARGEST = 2**53
 SHOWN = 40
@@ -153,8 +153,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """A JSON value of finite numbers.
 
     Raises:
-        DamagedDataError: If it is cut off, nested too deeply, holds NaN or infinity, or has a
-            name twice.
+        DamagedDataError: If it is cut off, nested too deeply, holds NaN, infinity or a whole
+            number beyond 64 bits, or has a name twice.
     """
     text = read_text(path)
     with reading(path):
@@ -168,7 +168,11 @@ def json_of(text: str) -> Any:
         ValueError, RecursionError: As :func:`read_json`.
     """
     return json.loads(
-        text, parse_constant=refuse, parse_float=bounded_float, object_pairs_hook=unique
+        text,
+        parse_constant=refuse,
+        parse_float=bounded_float,
+        parse_int=bounded_int,
+        object_pairs_hook=unique,
     )
 
 
@@ -190,6 +194,14 @@ def bounded_float(word: str) -> float:
     """A number that is not beyond all bounds."""
     value = float(word)
     if not np.isfinite(value):
+        raise ValueError(f"{word[:SHOWN]} is too large")
+    return value
+
+
+def bounded_int(word: str) -> int:
+    """A whole number of at most 64 bits, as every array holds."""
+    value = int(word) if len(word) <= SHOWN else 2**64
+    if not -(2**63) <= value < 2**63:
         raise ValueError(f"{word[:SHOWN]} is too large")
     return value
 

@@ -80,6 +80,17 @@ def test_json_that_is_none_is_named(tmp_path, text):
         read_json(path)
 
 
+def test_whole_numbers_of_json_have_64_bits(tmp_path):
+    path = tmp_path / "a.json"
+    bounds = [2**63 - 1, -(2**63)]
+    path.write_text(str(bounds))
+    assert read_json(path) == bounds
+    for number in (2**63, -(2**63) - 1, 10**25, "9" * 5000):
+        path.write_text(f'[{{"id": {number}}}]')
+        with pytest.raises(DamagedDataError, match=r"a\.json.*is too large"):
+            read_json(path)
+
+
 def test_json_with_a_name_twice_is_named(tmp_path):
     """Python keeps the last value and says nothing of the first."""
     path = tmp_path / "a.json"
