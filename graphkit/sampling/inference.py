@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from torch_geometric.data import Data
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 from torch_geometric.sampler import NodeSamplerInput
 
+from graphkit.datasets.store.reading.text import decode, json_of
+from graphkit.digest import digest_of
 from graphkit.files import replacing
 from graphkit.guard import reading
 from graphkit.modes import evaluating
@@ -26,6 +29,8 @@ from graphkit.sampling.neighbor_sampler import NeighborSampler
 Layer = Callable[[Tensor, Tensor], Tensor]
 TRIED = 48
 MOST_HOPS = 3
+CLOSE = 1e-5
+"""How near a layer's outputs must be to those before: other threads add in another order."""
 
 
 def layerwise(
@@ -61,7 +66,8 @@ def layerwise(
         hops (int, optional): Hops that one layer reads. A :class:`~torch_geometric.nn.GCNConv`
             reads 2: degrees of neighbours are in its weights. (default: tried out for every layer
             on a small graph, and refused beyond 3)
-        resume (bool, optional): Go on with what :obj:`folder` holds. (default: :obj:`True`)
+        resume (bool, optional): Go on with what :obj:`folder` holds, if it is of the same layers,
+            weights, edges, features and chunks: all are read once to know. (default: :obj:`True`)
         progress (bool, optional): Show a bar on a terminal. (default: :obj:`True`)
 
     Returns:
@@ -69,7 +75,7 @@ def layerwise(
 
     Raises:
         ValueError: If an argument is out of range, a layer does not give one row per node or reads
-            further than 3 hops, or :obj:`folder` belongs to another run.
+            further than 3 hops, or :obj:`folder` belongs to another run or is damaged.
 
     Example:
         >>> from torch_geometric.datasets import KarateClub
@@ -89,11 +95,13 @@ def layerwise(
         raise ValueError("'data' must be a homogeneous graph")
     rows = features_of(data, x, sampler.num_nodes)
     place = None if folder is None else Path(folder)
-    state = State(place, [sampler.num_nodes, len(stack), chunk_size], resume)
     modules: list[Any] = [layers] if isinstance(layers, nn.Module) else list(layers)
     with torch.no_grad(), ExitStack() as modes:
         for module in modules:
             modes.enter_context(evaluating(module))
+        state = State(place, [sampler.num_nodes, len(stack), chunk_size])
+        if place is not None:
+            state.open(mark_of(modules, sampler, rows), tried(stack, rows), resume)
         if progress:
             modes.enter_context(state.shown())
         for number, layer in enumerate(stack):
@@ -106,21 +114,49 @@ def layerwise(
 
 
 class State:
-    """How far a run in a folder has come: layers that are done, and chunks of the next one."""
+    """How far a run in a folder has come: layers that are done, and chunks of the next one.
 
-    def __init__(self, folder: Path | None, shape: list[int], resume: bool) -> None:
+    Beside them stands what the run is made from, and a checksum of every chunk of the layer in
+    progress and of the one before it, from which it goes on.
+    """
+
+    def __init__(self, folder: Path | None, shape: list[int]) -> None:
         self.folder, self.shape, self.layer, self.chunk = folder, shape, 0, 0
         self.bar: Progress | None = None
-        if folder is None:
+        self.mark, self.tries = "", list[float]()
+        self.sums: dict[str, list[int]] = {}
+
+    def open(self, mark: str, tries: list[float], resume: bool) -> None:
+        """Finds how far the folder's run has come, if it is this one and whole."""
+        assert self.folder is not None
+        self.mark, self.tries = mark, tries
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / "progress.json"
+        if not resume or not file.is_file():
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        mark = folder / "progress.json"
-        if resume and mark.is_file():
-            with reading(mark, advice="delete it"):
-                saved = json.loads(mark.read_bytes())
-                same, (self.layer, self.chunk) = saved["shape"] == shape, map(int, saved["done"])
-            if not same:
-                raise ValueError(f"'{mark}' belongs to another run; use another folder")
+        with reading(file, advice="delete it"):
+            saved = json_of(decode(file.read_bytes()))
+            # Before a run is told from another: an older version wrote neither.
+            same = (saved["shape"], saved.get("mark")) == (self.shape, mark)
+            same = same and bool(np.allclose(saved["tries"], tries, rtol=CLOSE, atol=0))
+            self.layer, self.chunk = map(int, saved["done"])
+            self.sums = {str(layer): list(sums) for layer, sums in saved.get("sums", {}).items()}
+        if not same:
+            raise ValueError(
+                f"'{file}' belongs to another run: other layers, weights, edges, 'x' or "
+                "'chunk_size'; use another folder, or resume=False"
+            )
+        nodes, _, size = self.shape
+        self.check(self.layer - 1, -(-nodes // size))
+        self.check(self.layer, self.chunk)
+
+    def check(self, number: int, chunks: int) -> None:
+        """Raises unless so many chunks of a layer are kept as they were written."""
+        sums, size = self.sums.get(str(number), []), self.shape[2]
+        parts = self.rows(number).split(size) if sums else ()
+        kept = [checksum(part.numpy()) for part in parts[: len(sums)]]
+        if number >= 0 and (kept != sums or len(sums) != chunks):
+            raise ValueError(f"'{self.file(number)}' or the mark beside it is damaged; delete both")
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -150,13 +186,52 @@ class State:
         """The output of a layer that is done, from disk."""
         return as_tensor(open_array(self.file(number), self.shape[0]))
 
-    def done(self, layer: int, chunk: int) -> None:
+    def done(self, layer: int, chunk: int, rows: np.ndarray | None = None) -> None:
         """Remembers that so many layers, and chunks of the next, are on disk."""
         self.layer, self.chunk = layer, chunk
         if self.folder is not None:
+            if rows is not None:
+                self.sums.pop(str(layer - 2), None)
+                self.sums[str(layer)] = [
+                    *self.sums.get(str(layer), [])[: chunk - 1],
+                    checksum(rows),
+                ]
+            content: dict[str, Any] = {"shape": self.shape, "mark": self.mark, "tries": self.tries}
+            content |= {"done": [layer, chunk], "sums": self.sums}
             with replacing(self.folder / "progress.json") as file:
-                file.write(json.dumps({"shape": self.shape, "done": [layer, chunk]}).encode())
+                file.write(json.dumps(content).encode())
         self.show()
+
+
+def checksum(rows: np.ndarray) -> int:
+    """A number that tells damaged rows from those that were written."""
+    return zlib.crc32(np.ascontiguousarray(rows).tobytes())
+
+
+def mark_of(modules: list[Any], sampler: NeighborSampler, rows: Tensor) -> str:
+    """What tells a run from others, as far as it can be read: weights, edges, features."""
+    edges = sampler.graph.edges[None]
+    states = [module for module in modules if isinstance(module, nn.Module)]
+    return digest_of(edges.colptr, edges.row, rows, *states)
+
+
+def tried(stack: list[Layer], rows: Tensor) -> list[float]:
+    """The size of every layer's output on a small graph: functions have no state to be read."""
+    edges, found = small_graph(rows)
+    tries = []
+    for layer in stack if len(rows) else []:
+        found = layer(found, edges)
+        tries.append(float(found.double().abs().sum()))
+    return tries
+
+
+def small_graph(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Edges of a few nodes, the same each time, and some of the rows as theirs."""
+    generator = torch.Generator().manual_seed(0)
+    edges = torch.randint(TRIED, (2, 3 * TRIED), generator=generator)
+    if not len(rows):
+        return edges, rows
+    return edges, rows[torch.randint(len(rows), (TRIED,), generator=generator)]
 
 
 def stack_of(layers: Sequence[Layer] | nn.Module) -> list[Layer]:
@@ -209,9 +284,7 @@ def reach_of(layer: Layer, rows: Tensor, number: int) -> int:
     """How many hops a layer reads, tried out on a small graph with some of the rows."""
     if rows.size(0) == 0:
         return 1
-    generator = torch.Generator().manual_seed(0)
-    edges = torch.randint(TRIED, (2, 3 * TRIED), generator=generator)
-    some = rows[torch.randint(rows.size(0), (TRIED,), generator=generator)]
+    edges, some = small_graph(rows)
     wanted = layer(some, edges)
     # Each node in a tree of its own: in one batch they would complete each other's neighbourhoods.
     sampler = NeighborSampler(Data(edge_index=edges, num_nodes=TRIED), [-1], disjoint=True)
@@ -250,7 +323,7 @@ def one_layer(
         if state.folder is not None:
             # The rows must be on disk before the mark that says so.
             out.flush()
-        state.done(number, chunk + 1)
+        state.done(number, chunk + 1, found.numpy())
     state.done(number + 1, 0)
     if out is not None:
         return torch.from_numpy(out)

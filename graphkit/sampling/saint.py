@@ -15,6 +15,7 @@ from torch_geometric.loader.utils import filter_data
 from torch_geometric.sampler import NodeSamplerInput
 
 from graphkit.catalog import method
+from graphkit.digest import digest_of
 from graphkit.files import replacing
 from graphkit.guard import reading
 from graphkit.sampling.kernels import walking
@@ -71,7 +72,7 @@ class GraphSAINTRandomWalkSampler(SeededPasses, DataLoader[Any]):
 
     Raises:
         ValueError: If an argument is out of range, the graph has norms already, or the file in
-            :obj:`save_dir` is damaged or of another graph.
+            :obj:`save_dir` is damaged or of another graph or :obj:`batch_size`.
 
     Example:
         >>> from torch_geometric.datasets import KarateClub
@@ -119,14 +120,18 @@ class GraphSAINTRandomWalkSampler(SeededPasses, DataLoader[Any]):
             name = f"graphsaintrandomwalk_{walk_length}_{sample_coverage}.saint.pt"
             file = None if save_dir is None else Path(save_dir) / name
             if file is not None and file.exists():
-                self.norms = read_norms(file, self.N, self.E)
+                self.norms = read_norms(file, self.N, self.E, self.mark())
             else:
                 if log:
                     print(f"counting nodes in batches, {sample_coverage} for each", file=sys.stderr)
                 self.norms = self.count_norms()
                 if file is not None:
                     with replacing(file) as out:
-                        torch.save(list(self.norms), out)
+                        torch.save([*self.norms, self.mark()], out)
+
+    def mark(self) -> str:
+        """What tells the norms of one graph and size of batches from others'."""
+        return digest_of(self.data.edge_index, self.walks)
 
     def drawing_sampler(self) -> NeighborSampler:
         return self.node_sampler
@@ -169,16 +174,18 @@ class GraphSAINTRandomWalkSampler(SeededPasses, DataLoader[Any]):
         return batches / node_count / self.N, edge_norm
 
 
-def read_norms(file: Path, num_nodes: int, num_edges: int) -> tuple[Tensor, Tensor]:
-    """Norms out of a file, of as many nodes and edges as the graph has."""
+def read_norms(file: Path, num_nodes: int, num_edges: int, mark: str) -> tuple[Tensor, Tensor]:
+    """Norms out of a file, which must be those of this graph and size of batches."""
     norms = read_tensors(file, "delete it")
-    if not isinstance(norms, list) or len(norms) != 2:
+    if not isinstance(norms, list) or len(norms) != 3:
         raise ValueError(f"'{file}' holds no norms; delete it")
     with reading(file, "norms", "delete it"):
-        node_norm, edge_norm = (norm.float() for norm in norms)
+        node_norm, edge_norm = (norm.float() for norm in norms[:2])
         sizes = (node_norm.numel(), edge_norm.numel())
     if sizes != (num_nodes, num_edges):
         raise ValueError(
             f"'{file}' holds norms of {sizes[0]} nodes and {sizes[1]} edges; delete it"
         )
+    if norms[2] != mark:
+        raise ValueError(f"'{file}' is of another graph or 'batch_size'; delete it")
     return node_norm, edge_norm

@@ -1,3 +1,6 @@
+import json
+from contextlib import suppress
+
 import pytest
 import torch
 from torch import nn
@@ -59,23 +62,105 @@ def test_a_run_goes_on_where_it_was_killed(tmp_path):
 
         return layer
 
-    for stop in (3, 11, 8):
+    # Each run tries its three layers on a small graph first.
+    for stop in (6, 14, 11):
         calls[0] = 0
         with pytest.raises(KilledError):
             layerwise([counting(c, stop) for c in convs], data, tmp_path, chunk_size=7, hops=1)
     calls[0] = 0
     out = layerwise([counting(c, 0) for c in convs], data, tmp_path, chunk_size=7, hops=1)
     assert torch.equal(out, wanted)
-    assert calls[0] == 3 * 9 - 2 - 10 - 7
+    assert calls[0] == 3 + 3 * 9 - 2 - 10 - 7
     calls[0] = 0
     again = layerwise([counting(c, 0) for c in convs], data, tmp_path, chunk_size=7, hops=1)
-    assert calls[0] == 0
+    assert calls[0] == 3
     assert torch.equal(again, wanted)
     with pytest.raises(ValueError, match="belongs to another run"):
         layerwise(convs[:2], data, tmp_path, chunk_size=7)
     (tmp_path / "progress.json").write_text("{")
     with pytest.raises(ValueError, match=r"progress\.json': .*delete it"):
         layerwise(convs, data, tmp_path, chunk_size=7)
+
+
+def moved(data):
+    data.edge_index = torch.stack([data.edge_index[0], data.edge_index[1].roll(1)])
+
+
+OTHERS = {
+    "weights": lambda data, convs: convs[1].lin_l.weight.data.mul_(1.01),
+    "last weights": lambda data, convs: convs[1].lin_l.bias.data.add_(1e-6),
+    "features": lambda data, convs: data.x[-1].add_(1),
+    "edges": lambda data, convs: moved(data),
+}
+
+
+@pytest.mark.parametrize(
+    ("other", "functions"),
+    [
+        *((other, False) for other in OTHERS),
+        # A change smaller than what threads change is not seen behind a function.
+        *((other, True) for other in OTHERS if other != "last weights"),
+    ],
+)
+def test_what_others_gave_is_never_taken(tmp_path, other, functions):
+    """Weights inside of functions cannot be read; their outputs on a small graph tell."""
+    data = graph()
+    torch.manual_seed(0)
+    convs = [SAGEConv(6, 8), SAGEConv(8, 2)]
+    layers = [lambda x, e, conv=conv: conv(x, e) for conv in convs] if functions else convs
+    first = layerwise(layers, data, tmp_path, chunk_size=7).clone()
+    OTHERS[other](data, convs)
+    with pytest.raises(ValueError, match="belongs to another run: other layers, weights"):
+        layerwise(layers, data, tmp_path, chunk_size=7)
+    wanted = layerwise(layers, data, chunk_size=7)
+    found = layerwise(layers, data, tmp_path, chunk_size=7, resume=False)
+    assert torch.equal(found, wanted)
+    assert not torch.equal(found, first)
+
+
+def test_marks_of_older_versions_are_of_other_runs(tmp_path):
+    (tmp_path / "progress.json").write_text('{"shape": [60, 1, 7], "done": [1, 0]}')
+    with pytest.raises(ValueError, match="belongs to another run"):
+        layerwise([SAGEConv(6, 2)], graph(), tmp_path, chunk_size=7)
+
+
+@pytest.mark.parametrize("stop", [8, 14, 30])
+def test_damaged_rows_and_marks_are_named(tmp_path, stop):
+    """In the layer before, in the layer in progress, and in the one that is returned."""
+    data, calls = graph(), [0]
+    torch.manual_seed(0)
+    convs = [SAGEConv(6, 8), SAGEConv(8, 2)]
+
+    def counting(conv):
+        def layer(x, edges):
+            calls[0] += 1
+            if calls[0] == stop:
+                raise KilledError
+            return conv(x, edges)
+
+        return layer
+
+    layers = [counting(conv) for conv in convs]
+    with suppress(KilledError):
+        layerwise(layers, data, tmp_path, chunk_size=7, hops=1)
+    stop = 0
+    mark = tmp_path / "progress.json"
+    done = json.loads(mark.read_text())["done"]
+    last = tmp_path / f"layer-{done[0] - (done[1] == 0)}.npy"
+    content, before = bytearray(last.read_bytes()), mark.read_text()
+    content[140] ^= 1
+    last.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{last.name}' or the mark beside it is damaged"):
+        layerwise(layers, data, tmp_path, chunk_size=7, hops=1)
+    content[140] ^= 1
+    last.write_bytes(content)
+    for wrong in ([done[0], done[1] + 1], [done[0] + 1, 0], [7, 0]):
+        mark.write_text(before.replace(f'"done": {done}', f'"done": {wrong}'))
+        with pytest.raises(ValueError, match="damaged"):
+            layerwise(layers, data, tmp_path, chunk_size=7, hops=1)
+    mark.write_text(before)
+    wanted = layerwise(convs, data, chunk_size=7)
+    assert torch.equal(layerwise(layers, data, tmp_path, chunk_size=7, hops=1), wanted)
 
 
 def test_what_is_wrong_is_refused():

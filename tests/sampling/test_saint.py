@@ -65,6 +65,15 @@ def test_workers_do_not_matter_and_norms_are_kept(tmp_path):
     with pytest.raises(ValueError, match="norms of 60 nodes"):
         GraphSAINTRandomWalkSampler(graph(50), 3, 2, **options)
     (file,) = tmp_path.glob("*.pt")
+    other = data.clone()
+    other.edge_index = torch.stack([data.edge_index[0], data.edge_index[1].roll(1)])
+    for graph_of, walks in ((other, 3), (data, 4)):
+        with pytest.raises(ValueError, match=r"another graph or 'batch_size'; delete it"):
+            GraphSAINTRandomWalkSampler(graph_of, walks, 2, **options)
+    node_norm, edge_norm, _ = torch.load(file)
+    torch.save([node_norm, edge_norm], file)
+    with pytest.raises(ValueError, match="holds no norms"):
+        GraphSAINTRandomWalkSampler(data, 3, 2, **options)
     file.write_bytes(b"junk")
     with pytest.raises(ValueError, match=r"cannot read .*delete it"):
         GraphSAINTRandomWalkSampler(data, 3, 2, **options)

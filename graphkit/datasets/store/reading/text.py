@@ -17,7 +17,16 @@ import numpy as np
 
 from graphkit.guard import DamagedDataError, reading
 
-__all__ = ["bounded_int", "decode", "json_of", "read_json", "read_table", "read_text", "rows_of", "table_of"]
+__all__ = [
+    "bounded_int",
+    "decode",
+    "json_of",
+    "read_json",
+    "read_table",
+    "read_text",
+    "rows_of",
+    "table_of",
+]
 
 LARGEST = 2**53
 SHOWN = 40
