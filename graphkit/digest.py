@@ -42,7 +42,7 @@ def digest_of(*parts: Any) -> str:
             digest.update(f"{part.dtype} {list(part.shape)};".encode())
             flat = part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
             for start in range(0, flat.size, STEP):
-                digest.update(memoryview(flat[start : start + STEP]))
+                digest.update(flat[start : start + STEP].tobytes())
         elif isinstance(part, nn.Module):
             digest.update(f"{part!r};".encode())
             for name, value in part.state_dict().items():
