@@ -67,8 +67,10 @@ def check_floating(value: Tensor, name: str, dims: tuple[int, ...]) -> None:
 
 
 def check_device(index: Tensor, **values: Tensor | None) -> None:
-    """Raises unless every value lives on the device of the index."""
+    """Raises unless every value is a tensor on the device of the index."""
     for name, value in values.items():
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
         if value is not None and value.device != index.device:
             raise ValueError(f"{name} is on {value.device}, but the indices are on {index.device}")
 

@@ -105,6 +105,19 @@ def test_strided_inputs_mean_the_same(backend, name):
     )
 
 
+@pytest.mark.parametrize("kind", ["list", "ndarray", "float"])
+@pytest.mark.parametrize("name", [name for name in CASES if name != "self_attention"])
+def test_what_is_no_tensor_is_refused_by_name(name, kind):
+    """Every value in turn; of the ops people call, the one left out being the layers' own."""
+    edge_index, size, inputs = make_inputs(CASES[name], "bipartite", "H3C5")
+    inputs = [value.detach() for value in inputs]
+    for place, value in enumerate(inputs):
+        other = {"list": value.tolist(), "ndarray": value.numpy(), "float": 1.0}[kind]
+        wrong = [*inputs[:place], other, *inputs[place + 1 :]]
+        with pytest.raises(TypeError, match=rf"^\w+ must be a tensor, got {kind}$"):
+            CASES[name].run(edge_index, size, *wrong)
+
+
 @pytest.mark.parametrize(("row", "value"), [(0, -1), (0, 7), (1, -3), (1, 5)])
 @pytest.mark.parametrize("name", list(CASES))
 def test_a_wrong_index_is_refused_by_name(backend, name, row, value):
