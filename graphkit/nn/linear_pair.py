@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphkit.nn.sparse_features import is_untouched
+from graphkit.nn.hooks import is_untouched
 from graphkit.ops.situation import is_plain, is_transformed
 
 __all__ = ["linear_pair"]
@@ -40,9 +40,7 @@ def linear_pair(first: nn.Module, x: Tensor, second: nn.Module, y: Tensor) -> Te
 
 
 def _is_usual(first: nn.Module, second: nn.Module, *values: Any) -> bool:
-    # PyTorch has no public sign of hooks on all modules at once.
-    hooked = nn.modules.module._has_any_global_hook()
-    if hooked or not (is_untouched(first) and is_untouched(second)) or second.bias is not None:
+    if not (is_untouched(first) and is_untouched(second)) or second.bias is not None:
         return False
     x, weight, y, other, _ = values
     if not isinstance(weight, Tensor) or not isinstance(other, Tensor):

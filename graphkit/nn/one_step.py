@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphkit.nn.sparse_features import is_untouched
+from graphkit.nn.hooks import is_untouched
 from graphkit.ops.situation import is_plain, is_transformed
 
 __all__ = ["may_be_one_step"]
@@ -34,9 +34,6 @@ def may_be_one_step(x: Any, maps: Sequence[nn.Module | None], *parameters: Tenso
     if x.device.type != "cpu" or x.dtype not in EXACT or torch.is_autocast_enabled("cpu"):
         return False
     present = [each for each in maps if each is not None]
-    # PyTorch has no public sign of hooks on all modules at once.
-    if nn.modules.module._has_any_global_hook():
-        return False
     if not all(is_untouched(each) for each in present):
         return False
     weights = [value for each in present for value in (each.weight, each.bias)]

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
-from torch_geometric.nn import Linear
 
 from graphkit import ops
+from graphkit.nn.hooks import is_untouched
 
 __all__ = ["projected", "sparse_product", "with_values"]
 
@@ -82,11 +82,3 @@ def projected(lin: nn.Module, x: Tensor) -> Tensor:
     out = sparse_product(x, weight)
     bias: Any = lin.bias
     return out if bias is None else out + bias
-
-
-def is_untouched(module: Any) -> bool:
-    """Whether the module is PyTorch's or PyG's linear map itself, without a hook on it."""
-    # PyTorch has no public list of the hooks on a module.
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    plain = type(module) in (nn.Linear, Linear)
-    return plain and not any(getattr(module, name) for name in hooks)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +16,7 @@ from graphkit.testing.asserts import assert_close, assert_same_signature
 from graphkit.testing.graphs import example_graph
 from graphkit.testing.suite import Suite, seed_everything
 
+MODULE_HOOKS = ("forward_pre_hook", "forward_hook", "full_backward_pre_hook", "full_backward_hook")
 GRAPHS = ("plain", "isolated", "self_loops", "duplicates", "no_edges", "single_node")
 
 
@@ -139,6 +141,15 @@ class DropInSuite(Suite, ABC):
             one.register_message_forward_hook(lambda *args: args[-1] * 3)
         self._agree("messages times three", ours, theirs, *inputs)
 
+    def test_module_hooks(self) -> None:
+        """Hooks on all modules at once hear the same parts, forward and backward, and act alike."""
+        ours, theirs = self._twins()
+        inputs = self._inputs("self_loops")
+        calls, expected = (self._hear_modules(one, inputs) for one in (ours, theirs))
+        assert calls == expected, f"hooks on all modules heard {calls}, not {expected}"
+        with _on_all_modules("forward_hook", lambda module, args, out: out * 3):
+            self._agree("outputs of all parts times three", ours, theirs, *inputs)
+
     def test_subclass(self) -> None:
         """A subclass with a ``message`` of its own does what it does to the twin."""
 
@@ -186,6 +197,21 @@ class DropInSuite(Suite, ABC):
             handle.remove()
         return calls
 
+    def _hear_modules(self, layer: nn.Module, inputs: tuple[Any, ...]) -> list[tuple[str, str]]:
+        """Which hooks on all modules hear which part of the layer, one kind after the other."""
+        names = {module: name for name, module in layer.named_modules()}
+        calls: list[tuple[str, str]] = []
+        # A hook on the backward pass of a part warns where none of its inputs has a gradient.
+        leaves = [v.clone().requires_grad_(v.is_floating_point()) for v in inputs]
+        for kind in MODULE_HOOKS:
+
+            def listen(module: nn.Module, *args: Any, kind: str = kind) -> None:
+                calls.append((kind, names.get(module, type(module).__name__)))
+
+            with _on_all_modules(kind, listen):
+                layer(*leaves).sum().backward()
+        return calls
+
     def _agree(self, what: str, ours: nn.Module, theirs: nn.Module, *inputs: Any) -> None:
         """One output and one gradient per parameter, from both."""
         out, expected = ours(*inputs), theirs(*inputs)
@@ -201,3 +227,12 @@ class DropInSuite(Suite, ABC):
         )
         for (name, _), grad, other in zip(ours.named_parameters(), found, wanted, strict=True):
             assert_close(grad, other, f"{what}: gradients of {name}")
+
+
+@contextmanager
+def _on_all_modules(kind: str, hook: Callable) -> Iterator[None]:
+    handle = getattr(nn.modules.module, f"register_module_{kind}")(hook)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -98,6 +98,11 @@ def test_a_map_with_a_hook_or_of_another_kind_is_called() -> None:
     lin.register_forward_hook(lambda module, inputs, output: 2 * output)
     torch.testing.assert_close(projected(lin, x), 2 * expected)
 
+    handle = nn.modules.module.register_module_forward_hook(lambda module, args, out: 5 * out)
+    plain = nn.Linear(8, 3)
+    torch.testing.assert_close(projected(plain, x), 5 * plain.forward(x))
+    handle.remove()
+
     class Twice(nn.Linear):
         def forward(self, input: Tensor) -> Tensor:
             return 2 * super().forward(input)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from unittest import mock
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
-from torch_geometric.nn import GATConv
+from torch_geometric.nn import GATConv, Linear
 from torch_geometric.utils import is_torch_sparse_tensor
 
 from graphkit.testing import DropInSuite
@@ -146,6 +147,28 @@ class NeverListens(Deaf):
 class HearsOnlyMessages(GATConv):
     def register_edge_update_forward_hook(self, hook):
         return RemovableHandle(OrderedDict())
+
+
+@caught_by("module_hooks")
+class NeverCallsItsMap(GATConv):
+    """Multiplies by the weight of a map, as a kernel does."""
+
+    def forward(self, *args, **kwargs):
+        with mock.patch.object(Linear, "__call__", Linear.forward):
+            return super().forward(*args, **kwargs)
+
+
+@caught_by("module_hooks")
+class CallsItsMapForShow(GATConv):
+    """Its map is heard, but what hooks make of it is not used."""
+
+    def forward(self, *args, **kwargs):
+        def call(lin, x):
+            nn.Module.__call__(lin, x)
+            return lin.forward(x)
+
+        with mock.patch.object(Linear, "__call__", call):
+            return super().forward(*args, **kwargs)
 
 
 @FAULTS.parametrize()

@@ -11,6 +11,7 @@ from torch_geometric.utils import is_sparse
 
 from graphkit import ops
 from graphkit.catalog import method
+from graphkit.nn.conv.fused.drop_in import DropIn
 from graphkit.nn.conv.fused.inputs import combined
 from graphkit.nn.edges import (
     by_flow,
@@ -20,7 +21,6 @@ from graphkit.nn.edges import (
     with_self_loops,
     without_void,
 )
-from graphkit.nn.fast_path import FastPath
 from graphkit.nn.head_linear import head_products
 from graphkit.nn.sparse_features import projected
 from graphkit.ops.attention import self_attention
@@ -41,7 +41,7 @@ from graphkit.ops.checks import as_edge_index
     deviations=["self loops, residuals and edge features are those of PyG's GATConv"],
     verified_by="tests/nn/conv/fused/test_gat_conv.py",
 )
-class FusedGATConv(FastPath, GATConv, fast=True):
+class FusedGATConv(DropIn, GATConv, fast=True):
     r"""The operator of the `"Graph Attention Networks" <https://arxiv.org/abs/1710.10903>`_
     paper: :class:`torch_geometric.nn.GATConv` in less time and memory.
 

@@ -11,6 +11,7 @@ from torch_geometric.utils import is_sparse
 
 from graphkit import ops
 from graphkit.catalog import method
+from graphkit.nn.conv.fused.drop_in import DropIn
 from graphkit.nn.conv.fused.inputs import (
     check_features,
     checked_edges,
@@ -19,7 +20,6 @@ from graphkit.nn.conv.fused.inputs import (
     with_loops,
 )
 from graphkit.nn.edges import without_void
-from graphkit.nn.fast_path import FastPath
 from graphkit.nn.sparse_features import projected
 
 
@@ -36,7 +36,7 @@ from graphkit.nn.sparse_features import projected
     deviations=["self loops, residuals and edge features are those of PyG's GATv2Conv"],
     verified_by="tests/nn/conv/fused/test_gatv2_conv.py",
 )
-class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
+class FusedGATv2Conv(DropIn, GATv2Conv, fast=True):
     r"""The operator of the `"How Attentive are Graph Attention Networks?"
     <https://arxiv.org/abs/2105.14491>`_ paper: :class:`torch_geometric.nn.GATv2Conv` in less
     time and memory.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkit.nn.edges import with_loop_features, with_self_loops
-from graphkit.nn.sparse_features import is_untouched
+from graphkit.nn.hooks import is_untouched
 from graphkit.ops.checks import as_edge_index
 from graphkit.ops.layout.rows import graph_of
 
