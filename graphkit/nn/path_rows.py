@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphkit import ops
 from graphkit.nn.edges import known
+from graphkit.ops.checks import check_tensors
 from graphkit.ops.situation import without_transform
 
 Paths = Mapping[int, Tensor]
@@ -35,7 +36,10 @@ def found_paths(edges: Tensor, paths: str, longest: int, num_nodes: int, flow: s
 
 def path_rows(paths: Paths | None, length: int, num_nodes: int, self_paths: bool) -> Tensor:
     """The paths ``[length, P]`` sorted by centre, self paths among them if wanted."""
+    if paths is not None and not isinstance(paths, Mapping):
+        raise TypeError(f"'paths' must be a dict of tensors, got {type(paths).__name__}")
     rows = None if paths is None else paths.get(length)
+    check_tensors(paths=rows)
     if rows is None:
         raise ValueError(
             f"'paths' has no paths of {length} nodes: hand in paths_of(AddShortestPaths({length})"

@@ -66,11 +66,17 @@ def check_floating(value: Tensor, name: str, dims: tuple[int, ...]) -> None:
         raise ValueError(f"{name} must have {ranks} dimensions, got shape {list(value.shape)}")
 
 
-def check_device(index: Tensor, **values: Tensor | None) -> None:
-    """Raises unless every value is a tensor on the device of the index."""
+def check_tensors(**values: object) -> None:
+    """Raises unless every value that is given is a tensor."""
     for name, value in values.items():
         if value is not None and not isinstance(value, Tensor):
             raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
+
+
+def check_device(index: Tensor, **values: Tensor | None) -> None:
+    """Raises unless every value is a tensor on the device of the index."""
+    check_tensors(**values)
+    for name, value in values.items():
         if value is not None and value.device != index.device:
             raise ValueError(f"{name} is on {value.device}, but the indices are on {index.device}")
 

@@ -55,6 +55,18 @@ class MutatesEdges(MeanConv):
         return super().forward(x, edge_index)
 
 
+@caught_by("refuses_what_is_no_tensor")
+class TakesArrays(MeanConv):
+    def forward(self, x, edge_index):
+        return super().forward(torch.as_tensor(x), edge_index)
+
+
+@caught_by("refuses_what_is_no_tensor")
+class AsksAnythingForItsSize(MeanConv):
+    def check_edges(self, x, edge_index):
+        super().check_edges(x, edge_index.long())
+
+
 @caught_by("follows_device")
 class OnTheDefaultDevice(MeanConv):
     def combine(self, x, edge_index):

@@ -24,6 +24,7 @@ class TestGCNConv(LayerSuite):
         "refuses_float_edge_index": LATE,
         "refuses_out_of_range_index": LATE,
         "refuses_negative_index": LATE,
+        "refuses_what_is_no_tensor": "PyG asks whatever comes for its 'size'",
     }
 
     def make(self) -> GCNConv:

@@ -39,6 +39,8 @@ class Toy(MessagePassing):
         self.check_edges(x, edge_index)
 
     def check_edges(self, x: Tensor, edge_index: Tensor) -> None:
+        if not isinstance(edge_index, Tensor):
+            raise TypeError(f"edge_index must be a tensor, got {type(edge_index).__name__}")
         if edge_index.layout != torch.strided:
             raise TypeError(f"edge_index has layout {edge_index.layout}, expected a dense tensor")
         if edge_index.is_floating_point():

@@ -13,6 +13,7 @@ from graphkit import ops
 from graphkit.catalog import method
 from graphkit.nn.edges import by_flow, check_size, given_size, plain_edges
 from graphkit.nn.fast_path import FastPath
+from graphkit.ops.checks import check_tensors
 from graphkit.precision import wide
 
 
@@ -137,6 +138,7 @@ class GraphDIN(FastPath, fast=True):
             edge_attr (torch.Tensor, optional): Edge attributes. (default: ones)
             batch (torch.Tensor, optional): The graph of each node. (default: one graph)
         """
+        check_tensors(style=style, edge_attr=edge_attr, batch=batch)
         edges = plain_edges(edge_index, self.flow)
         self.check(x, edges, edge_attr, batch)
         check_size(given_size(edge_index, None), x.size(0), x.size(0), self.flow)

@@ -15,7 +15,7 @@ from graphkit.nn.edges import by_flow
 from graphkit.nn.fast_path import FastPath
 from graphkit.ops.autograd import sums
 from graphkit.ops.backends import active_backend
-from graphkit.ops.checks import as_edge_index
+from graphkit.ops.checks import as_edge_index, check_tensors
 from graphkit.ops.layout.memo import remember
 
 
@@ -151,6 +151,7 @@ class TripleConv(FastPath, fast=True):
                 f"'x' must be one tensor, got a {type(x).__name__}: subjects and objects are the "
                 "same set, and every object is updated"
             )
+        check_tensors(edge_attr=edge_attr)
         edges = by_flow(as_edge_index(edge_index), self.flow)
         self.check(x, edges, edge_attr)
         rows = x if x.dim() == 3 else x.unsqueeze(0)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphkit.ops.backends import active_backend
-from graphkit.ops.checks import as_edge_index
+from graphkit.ops.checks import as_edge_index, check_tensors
 from graphkit.ops.paths.path_graph import PathGraph
 from graphkit.ops.paths.searches import exact, portable
 from graphkit.ops.situation import outside_torch_func, without_transform
@@ -205,6 +205,7 @@ def check_graph(
     edge_index: Tensor, cost: Tensor | None, num_nodes: int | None
 ) -> tuple[Tensor, Tensor, int]:
     """Plain edges, costs and the number of nodes, or an error naming what is wrong."""
+    check_tensors(edge_index=edge_index, cost=cost)
     edge_index = edge_index.long()
     if num_nodes is None:
         num_nodes = int(edge_index.max()) + 1 if edge_index.numel() else 0

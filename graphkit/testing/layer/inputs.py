@@ -50,6 +50,21 @@ class InputChecks(LayerBase):
             wrong[row, 2] = -1
             self._refused("edge_index", x, wrong, BAD_VALUE)
 
+    def test_refuses_what_is_no_tensor(self) -> None:
+        """Features, edges or a further argument as an array of NumPy's or a word."""
+        x, edge_index, extra = self.sample()
+        layer = self.build()
+        given = {"x": x, "edge_index": edge_index, **extra}
+        for name in [name for name, value in given.items() if isinstance(value, torch.Tensor)]:
+            for wrong in (given[name].numpy(), "words"):
+                changed = {**given, name: wrong}
+                values = (changed.pop("x"), changed.pop("edge_index"))
+                assert_raises_naming(
+                    lambda values=values, more=changed: self.call(layer, *values, **more),
+                    name,
+                    BAD_KIND,
+                )
+
     def test_input_not_mutated(self) -> None:
         """Forward and backward leave every input as it was, in eval and in train mode."""
         for training in (False, True):

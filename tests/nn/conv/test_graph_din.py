@@ -49,7 +49,7 @@ class TestGraphDIN(LayerSuite):
         return torch.linspace(-1, 2, 5, dtype=torch.double, device=x.device).to(x.dtype).view(1, 5)
 
     def call(self, layer, x, edge_index, edge_attr=None):
-        style = self.style(x if isinstance(x, torch.Tensor) else x[0])
+        style = self.style(x if isinstance(x, torch.Tensor) else torch.ones(0))
         return layer(x, edge_index, style, edge_attr)
 
     def dense_reference(self, layer, x, edge_index, edge_attr):

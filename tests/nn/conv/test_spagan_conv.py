@@ -85,6 +85,8 @@ class TestMeanOfPaths(LayerSuite):
         return {"cost": torch.rand(edge_index.size(1)).to(dtype)}
 
     def call(self, layer, x, edge_index, cost=None):
+        if not isinstance(x, torch.Tensor) or not isinstance(edge_index, torch.Tensor):
+            return layer(x, edge_index, "auto")
         out = edge_index if layer.flow == "target_to_source" else edge_index.flip(0)
         num_nodes = x.size(max(x.dim() - 2, 0))
         paths = shortest_paths(out, cost, ratio=math.inf, num_nodes=num_nodes)

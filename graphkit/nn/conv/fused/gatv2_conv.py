@@ -21,6 +21,7 @@ from graphkit.nn.conv.fused.inputs import (
 )
 from graphkit.nn.edges import without_void
 from graphkit.nn.sparse_features import projected
+from graphkit.ops.checks import check_tensors
 
 
 @method(
@@ -143,6 +144,7 @@ class FusedGATv2Conv(DropIn, GATv2Conv, fast=True):
         return_attention_weights: bool | None = None,
     ) -> Any:
         """Runs the layer; arguments as those of :class:`torch_geometric.nn.GATv2Conv`."""
+        check_tensors(edge_attr=edge_attr)
         if edge_attr is not None and self.lin_edge is None:
             raise ValueError("edge_attr was given, but the layer was made with edge_dim=None")
         if edge_attr is not None and self.add_self_loops and is_sparse(edge_index):

@@ -13,7 +13,7 @@ from graphkit.catalog import method
 from graphkit.nn.conv.fused.neighbour_sum import NeighbourSum, summed
 from graphkit.nn.edges import by_flow
 from graphkit.nn.sparse_features import projected
-from graphkit.ops.checks import as_edge_index
+from graphkit.ops.checks import as_edge_index, check_tensors
 from graphkit.ops.layout.memo import remember
 
 __all__ = ["FusedGCNConv"]
@@ -100,6 +100,7 @@ class FusedGCNConv(NeighbourSum, GCNConv, fast=True):
 
     def forward(self, x: Tensor, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
         """Runs the layer; arguments as those of :class:`torch_geometric.nn.GCNConv`."""
+        check_tensors(x=x, edge_weight=edge_weight)
         # Sparse features are dense behind the linear map, which comes before the sums.
         dense = () if isinstance(x, Tensor) and x.layout == torch.sparse_csr else (x,)
         compiled = torch.compiler.is_compiling() and self.add_self_loops
