@@ -49,6 +49,7 @@ class TestGATConv(LayerSuite):
         "layout_keywords": "PyG slices a pair of features and says: no attribute 'chunk'",
         "refuses_wrong_width": LATE,
         "refuses_transposed_edge_index": LATE,
+        "refuses_what_is_no_tensor": "PyG unpacks whatever comes as a pair",
         "refuses_flat_features": "PyG has a bare assert that names no argument",
         "static_batch": "PyG's GATConv says: Static graphs not supported",
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import torch
 
 from graphkit.testing.asserts import assert_not_mutated, assert_raises_naming
@@ -54,16 +57,12 @@ class InputChecks(LayerBase):
         """Features, edges or a further argument as an array of NumPy's or a word."""
         x, edge_index, extra = self.sample()
         layer = self.build()
-        given = {"x": x, "edge_index": edge_index, **extra}
+        given: dict[str, Any] = {"x": x, "edge_index": edge_index, **extra}
         for name in [name for name, value in given.items() if isinstance(value, torch.Tensor)]:
             for wrong in (given[name].numpy(), "words"):
-                changed = {**given, name: wrong}
-                values = (changed.pop("x"), changed.pop("edge_index"))
-                assert_raises_naming(
-                    lambda values=values, more=changed: self.call(layer, *values, **more),
-                    name,
-                    BAD_KIND,
-                )
+                changed: dict[str, Any] = {**given, name: wrong}
+                call = partial(self.call, layer, changed.pop("x"), changed.pop("edge_index"))
+                assert_raises_naming(partial(call, **changed), name, BAD_KIND)
 
     def test_input_not_mutated(self) -> None:
         """Forward and backward leave every input as it was, in eval and in train mode."""

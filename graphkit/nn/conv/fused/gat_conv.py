@@ -12,7 +12,7 @@ from torch_geometric.utils import is_sparse
 from graphkit import ops
 from graphkit.catalog import method
 from graphkit.nn.conv.fused.drop_in import DropIn
-from graphkit.nn.conv.fused.inputs import combined
+from graphkit.nn.conv.fused.inputs import combined, ends_of
 from graphkit.nn.edges import (
     by_flow,
     count_targets,
@@ -190,7 +190,7 @@ class FusedGATConv(DropIn, GATConv, fast=True):
         self, x: Tensor | tuple[Tensor, Tensor | None]
     ) -> tuple[Tensor | None, Tensor, Tensor | None]:
         """The residual of the targets, and both ends' features, head by head."""
-        x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
+        x_src, x_dst = ends_of(x)
         shape = (self.heads, self.out_channels)
         residual = None if self.res is None or x_dst is None else projected(self.res, x_dst)
         to_src = self.lin_src if self.lin is None else self.lin

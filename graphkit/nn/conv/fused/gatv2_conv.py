@@ -16,6 +16,7 @@ from graphkit.nn.conv.fused.inputs import (
     check_features,
     checked_edges,
     combined,
+    ends_of,
     is_plain_linear,
     with_loops,
 )
@@ -193,7 +194,7 @@ class FusedGATv2Conv(DropIn, GATv2Conv, fast=True):
         self, x: Tensor | tuple[Tensor, Tensor | None]
     ) -> tuple[Tensor | None, Tensor, Tensor]:
         """The residual of the targets, and both ends' features, head by head."""
-        x_src, given = (x, x) if isinstance(x, Tensor) else x
+        x_src, given = ends_of(x)
         check_features(x_src, self.lin_l.in_channels)
         check_features(given, self.lin_r.in_channels)
         x_dst = cast("Tensor", given)

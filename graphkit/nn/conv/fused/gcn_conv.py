@@ -100,7 +100,9 @@ class FusedGCNConv(NeighbourSum, GCNConv, fast=True):
 
     def forward(self, x: Tensor, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
         """Runs the layer; arguments as those of :class:`torch_geometric.nn.GCNConv`."""
-        check_tensors(x=x, edge_weight=edge_weight)
+        # A pair is refused below, in PyG's words.
+        one = None if isinstance(x, tuple | list) else x
+        check_tensors(x=one, edge_weight=edge_weight)
         # Sparse features are dense behind the linear map, which comes before the sums.
         dense = () if isinstance(x, Tensor) and x.layout == torch.sparse_csr else (x,)
         compiled = torch.compiler.is_compiling() and self.add_self_loops

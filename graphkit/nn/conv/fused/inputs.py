@@ -40,6 +40,15 @@ def check_features(x: Any, width: int) -> None:
         raise ValueError(f"x must have {width} channels, got {list(x.shape)}")
 
 
+def ends_of(x: Any) -> tuple[Tensor, Any]:
+    """The features of sources and of targets, which are checked elsewhere."""
+    if isinstance(x, Tensor):
+        return x, x
+    if not isinstance(x, tuple | list) or len(x) != 2 or not isinstance(x[0], Tensor):
+        raise TypeError(f"x must be a tensor or a pair of tensors, got {type(x).__name__}")
+    return x[0], x[1]
+
+
 def combined(out: Tensor, concat: bool, *terms: Tensor | None) -> Tensor:
     """The heads side by side or averaged, plus what is to be added, if there is anything."""
     out = out.flatten(-2) if concat else out.mean(-2)

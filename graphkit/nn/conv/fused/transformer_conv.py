@@ -16,6 +16,7 @@ from graphkit.nn.conv.fused.inputs import (
     check_features,
     checked_edges,
     combined,
+    ends_of,
     is_plain_linear,
 )
 from graphkit.nn.one_step import may_be_one_step
@@ -137,7 +138,7 @@ class FusedTransformerConv(DropIn, TransformerConv, fast=True):
             raise ValueError(f"edge_attr is missing: the layer has edge_dim={self.edge_dim}")
         if not self.can_fuse(edge_index, edge_attr):
             return super().forward(x, edge_index, edge_attr, return_attention_weights)
-        x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
+        x_src, x_dst = ends_of(x)
         check_features(x_src, self.lin_key.in_channels)
         check_features(x_dst, self.lin_query.in_channels)
         shape = (self.heads, self.out_channels)
