@@ -107,12 +107,14 @@ def methods(folder: Path, targets: Tensor, weight: float, centre: bool) -> dict[
             features.append(torch.from_numpy(np.load(feature, allow_pickle=False)).flatten(1))
         with reading(maps):
             models[task] = (np.load(maps, mmap_mode="c", allow_pickle=False), features[-1])
-    space.extend(models)
-    scores = {
-        "depara": space.similarity(weight),
-        "depara_ranks": space.similarity(how="ranks"),
-        "node": space.node,
-        "edge": space.edge,
-        "rsa": torch.tensor([[rsa(a, b) for b in features] for a in features]),
-    }
+    # What does not fit together is said of the folder: errors number the tasks.
+    with reading(folder):
+        space.extend(models)
+        scores = {
+            "depara": space.similarity(weight),
+            "depara_ranks": space.similarity(how="ranks"),
+            "node": space.node,
+            "edge": space.edge,
+            "rsa": torch.tensor([[rsa(a, b) for b in features] for a in features]),
+        }
     return {name: score[targets].double() for name, score in scores.items()}

@@ -8,6 +8,8 @@ from pathlib import Path
 from benchmarks.harness.recipe import Recipe
 from benchmarks.report.markdown import gain_interval, markdown_table, measured, percent
 from graphkit.datasets.store.reading.text import read_json
+from graphkit.datasets.store.reading.values import number
+from graphkit.guard import reading
 
 __all__ = ["mini_batches"]
 
@@ -19,7 +21,7 @@ def mini_batches(recipes: Iterable[Recipe], memory: Path = MEMORY) -> str:
 
     The interval is Student's, 95 %, of the differences.
     """
-    megabytes = read_json(memory)["megabytes"] if memory.exists() else {}
+    megabytes = curves(memory) if memory.exists() else {}
     done = [r for r in recipes if r.protocol == "mini_batches" and r.reproduced]
     rows = [row(recipe, megabytes) for recipe in done]
     head = [
@@ -35,6 +37,21 @@ def mini_batches(recipes: Iterable[Recipe], memory: Path = MEMORY) -> str:
         words = "; ".join(f"{name}, {told(curve)}" for name, curve in others.items())
         table += f"\n\nMB of a step of other models: {words}."
     return table
+
+
+def curves(memory: Path) -> dict[str, dict[str, float]]:
+    """Megabytes by case and batch size.
+
+    Raises:
+        DamagedDataError: If the file is not such as ``benchmarks.studies.batch_memory`` writes.
+    """
+    found = read_json(memory)
+    advice = "measure it again: `python -m benchmarks.studies.batch_memory --record`"
+    with reading(memory, advice=advice):
+        return {
+            case: {size: number(value, size) for size, value in curve.items()}
+            for case, curve in found["megabytes"].items()
+        }
 
 
 def row(recipe: Recipe, megabytes: dict[str, dict[str, float]]) -> list[str]:

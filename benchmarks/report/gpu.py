@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.report.markdown import markdown_table
 from graphkit.datasets.store.reading.text import read_json
+from graphkit.guard import reading
 
 __all__ = ["gpu_table"]
 
@@ -19,6 +20,9 @@ def gpu_table(file: Path = FILE) -> str:
 
     Args:
         file (Path, optional): What the command wrote. (default: ``benchmarks/results/gpu.json``)
+
+    Raises:
+        DamagedDataError: If the file is not such as the command writes.
     """
     if not file.exists():
         return (
@@ -26,12 +30,14 @@ def gpu_table(file: Path = FILE) -> str:
             "benchmarks/results/gpu.json` checks, tunes and times the kernels in eight minutes."
         )
     found = read_json(file)
-    right = sum(check["right"] and "error" in check for check in found["checks"])
-    head = ["layer", "edges", "dtype", "passes", *(f"{who}, ms" for who in CONTENDERS)]
-    table = markdown_table([*head, "share of copy"], (row(time) for time in found["times"]))
-    where = found["environment"].get("device", "a CPU, in Triton's interpreter: times mean nothing")
-    copy = found["copy_bytes_per_second"] / 1e9
-    return f"On {where}; {right} checks right; a copy moves {copy:.0f} GB/s.\n\n{table}"
+    with reading(file, advice="measure it again: `python -m benchmarks gpu --json` with its name"):
+        right = sum(check["right"] and "error" in check for check in found["checks"])
+        head = ["layer", "edges", "dtype", "passes", *(f"{who}, ms" for who in CONTENDERS)]
+        table = markdown_table([*head, "share of copy"], (row(time) for time in found["times"]))
+        no_gpu = "a CPU, in Triton's interpreter: times mean nothing"
+        where = found["environment"].get("device", no_gpu)
+        copy = found["copy_bytes_per_second"] / 1e9
+        return f"On {where}; {right} checks right; a copy moves {copy:.0f} GB/s.\n\n{table}"
 
 
 def row(time: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.report.markdown import markdown_table
 from graphkit.datasets.store.reading.text import read_json
+from graphkit.guard import reading
 
 __all__ = ["scale_table"]
 
@@ -25,18 +26,22 @@ def scale_table(file: Path = FILE) -> str:
     Args:
         file (Path, optional): What the command wrote. (default:
             ``benchmarks/results/scale.json``)
+
+    Raises:
+        DamagedDataError: If the file is not such as the command writes.
     """
     if not file.exists():
         return "Not measured: run `python -m benchmarks scale --growth FOLDER --record`."
     found = read_json(file)
-    cells = [line(row, part, row[part]) for row in found["rows"] for part in PARTS]
-    head = ["nodes, edges", "what", "seconds", "processor seconds", "peak resident, GiB"]
-    where = found["environment"]
-    note = f"{where['processor']}, {where['threads']} threads, commit {where['commit']}"
-    same = ", ".join(f"{row['nodes']:,}" for row in found["undisturbed"])
-    if same:
-        note += f"; without kills the same bits came out at {same} nodes"
-    return f"{markdown_table(head, cells)}\n\nOn {note}."
+    with reading(file, advice="run `python -m benchmarks scale --growth FOLDER --record`"):
+        cells = [line(row, part, row[part]) for row in found["rows"] for part in PARTS]
+        head = ["nodes, edges", "what", "seconds", "processor seconds", "peak resident, GiB"]
+        where = found["environment"]
+        note = f"{where['processor']}, {where['threads']} threads, commit {where['commit']}"
+        same = ", ".join(f"{row['nodes']:,}" for row in found["undisturbed"])
+        if same:
+            note += f"; without kills the same bits came out at {same} nodes"
+        return f"{markdown_table(head, cells)}\n\nOn {note}."
 
 
 def line(row: dict[str, Any], part: str, spent: dict[str, Any]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from collections.abc import Iterable
@@ -14,7 +13,9 @@ from benchmarks.report.batches import mini_batches
 from benchmarks.report.best_known import best_known
 from benchmarks.report.markdown import gain_interval, markdown_table, measured, percent
 from benchmarks.report.paired import adapter_edges, fair_graphs
-from graphkit.datasets.store.reading.text import read_json
+from graphkit.datasets.store.reading.text import json_of, read_json
+from graphkit.datasets.store.reading.values import number
+from graphkit.guard import reading
 
 __all__ = [
     "TABLES",
@@ -185,32 +186,38 @@ def distillation(recipes: Iterable[Recipe]) -> str:
 
 def sweep(recipes: Iterable[Recipe]) -> str:
     """LSP less labels alone in points of test accuracy, by kernel, layer and weight."""
-    rows, weights = [], []
+    rows: list[tuple[list[str], dict[float, str]]] = []
     for recipe in recipes:
         path = RESULTS / f"sweep-{recipe.name}-shallow.json"
         if not path.is_file():
             continue
-        gains: dict[tuple[str, str], dict[float, str]] = {}
         runs = read_json(path)
-        for option in runs[0]:
-            arm, _, text = option.partition(" ")
-            if arm != "lsp":
-                continue
-            settings = json.loads(text)
-            lead = [100 * (run[option]["test"] - run["labels {}"]["test"]) for run in runs]
-            spread = f" ± {statistics.stdev(lead):.1f}" if len(lead) > 1 else ""
-            layer = settings.get("pair", [recipe.sections["students"]["shallow"]["pair"]])[0]
-            place = (settings["kernel"], f"`{layer}`" if layer else "output")
-            cell = f"{statistics.fmean(lead):+.1f}{spread}"
-            gains.setdefault(place, {})[settings["weight"]] = cell
-        weights = sorted({weight for row in gains.values() for weight in row})
-        name = f"{recipe.name.partition('-')[2]}, {len(runs)} seeds"
-        rows += [
-            [name, *place, *(row.get(w, "–") for w in weights)] for place, row in gains.items()
-        ]
+        with reading(path, advice="run `python -m benchmarks.studies.distillation_sweep` again"):
+            gains = sweep_gains(runs, recipe.sections["students"]["shallow"]["pair"])
+            name = f"{recipe.name.partition('-')[2]}, {len(runs)} seeds"
+        rows += [([name, *place], row) for place, row in gains.items()]
+    weights = sorted({weight for _, row in rows for weight in row})
     return markdown_table(
-        ["data", "kernel", "layer", *(f"λ = {weight:g}" for weight in weights)], rows
+        ["data", "kernel", "layer", *(f"λ = {weight:g}" for weight in weights)],
+        ([*about, *(row.get(weight, "–") for weight in weights)] for about, row in rows),
     )
+
+
+def sweep_gains(runs: Any, pair: str) -> dict[tuple[str, str], dict[float, str]]:
+    """What LSP gains by kernel and layer, and by weight; raises what it likes on other runs."""
+    gains: dict[tuple[str, str], dict[float, str]] = {}
+    for option in runs[0]:
+        arm, _, text = option.partition(" ")
+        if arm != "lsp":
+            continue
+        settings = json_of(text)
+        lead = [100 * (run[option]["test"] - run["labels {}"]["test"]) for run in runs]
+        spread = f" ± {statistics.stdev(lead):.1f}" if len(lead) > 1 else ""
+        layer = settings.get("pair", [pair])[0]
+        place = (str(settings["kernel"]), f"`{layer}`" if layer else "output")
+        cell = f"{statistics.fmean(lead):+.1f}{spread}"
+        gains.setdefault(place, {})[number(settings["weight"], "a weight")] = cell
+    return gains
 
 
 def skeletons(recipes: Iterable[Recipe]) -> str:

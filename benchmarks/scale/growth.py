@@ -20,8 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness.environment import ROOT, environment
-from graphkit.datasets.store.reading.text import read_json
+from benchmarks.scale.ledger import read_figures
+from graphkit.datasets.store.reading.values import number
 from graphkit.files import replacing
+from graphkit.guard import reading
 from graphkit.plot import load_pyplot
 
 __all__ = ["run_growth"]
@@ -43,8 +45,18 @@ def start(folder: Path, nodes: int) -> subprocess.Popen[bytes]:
 
 def figures_of(folder: Path) -> dict[str, Any]:
     """What a folder says of its parts."""
-    file = folder / "figures.json"
-    return dict(read_json(file)) if file.exists() else {}
+    return read_figures(folder / "figures.json")
+
+
+def row_of(folder: Path, figures: dict[str, Any]) -> dict[str, Any]:
+    """What the table needs of a size whose parts are all done.
+
+    Raises:
+        DamagedDataError: If its account lacks some of it.
+    """
+    with reading(folder / "figures.json", advice=f"delete '{folder}', and the size is run anew"):
+        number(figures["writing"]["megabytes"], "'megabytes'")
+        return {key: figures[key] for key in ("nodes", "edges", *PARTS)}
 
 
 def finish(folder: Path, nodes: int) -> dict[str, Any]:
@@ -108,8 +120,10 @@ def run_undisturbed(folder: Path, nodes: int, killed: dict[str, Any]) -> dict[st
         if not (place / graph.name).exists():
             (place / graph.name).symlink_to(graph.resolve())
     found = finish(place, nodes)
-    for part in KILLED:
-        if found[part]["digest"] != killed[part]["digest"]:
+    with reading(folder / "figures.json"):
+        digests = [(found[part]["digest"], killed[part]["digest"]) for part in KILLED]
+    for part, (ours, theirs) in zip(KILLED, digests, strict=True):
+        if ours != theirs:
             raise RuntimeError(f"{part} of {nodes:,} nodes, killed and resumed, gave other bits")
     return found
 
@@ -167,9 +181,8 @@ def run_growth(
     found: dict[str, Any] = {"rows": [], "undisturbed": [], "environment": environment()}
     files = [folder / "growth.json", *([RESULTS] if record else [])]
 
-    def keep(name: str, figures: dict[str, Any]) -> None:
+    def keep(name: str, row: dict[str, Any]) -> None:
         """Keeps what is known so far: the whole takes long."""
-        row = {key: figures[key] for key in ("nodes", "edges", *PARTS) if key in figures}
         found[name] = sorted([*found[name], row], key=lambda row: row["nodes"])
         for file in files:
             with replacing(file) as out:
@@ -181,13 +194,15 @@ def run_growth(
         for nodes in sorted(QUICK if quick else SIZES, reverse=True):
             status.update(f"{nodes:,} nodes")
             run = run_killed if nodes in TWICE else finish
-            keep("rows", run(folder / str(nodes), nodes))
+            keep("rows", row_of(folder / str(nodes), run(folder / str(nodes), nodes)))
         for path in (plot, *([RESULTS.with_suffix(".png")] if record else [])):
             draw(found["rows"], path)
         for row in [row for row in found["rows"] if row["nodes"] in TWICE]:
             nodes = row["nodes"]
             status.update(f"{nodes:,} nodes, undisturbed")
-            keep("undisturbed", run_undisturbed(folder / str(nodes), nodes, row))
+            again = run_undisturbed(folder / str(nodes), nodes, row)
+            # The graph is the one that was written before.
+            keep("undisturbed", {key: again[key] for key in ("nodes", "edges", *PARTS[1:])})
     show(found["rows"], console)
     console.print(f"plot: {plot.resolve()}", soft_wrap=True, highlight=False)
     return found

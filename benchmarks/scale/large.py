@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch_geometric.sampler import NodeSamplerInput
 
 from benchmarks.scale.ledger import Ledger
+from graphkit.datasets.store.reading import values
+from graphkit.guard import reading
 from graphkit.sampling import (
     EdgeSource,
     GraphSource,
@@ -131,9 +133,13 @@ def train(stores: Any, folder: Path, num_nodes: int, seeds: int, ledger: Ledger)
     file, done, edges, loss = folder / "training.pt", 0, 0, 0.0
     if file.exists():
         state = load_checkpoint(file)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        done, edges, loss = state["done"], state["edges"], state["loss"]
+        with reading(file, advice="delete it, and training starts anew"):
+            done, edges = (values.whole(state[name], name) for name in ("done", "edges"))
+            loss = values.number(state["loss"], "loss")
+            if not 0 <= done <= seeds or edges < 0:
+                raise ValueError(f"it has trained on {done:,} of {seeds:,} seeds")
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
     if ledger.is_done("training"):
         return model
     ledger.begin("training")

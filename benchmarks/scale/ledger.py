@@ -9,9 +9,30 @@ from typing import Any
 
 from benchmarks.harness.environment import environment, peak_memory_mb, reset_peak_memory
 from graphkit.datasets.store.reading.text import read_json
+from graphkit.datasets.store.reading.values import number, whole
 from graphkit.files import replacing
+from graphkit.guard import reading
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "read_figures"]
+
+SPENT = ("seconds", "cpu_seconds", "peak_memory_mb", "starts")
+
+
+def read_figures(file: Path) -> dict[str, Any]:
+    """An account by part, and the sizes of the graph; none without a file.
+
+    Raises:
+        DamagedDataError: If it is no such account.
+    """
+    figures = read_json(file) if file.exists() else {}
+    with reading(file, advice="delete the folder that it lies in, to begin anew"):
+        for name, part in figures.items():
+            if name in ("nodes", "edges"):
+                whole(part, name)
+            elif name != "environment":
+                for key in SPENT:
+                    number(part[key], f"'{key}' of {name}")
+    return dict(figures)
 
 
 class Ledger:
@@ -21,12 +42,14 @@ class Ledger:
 
     Args:
         file (Path): Where the figures are kept.
+
+    Raises:
+        DamagedDataError: If the file is there and holds no account.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        whole = dict(read_json(file)) if file.exists() else {}
-        self.figures: dict[str, Any] = whole
+        self.figures = read_figures(file)
         self.name = ""
         self.clock = (0.0, 0.0)
 

@@ -20,6 +20,7 @@ from benchmarks.zoo import graph_zoo
 from benchmarks.zoo.images import image_zoo
 from graphkit.datasets import MissingDataError, cache_root
 from graphkit.datasets.store.reading.text import read_json
+from graphkit.datasets.store.reading.values import number
 from graphkit.files import replacing
 from graphkit.guard import reading
 
@@ -65,12 +66,22 @@ def load_table(name: str, measure: str = "finetune") -> tuple[list[str], Tensor]
         table = dict(plain_yaml.read_file(table_path(name)))
     if measure not in MEASURES or measure not in table:
         there = [kind for kind in MEASURES if kind in table]
-        raise ValueError(f"'measure' must be one of {there} in {name!r}, got {measure!r}")
+        raise ValueError(
+            f"'measure' must be one of {there} in '{table_path(name)}', got {measure!r}"
+        )
     with reading(table_path(name), measure):
         names, accuracies = table["networks"], table[measure]["accuracy"]
-        rows = [[accuracies[target][source]["mean"] for source in names] for target in names]
-        truth = torch.tensor(rows, dtype=torch.double)
-    return names, truth.masked_fill(torch.eye(len(names), dtype=torch.bool), torch.nan)
+        rows = [
+            [number(accuracies[target][source]["mean"], "'mean'") for source in names]
+            for target in names
+        ]
+        truth = torch.tensor(rows, dtype=torch.double).view(len(names), len(names))
+        return list(names), truth.masked_fill(torch.eye(len(names), dtype=torch.bool), torch.nan)
+
+
+def mean_of(cell: dict[str, float]) -> dict[str, float]:
+    """Mean and deviation of an accuracy that was kept."""
+    return {key: number(cell[key], f"'{key}'") for key in ("mean", "std")}
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -115,7 +126,8 @@ def measure(
                 file.write(json.dumps(row).encode())
         with reading(path, advice="delete it, and the transfers are measured again"):
             row = read_json(path)
-            rows[target] = {key: row[key] for key in ("accuracy", "seconds")}
+            accuracy = {source: mean_of(row["accuracy"][source]) for source in (*networks, SCRATCH)}
+            rows[target] = {"accuracy": accuracy, "seconds": number(row["seconds"], "'seconds'")}
     return {
         "command": f"python -m benchmarks.zoo {name} {kind} --draws {draws}",
         "draws": draws,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import method
 from graphkit.compress.channel_dependency import ChannelDependency
-from graphkit.compress.evolution import Lineage, descend
+from graphkit.compress.evolution import OPERATORS, Lineage, descend
 from graphkit.guard import reading
 from graphkit.modes import evaluating
 from graphkit.train.checkpoint import load_checkpoint, save_checkpoint
@@ -86,7 +86,7 @@ class EvolutionaryPruning:
 
     Raises:
         ValueError: If an option is out of range, a score is negative or not finite, or a
-            checkpoint belongs to another search.
+            checkpoint belongs to another search or is damaged.
 
     Example:
         >>> import torch
@@ -241,10 +241,31 @@ class EvolutionaryPruning:
                 f"'{self.checkpoint}' belongs to another search: other options or weights; "
                 "remove it or name another file"
             )
-        with reading(self.checkpoint):
-            self.scores = dict(state["scores"])
+        with reading(self.checkpoint, advice="delete it, and the search starts anew"):
+            scores = {key: (value, removed) for key, (value, removed) in state["scores"].items()}
+            # Their sum over a population is drawn by.
+            if not all(
+                0 <= v * self.population < math.inf and 0 <= r <= 1 for v, r in scores.values()
+            ):
+                raise ValueError("it holds scores that no network has")
+            history = [self.checked(*parts) for parts in state["history"]]
             generator.set_state(state["generator"])
-            return list(state["history"])[: self.generations]
+        self.scores = scores
+        return history[: self.generations]
+
+    def checked(self, *parts: Tensor) -> tuple[Tensor, ...]:
+        """A generation from a checkpoint, if its parts are such as :meth:`run` makes them."""
+        bits, fitness, parents, operator = parts
+        count = self.population
+        shapes = [(count, self.dependency.num_groups), (count,), (count, 2), (count,)]
+        kinds = [torch.bool, torch.double, torch.long, torch.long]
+        right = [tuple(part.shape) for part in parts] == shapes
+        right = right and [part.dtype for part in parts] == kinds
+        right = right and float(fitness.min()) >= 0 and float(fitness.sum()) < math.inf
+        right = right and -1 <= int(parents.min()) <= int(parents.max()) < count
+        if not right or not -1 <= int(operator.min()) <= int(operator.max()) < len(OPERATORS):
+            raise ValueError(f"it holds a generation that is none of {count} individuals")
+        return bits, fitness, parents, operator
 
 
 def size_of(model: nn.Module) -> int:

@@ -247,11 +247,15 @@ def read_partition(
     entries = read_tensors(file, "delete it")
     with reading(file, advice="it is damaged or of another graph: delete it"):
         saved = Partition(*(entries[name] for name in ENTRIES), sparse_format=sparse_format)
-        part = torch.empty(data.num_nodes or 0, dtype=torch.long)
-        part[saved.node_perm] = torch.repeat_interleave(saved.partptr.diff())
-    # What the parts give for this graph tells whether all of the file is right.
-    inside = part.numel() == 0 or 0 <= int(part.min()) <= int(part.max()) < num_parts
-    fresh = sorted_by(part, data.edge_index, num_parts, sparse_format) if inside else None
-    if not all(torch.equal(getattr(fresh, n, saved.index[:0]), getattr(saved, n)) for n in ENTRIES):
+        part, sizes = torch.empty(data.num_nodes or 0, dtype=torch.long), saved.partptr.diff()
+        # Before they are spelt out: numbers that are too large would fill the memory.
+        if not bool(((sizes >= 0) & (sizes <= part.numel())).all()):
+            raise ValueError("its parts are not of so many nodes")
+        part[saved.node_perm] = torch.repeat_interleave(sizes)
+        # What the parts give for this graph tells whether all of the file is right.
+        inside = part.numel() == 0 or 0 <= int(part.min()) <= int(part.max()) < num_parts
+        fresh = sorted_by(part, data.edge_index, num_parts, sparse_format) if inside else saved
+        same = inside and all(torch.equal(getattr(fresh, n), getattr(saved, n)) for n in ENTRIES)
+    if not same:
         raise ValueError(f"'{file}' belongs to another graph or another order of edges; delete it")
     return saved

@@ -337,5 +337,10 @@ def output_for(found: Tensor, size: int, number: int, state: State, again: bool)
         return np.empty(shape, array.dtype)
     file = state.file(number)
     if again:
-        return np.lib.format.open_memmap(file, mode="r+")
+        out = np.lib.format.open_memmap(file, mode="r+")
+        if out.shape != shape or out.dtype != array.dtype:
+            raise ValueError(
+                f"'{file}' is {out.dtype} of {out.shape}, not {array.dtype} of {shape}"
+            )
+        return out
     return np.lib.format.open_memmap(file, mode="w+", dtype=array.dtype, shape=shape)

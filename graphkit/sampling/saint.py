@@ -188,4 +188,7 @@ def read_norms(file: Path, num_nodes: int, num_edges: int, mark: str) -> tuple[T
         )
     if norms[2] != mark:
         raise ValueError(f"'{file}' is of another graph or 'batch_size'; delete it")
+    for norm in (node_norm, edge_norm):
+        if not bool(((norm > 0) & (norm < torch.inf)).all()):
+            raise ValueError(f"'{file}' holds norms that are no positive numbers; delete it")
     return node_norm, edge_norm

@@ -98,9 +98,36 @@ def read(path: Path) -> dict[str, Any]:
         )
     with reading(path, "a checkpoint", "delete it to start afresh"):
         state = torch.load(path, weights_only=True, map_location="cpu")
+        if isinstance(state, dict) and state.keys() >= OF_TRAINER:
+            check_run(state)
     if not isinstance(state, dict) or "graphkit_checkpoint" not in state:
         raise ValueError(f"'{path}' is no graphkit checkpoint; give another path")
     return state
+
+
+OF_TRAINER = {"settings", "model", "optimizer", "run", "callbacks", "rng"}
+"""The entries by which a checkpoint of :class:`~graphkit.train.Trainer` is known."""
+
+
+def check_run(state: dict[str, Any]) -> None:
+    """Raises, of whatever type, unless a trainer can count on from these values."""
+    run, weights = state["run"], state["model"]
+    counts = [run[name] for name in ("stage", "epoch", "best_epoch", "improved_epoch")]
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError(f"its counts of epochs are {counts}")
+    history, figures = run["history"], [run["seconds"], run["best_value"]]
+    if not isinstance(history, list):
+        raise TypeError("its history is no list")
+    for metrics in (run["best"], *history):
+        figures += metrics.values()
+    if not all(type(figure) in (int, float) for figure in figures):
+        raise ValueError("it holds metrics that are no numbers")
+    for name, best in run["best_weights"].items():
+        if best.shape != weights[name].shape:
+            raise ValueError(f"its best weights '{name}' are {best.shape}")
+    plain = all(isinstance(value, str | int | float | None) for value in state["settings"].values())
+    if not plain or not isinstance(state["finished"], bool):
+        raise ValueError("its settings are no numbers and words")
 
 
 def previous(path: Path) -> Path:

@@ -89,7 +89,8 @@ folder, figures = Path(sys.argv[1]), {"nodes": 10, "edges": 100}
 if (folder / "figures.json").exists():
     figures = json.loads((folder / "figures.json").read_text())
 for part in ("training", "inference"):
-    spent = figures.setdefault(part, {"seconds": 0.0, "starts": 0, "done": False})
+    none = dict.fromkeys(("seconds", "cpu_seconds", "peak_memory_mb", "starts"), 0)
+    spent = figures.setdefault(part, {**none, "done": False})
     if spent["done"]:
         continue
     spent["starts"] += 1

@@ -111,9 +111,13 @@ def load_pool(domain: str) -> Pool:
     file_of = cache_root() / "zoo" / f"{domain}.npz"
     if not file_of.is_file():
         arrays = {"digits": read_digits, "objects": read_objects, "letters": read_letters}[domain]()
+        with reading(find(FILES[domain][0])):
+            check(domain, arrays)
         with replacing(file_of) as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     arrays = read_arrays(file_of, [field.name for field in fields(Pool)])
+    with reading(file_of, advice="delete it, and the images are read again"):
+        check(domain, arrays)
     return Pool(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
@@ -160,10 +164,11 @@ def read_objects() -> dict[str, np.ndarray]:
                 pixels = decoded(archive.extractfile(member), member.size, "RGB")
                 place[parts[-1]] = pixels[2:-2, 2:-2].transpose(2, 0, 1)
     arrays: dict[str, np.ndarray] = {}
-    for part in wanted:
-        groups = [[images[part, c][n] for n in sorted(images[part, c])] for c in range(10)]
-        arrays[part] = np.concatenate([np.stack(group) for group in groups])
-        arrays[f"{part}_y"] = np.repeat(np.arange(10), [len(group) for group in groups])
+    with reading(path):
+        for part in wanted:
+            groups = [[images[part, c][n] for n in sorted(images[part, c])] for c in range(10)]
+            arrays[part] = np.concatenate([np.stack(group) for group in groups])
+            arrays[f"{part}_y"] = np.repeat(np.arange(10), [len(group) for group in groups])
     return arrays
 
 
@@ -180,16 +185,31 @@ def read_letters() -> dict[str, np.ndarray]:
                         image = decoded(stream, entry.file_size, "L")
                     drawn[alphabet, character][file] = 255 - image
     arrays: dict[str, list[np.ndarray]] = defaultdict(list)
-    for alphabet, character in sorted(drawn):
-        files = drawn[alphabet, character]
-        stack = torch.from_numpy(np.stack([files[n] for n in sorted(files)]))[:, None].float()
-        shrunk = F.adaptive_avg_pool2d(stack, SIZE)
-        small = (255 * shrunk / shrunk.amax((2, 3), keepdim=True)).round().byte().numpy()
-        label = [ALPHABETS.index(alphabet), int(character[-2:]) - 1]
-        for part, rows in (("train", slice(LETTER_TRAIN)), ("test", slice(LETTER_TRAIN, None))):
-            arrays[part].append(np.repeat(small[rows], 3, axis=1))
-            arrays[f"{part}_y"].append(np.tile(label, (len(small[rows]), 1)))
-    return {name: np.concatenate(parts) for name, parts in arrays.items()}
+    # Which of the archives a character is from is known no more.
+    with reading(find(FILES["letters"][0]).parent):
+        for alphabet, character in sorted(drawn):
+            files = drawn[alphabet, character]
+            stack = torch.from_numpy(np.stack([files[n] for n in sorted(files)]))[:, None].float()
+            shrunk = F.adaptive_avg_pool2d(stack, SIZE)
+            small = (255 * shrunk / shrunk.amax((2, 3), keepdim=True)).round().byte().numpy()
+            label = [ALPHABETS.index(alphabet), int(character[-2:]) - 1]
+            for part, rows in (("train", slice(LETTER_TRAIN)), ("test", slice(LETTER_TRAIN, None))):
+                arrays[part].append(np.repeat(small[rows], 3, axis=1))
+                arrays[f"{part}_y"].append(np.tile(label, (len(small[rows]), 1)))
+        return {name: np.concatenate(parts) for name, parts in arrays.items()}
+
+
+def check(domain: str, arrays: dict[str, np.ndarray]) -> None:
+    """Raises unless these are small images and their labels."""
+    letters, most = domain == "letters", [len(ALPHABETS), 100] if domain == "letters" else 10
+    for part in ("train", "test"):
+        x, y = arrays[part], arrays[f"{part}_y"]
+        if x.dtype != np.uint8 or x.shape != (len(x), 3, SIZE, SIZE):
+            raise ValueError(f"'{part}' holds {x.dtype} of {x.shape}, which are no such images")
+        if y.dtype != np.int64 or y.shape != (len(x), 2)[: 1 + letters]:
+            raise ValueError(f"'{part}' has labels {y.dtype} of {y.shape} for {len(x)} images")
+        if ((y < 0) | (y >= most)).any():
+            raise ValueError(f"'{part}' has labels that no {domain} have")
 
 
 Rule = Callable[[Tensor], Tensor]

@@ -108,8 +108,9 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
         self.triples_allowed = range(min_triples, max_triples + 1)
         super().__init__(root, raw_folder=raw_folder, processed_folder=processed_folder, **kwargs)
         self.load(self.processed_paths[SPLITS.index(split)])
-        names = json.loads(Path(self.processed_paths[-1]).read_text())
-        self.vocabulary = SceneVocabulary(tuple(names["objects"]), tuple(names["predicates"]))
+        names = read_json(self.processed_paths[-1])
+        with reading(self.processed_paths[-1], advice="delete its folder, and it is made anew"):
+            self.vocabulary = SceneVocabulary(tuple(names["objects"]), tuple(names["predicates"]))
 
     @property
     def num_classes(self) -> int:

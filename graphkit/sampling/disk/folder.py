@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphkit.datasets.store.reading.text import read_json
+from graphkit.datasets.store.reading.values import whole
 from graphkit.files import replacing
 from graphkit.guard import reading
 
@@ -58,6 +60,13 @@ def name_of(kind: str | EdgeType | None) -> str:
     return "__".join(words)
 
 
+def file_name(name: str) -> str:
+    """An attribute's name as part of a file's."""
+    if not name or any(sign in name for sign in "/\\\0"):
+        raise ValueError(f"the attribute {name!r} cannot be the name of a file")
+    return name
+
+
 def write_contents(folder: Path, contents: dict[str, Any]) -> None:
     """Writes what a folder holds."""
     with replacing(folder / CONTENTS) as file:
@@ -74,15 +83,30 @@ def read_contents(folder: Path) -> dict[str, Any]:
     file = folder / CONTENTS
     if not file.is_file():
         raise FileNotFoundError(f"'{folder}' holds no graph: there is no '{CONTENTS}'")
-    with reading(file):
-        contents = json.loads(file.read_bytes())
-        version = contents["graphkit_graph"]
-        nodes = [(n["type"], n["num_nodes"], n["attrs"]) for n in contents["nodes"]]
-        edges = [(e["type"], e["num_edges"], e["attrs"]) for e in contents["edges"]]
-        whole = all(isinstance(size, int) and size >= 0 for _, size, _ in nodes + edges)
-    if version != VERSION or not whole:
-        raise ValueError(f"'{file}' is damaged, or of a later version of graphkit")
-    return contents
+    contents = read_json(file)
+    with reading(file, advice="it is damaged, or of a later version of graphkit"):
+        check_contents(contents)
+    return dict(contents)
+
+
+def check_contents(contents: Any) -> None:
+    """Raises, of whatever type, unless contents are such as :func:`write_contents` writes."""
+    if whole(contents["graphkit_graph"], "its version") != VERSION:
+        raise ValueError(f"it is of version {contents['graphkit_graph']}")
+    nodes = [entry["type"] for entry in contents["nodes"]]
+    edges = [entry["type"] for entry in contents["edges"]]
+    if len(set(nodes)) != len(nodes) or len(set(map(str, edges))) != len(edges):
+        raise ValueError("a type stands twice in it")
+    for kind in edges:
+        source, _, target = (None, None, None) if kind is None else kind
+        if not {source, target} <= set(nodes):
+            raise ValueError(f"there are no nodes for the edges {kind}")
+    for room, size in (("nodes", "num_nodes"), ("edges", "num_edges")):
+        for entry in contents[room]:
+            name_of(entry["type"])
+            names = [file_name(name) for name in entry["attrs"]]
+            if whole(entry[size], size) < 0 or len(set(names)) != len(names):
+                raise ValueError(f"{entry['type']} has a negative size, or an attribute twice")
 
 
 def open_array(file: Path, rows: int, dtypes: str = "biuf") -> np.ndarray:
@@ -95,6 +119,8 @@ def open_array(file: Path, rows: int, dtypes: str = "biuf") -> np.ndarray:
         array = np.load(file, mmap_mode="c", allow_pickle=False)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in dtypes or array.ndim == 0:
         raise ValueError(f"'{file}' is damaged: no array of such numbers")
+    if not array.dtype.isnative or array.dtype.itemsize > 8:
+        raise ValueError(f"'{file}' holds numbers of {array.dtype}, which no tensor has")
     if array.shape[0] != rows:
         raise ValueError(f"'{file}' has {array.shape[0]} rows, the graph needs {rows}")
     return array

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graphkit.guard import reading
+from graphkit.guard import GROWTH, ROOM, reading
 from graphkit.sampling.disk.writing import Chunk, EdgeSource, GraphSource
 
 BLOCK = 1 << 24
@@ -35,10 +35,11 @@ def batches_of(path: str | Path, header: bool = True) -> Iterator[Any]:
 
 def column(batch: Any, name: str | int, path: Any) -> np.ndarray:
     """One column of numbers, without holes."""
-    names = batch.schema.names
-    if isinstance(name, str) and name not in names:
-        raise ValueError(f"'{path}' has no column '{name}', only {', '.join(names)}")
-    values = batch.column(name)
+    with reading(path):
+        names = batch.schema.names
+        if name not in names if isinstance(name, str) else name >= len(names):
+            raise ValueError(f"it has no column '{name}', only {', '.join(names)}")
+        values = batch.column(name)
     if values.null_count:
         raise ValueError(f"'{path}' has holes in column '{name}'")
     array = values.to_numpy(zero_copy_only=False)
@@ -78,6 +79,12 @@ def edge_table(
             ends = [column(batch, name, path) for name in (source, target)]
             if any(each.dtype.kind not in "iu" for each in ends):
                 raise ValueError(f"'{path}' must number nodes by integers")
+            for each in ends:
+                # Said here as well as when it is written: only here is the file known.
+                if each.size and not 0 <= each.min() <= each.max() < num_nodes:
+                    raise ValueError(
+                        f"'{path}' has nodes {each.min()} to {each.max()}, not 0 to {num_nodes - 1}"
+                    )
             values = {name: column(batch, name, path) for name in names}
             yield ends[0], ends[1], values
             if both_ways:
@@ -103,28 +110,44 @@ def ogb_raw(folder: str | Path, both_ways: bool = False) -> GraphSource:
         ValueError: If a file is damaged, or holds several graphs.
     """
     raw = Path(folder) / "raw"
-    counts = [column(b, 0, raw) for b in batches_of(raw / "num-node-list.csv.gz", False)]
-    sizes = np.concatenate(counts)
-    if sizes.size != 1:
-        raise ValueError(f"'{raw}' holds {sizes.size} graphs, one is meant")
-    graph = edge_table(raw / "edge.csv.gz", int(sizes[0]), 0, 1, (), False, both_ways)
+    edges, size = raw / "edge.csv.gz", num_nodes_of(raw)
+    graph = edge_table(edges, size, 0, 1, (), False, both_ways)
     for file, name in (("node-feat", "x"), ("node-label", "y"), ("node_year", "node_year")):
         path = raw / f"{file}.csv.gz"
         if path.is_file():
-            graph.nodes[None][name] = lambda path=path, flat=name != "x": matrix(path, flat)
+            graph.nodes[None][name] = lambda path=path, flat=name != "x": matrix(path, flat, size)
     features = raw / "edge-feat.csv.gz"
     if features.is_file():
         graph.edges[None] = with_features(graph.edges[None], features, both_ways)
     return graph
 
 
-def matrix(path: Path, flat: bool = False) -> Iterator[np.ndarray]:
+def num_nodes_of(raw: Path) -> int:
+    """The one number of nodes, which the edges' file makes plausible: memory is taken for all."""
+    path, edges = raw / "num-node-list.csv.gz", raw / "edge.csv.gz"
+    with reading(path):
+        sizes = np.concatenate([column(batch, 0, path) for batch in batches_of(path, False)])
+    if sizes.size != 1 or sizes.dtype.kind not in "iu":
+        raise ValueError(f"'{path}' holds {sizes.size} graphs, one whole number is meant")
+    most = max(ROOM, GROWTH * edges.stat().st_size) if edges.is_file() else ROOM
+    if not 0 <= sizes[0] <= most:
+        raise ValueError(f"'{path}' says {sizes[0]:,} nodes, which do not fit '{edges.name}'")
+    return int(sizes[0])
+
+
+def matrix(path: Path, flat: bool = False, size: int | None = None) -> Iterator[np.ndarray]:
     """The rows of a table without names, chunk by chunk; one column is a vector if ``flat``."""
+    count = 0
     for batch in batches_of(path, False):
         columns = [column(batch, number, path) for number in range(batch.num_columns)]
         rows = np.stack(columns, axis=1)
+        count += len(rows)
+        if size is not None and count > size:
+            break
         rows = rows.astype(np.float32) if rows.dtype.kind == "f" or not flat else rows
         yield rows[:, 0] if flat and rows.shape[1] == 1 else rows
+    if size is not None and count != size:
+        raise ValueError(f"'{path}' has not {size:,} rows, one for each node")
 
 
 def with_features(edges: EdgeSource, path: Path, both_ways: bool) -> EdgeSource:
@@ -136,6 +159,8 @@ def with_features(edges: EdgeSource, path: Path, both_ways: bool) -> EdgeSource:
             if not (both_ways and number % 2):
                 part, held = taken(rows, held, len(sources), path)
             yield sources, targets, {"edge_attr": part}
+        if held.shape[0] or next(rows, None) is not None:
+            raise ValueError(f"'{path}' has more rows than there are edges")
 
     return EdgeSource(chunks)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from graphkit.catalog import no_method
-from graphkit.sampling.disk.folder import name_of, new_folder, write_contents
+from graphkit.sampling.disk.folder import file_name, name_of, new_folder, write_contents
 from graphkit.sampling.kernels import placing
 
 CHUNK = 1 << 22
@@ -114,13 +114,6 @@ def write_graph(path: str | Path, data: Data | HeteroData | GraphSource) -> Path
             contents["edges"].append({"type": kind, "num_edges": count, "attrs": names})
         write_contents(folder, contents)
     return Path(path)
-
-
-def file_name(name: str) -> str:
-    """An attribute's name as part of a file's."""
-    if not name or any(sign in name for sign in "/\\\0"):
-        raise ValueError(f"the attribute {name!r} cannot be the name of a file")
-    return name
 
 
 def source_of(data: Data | HeteroData) -> GraphSource:

@@ -6,6 +6,7 @@ import gzip
 import io
 import pickle
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from torch_geometric.data import Data
 from graphkit.datasets import DamagedDataError, MissingDataError
 from graphkit.datasets.folds import read as read_fold
 from graphkit.datasets.modelnet_points import read as read_voxels
+from graphkit.datasets.ogbn_arxiv import OGBNArxiv
+from graphkit.datasets.store.integrity import check_files, check_rows
 from graphkit.datasets.store.published import (
     check_npz,
     tidy_planetoid,
@@ -26,7 +29,7 @@ from graphkit.datasets.store.published import (
 from graphkit.datasets.store.user_data import saved_graphs
 from graphkit.datasets.tox21 import label, read_rows
 from tests.datasets.files import TINY, write_ppi, write_tu
-from tests.fuzz.parsers.reading import arrays, put
+from tests.fuzz.parsers.reading import arrays, named, put
 from tests.fuzz.registry import parser
 
 
@@ -54,7 +57,7 @@ def register_planetoid(part: str) -> None:
     )
 
 
-for one in ("allx", "ty", "graph", "test.index"):
+for one in ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index"):
     register_planetoid(one)
 
 
@@ -147,6 +150,61 @@ def voxels() -> list[bytes]:
 @parser(voxels, DamagedDataError, inside="zip")
 def modelnet(content: bytes, folder: Path) -> None:
     read_voxels(put(folder, "a.npz", content), "train")
+
+
+ARXIV = {
+    "raw/num-node-list": b"4\n",
+    "raw/num-edge-list": b"3\n",
+    "raw/edge": b"0,1\n1,2\n3,0\n",
+    "raw/node-feat": b"0.5,1\n-1,2.5\n0,0\n1e-3,4\n",
+    "raw/node-label": b"0\n1\n1\n2\n",
+    "raw/node_year": b"2001\n2010\n2010\n2020\n",
+    "split/time/train": b"0\n3\n",
+    "split/time/valid": b"1\n",
+    "split/time/test": b"2\n",
+}
+
+
+def register_arxiv(part: str) -> None:
+    def parse(content: bytes, folder: Path) -> None:
+        for other, original in ARXIV.items():
+            packed = content if other == part else gzip.compress(original, 1)
+            put(folder, f"{other}.csv.gz", packed)
+        places = {"raw_folder": folder / "raw", "processed_folder": folder / "processed"}
+        with named(folder):
+            data = OGBNArxiv(str(folder), **places, force_reload=True, log=False)[0]
+        assert data.validate()
+        assert data.x.isfinite().all()
+
+    def packed() -> list[bytes]:
+        return [gzip.compress(ARXIV[part], mtime=0)]
+
+    name = f"arxiv_{part.rpartition('/')[2].replace('-', '_')}"
+    parser(packed, DamagedDataError, inside="gzip", name=name)(parse)
+
+
+for one in ("raw/num-node-list", "raw/edge", "raw/node-feat", "raw/node-label", "split/time/test"):
+    register_arxiv(one)
+
+
+def register_raw(file: str, seeds: Callable[[], list[bytes]], inside: str = "") -> None:
+    """What is looked at before a data set of PyG's is read: a file by its name, and its length."""
+
+    def parse(content: bytes, folder: Path) -> None:
+        with named(folder):
+            lengths = check_files([put(folder, file, content)])
+            check_rows({**lengths, folder / "ind.a.y": 2}, "a")
+
+    about = file.replace(".", "_")
+    parser(seeds, DamagedDataError, inside=inside, name=f"raw_{about}")(parse)
+
+
+register_raw("ind.a.x", lambda: [planetoid()["ind.a.x"]])
+register_raw("a.txt", lambda: [b"1 2\n3 4\n", b"a word\nand another\n"])
+register_raw("a.csv.gz", lambda: [gzip.compress(b"1,2\n3,4\n", mtime=0)], "gzip")
+register_raw("a.npy", lambda: [ppi()["valid_graph_id.npy"]])
+register_raw("a.npz", compressed, "zip")
+register_raw("a.json", lambda: [ppi()["train_graph.json"]])
 
 
 @cache

@@ -6,14 +6,17 @@ import gzip
 import io
 import json
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
 from graphkit.datasets import DamagedDataError
-from graphkit.datasets.store.reading.archives import read_arrays, read_gzip
+from graphkit.datasets.store.reading.archives import check_arrays, read_arrays, read_gzip
 from graphkit.datasets.store.reading.pickles import read_pickle
 from graphkit.datasets.store.reading.text import read_json, read_table
 from graphkit.tensor_files import read_tensors, read_zip
@@ -26,8 +29,21 @@ def put(folder: Path, name: str, content: bytes) -> Path:
     """A file of these bytes."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Another file of the name: the one before may still be mapped into memory.
+    path.unlink(missing_ok=True)
     path.write_bytes(content)
     return path
+
+
+@contextmanager
+def named(folder: Path) -> Iterator[None]:
+    """A block whose errors about values must say which file they are about."""
+    try:
+        yield
+    except ValueError as error:
+        if str(folder) not in str(error):
+            raise AssertionError(f"this names no file: {error}") from error
+        raise
 
 
 def arrays(**values: np.ndarray) -> bytes:
@@ -71,6 +87,7 @@ def archives() -> list[bytes]:
 def npz(content: bytes, folder: Path) -> None:
     path = put(folder, "a.npz", content)
     read_zip(path)
+    check_arrays(path, ["a"])
     read_arrays(path, ["a"], ["b", "c"])
 
 
@@ -88,3 +105,34 @@ def states() -> list[bytes]:
 @parser(states, DamagedDataError)
 def tensors(content: bytes, folder: Path) -> None:
     read_tensors(put(folder, "a.pt", content))
+
+
+def as_json(value: object) -> object:
+    """A value of tensors as JSON can hold it, for :func:`values_of` to make again."""
+    if isinstance(value, torch.Tensor):
+        return {"tensor": value.tolist(), "dtype": str(value.dtype).removeprefix("torch.")}
+    if isinstance(value, dict):
+        return {key: as_json(inner) for key, inner in value.items()}
+    return [as_json(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def values_of(value: Any) -> Any:
+    """What :func:`as_json` was given, as far as changes have left tensors of it."""
+    if isinstance(value, dict) and value.keys() == {"tensor", "dtype"}:
+        try:
+            return torch.tensor(value["tensor"], dtype=getattr(torch, value["dtype"]))
+        except (AttributeError, TypeError, ValueError, RuntimeError, OverflowError):
+            return value["tensor"]
+    if isinstance(value, dict):
+        return {key: values_of(inner) for key, inner in value.items()}
+    return [values_of(inner) for inner in value] if isinstance(value, list) else value
+
+
+def put_values(folder: Path, name: str, content: bytes) -> Path | None:
+    """A file as PyTorch writes it, of the values that JSON stands for; none if it is no JSON."""
+    buffer = io.BytesIO()
+    try:
+        torch.save(values_of(json.loads(content)), buffer)
+    except (ValueError, RecursionError):
+        return None
+    return put(folder, name, buffer.getvalue())

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from graphkit.datasets import DamagedDataError, SceneVocabulary, VisualGenomeGraphs, parse_scene
-from graphkit.datasets.scenes.visual_genome import read_aliases
+from graphkit.datasets.scenes.visual_genome import VG_FILES, read_aliases
 from graphkit.datasets.scenes.vrd import read_vrd
 from graphkit.files import replacing
 from tests.datasets.scenes.scene_files import VG_LIMITS, write_visual_genome, write_vrd
-from tests.fuzz.parsers.reading import put
+from tests.fuzz.parsers.reading import named, put
 from tests.fuzz.registry import parser
 
 NAMES = SceneVocabulary(("sheep", "tree", "grass", "traffic light"), ("by", "on", "in front of"))
@@ -113,6 +113,29 @@ def register(name: str) -> None:
 
 for part in ("image_data.json", "objects.json", "relationships.json", "vg_splits.json"):
     register(part)
+
+
+@cache
+def processed_genome() -> dict[str, bytes]:
+    """What Visual Genome's files were made into."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        genome_with("objects.json", genome()["objects.json"], Path(folder))
+        return {path.name: path.read_bytes() for path in (Path(folder) / "processed").iterdir()}
+
+
+@parser(lambda: [processed_genome()["vocabulary.json"]], ValueError)
+def genome_vocabulary(content: bytes, folder: Path) -> None:
+    """The names of categories, kept beside the processed graphs."""
+    for name in VG_FILES:
+        put(folder / "raw", name, b"")
+    for name, original in processed_genome().items():
+        put(folder / "processed", name, content if name == "vocabulary.json" else original)
+    places = {"raw_folder": folder / "raw", "processed_folder": folder / "processed"}
+    with named(folder):
+        scenes = VisualGenomeGraphs(str(folder), **places)
+    assert scenes.num_classes >= 1
 
 
 @parser(lambda: [b"man, guy,gentleman\ntree,trees\n"], DamagedDataError)
