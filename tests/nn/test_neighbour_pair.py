@@ -42,13 +42,18 @@ def test_values_and_gradients_are_those_of_dense_algebra(mean, bias):
             torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["first", "second order"])
 @pytest.mark.parametrize("place", range(4))
-def test_one_gradient_alone(place):
+def test_one_gradient_alone(place, again):
     inputs = [value.detach() for value in _inputs()]
     inputs[place].requires_grad_()
-    (found,) = torch.autograd.grad(neighbour_pair(EDGES, *inputs, True).sum(), inputs[place])
-    (expected,) = torch.autograd.grad(_dense(*inputs, True).sum(), inputs[place])
-    torch.testing.assert_close(found, expected)
+    grads = []
+    for call in (lambda: neighbour_pair(EDGES, *inputs, True), lambda: _dense(*inputs, True)):
+        (grad,) = torch.autograd.grad(call().square().sum(), inputs[place], create_graph=again)
+        if again:
+            (grad,) = torch.autograd.grad(grad.square().sum(), inputs[place])
+        grads.append(grad)
+    torch.testing.assert_close(*grads)
 
 
 @pytest.mark.parametrize("mean", [True, False])

@@ -106,6 +106,9 @@ def gradients_of(
 ) -> list[Tensor | None]:
     """The gradients of what needs one, which have gradients in turn."""
     wanted = [value for value, need in zip(x, needed, strict=True) if need]
+    # PyTorch refuses to look for none.
+    if not wanted:
+        return [None] * len(needed)
     pairs = [(out, grad)] if isinstance(out, Tensor) else list(zip(out, grad, strict=True))
     # One output may hang on nothing that needs a gradient, while another one does.
     heard = [(value, change) for value, change in pairs if value.requires_grad]

@@ -21,7 +21,9 @@ from graphkit.nn.edges import (
     with_self_loops,
     without_void,
 )
+from graphkit.nn.gat_step import gat_step
 from graphkit.nn.head_linear import head_products
+from graphkit.nn.one_step import may_be_one_step
 from graphkit.nn.sparse_features import projected
 from graphkit.ops.attention import self_attention
 from graphkit.ops.checks import as_edge_index
@@ -143,6 +145,10 @@ class FusedGATConv(DropIn, GATConv, fast=True):
         if not self.can_fuse(x, edge_index):
             return super().forward(x, edge_index, edge_attr, size, return_attention_weights)
         index, void = as_edge_index(edge_index), None
+        usual = edge_attr is None and not return_attention_weights
+        # Features of edges and weights that somebody asks for take the steps one by one.
+        if usual and size is None and self.is_one_step(x):
+            return self.in_one_step(x, index)
         residual, x_src, x_dst = self.project(x)
         num_src, num_dst = self.count_nodes(x_src, x_dst, size)
         if self.add_self_loops:
@@ -150,8 +156,7 @@ class FusedGATConv(DropIn, GATConv, fast=True):
             if edge_attr is not None:
                 edge_attr = with_loop_features(index, edge_attr, self.fill_value, loops)
             index, void = with_self_loops(index, loops)
-        plain = void is None and edge_attr is None and not return_attention_weights
-        if plain and x_src is x_dst and self.flow == "source_to_target":
+        if usual and void is None and x_src is x_dst and self.flow == "source_to_target":
             return self.combine(self.attend_to_itself(index, x_src), residual)
         score_src, score_dst = self.end_scores(x_src, x_dst, num_dst)
         attend: Any = ops.gat_attention
@@ -169,6 +174,21 @@ class FusedGATConv(DropIn, GATConv, fast=True):
         if not return_attention_weights:
             return self.combine(result, residual)
         return self.combine(result[0], residual), without_void(index, result[1], void)
+
+    def is_one_step(self, x: Any) -> bool:
+        """Whether the layer is a linear map, attention and a bias, with nothing in between."""
+        if self.lin is None or self.res is not None or self.bias is None or not self.concat:
+            return False
+        if self.lin.bias is not None or self.flow != "source_to_target":
+            return False
+        return may_be_one_step(x, (self.lin,), self.att_src, self.att_dst, self.bias)
+
+    def in_one_step(self, x: Any, index: Tensor) -> Tensor:
+        """All of the layer as one step that PyTorch differentiates."""
+        if self.add_self_loops:
+            index, _ = with_self_loops(index, x.size(0))
+        ends, dropout = (self.att_src, self.att_dst), self.dropout if self.training else 0.0
+        return gat_step(index, x, self.lin.weight, self.bias, ends, self.negative_slope, dropout)
 
     def attend_to_itself(self, index: Tensor, x: Tensor) -> Tensor:
         """The sums of one set of nodes, where nothing but its ends decides an edge's score."""

@@ -13,6 +13,7 @@ from torch_geometric.nn import GATConv
 
 from graphkit import ops
 from graphkit.nn import FusedGATConv
+from graphkit.nn.gat_step import gat_step
 from graphkit.testing import DropInSuite
 from tests.testing.test_layer_on_pyg import TestGATConv as GATOracle
 
@@ -130,6 +131,87 @@ def test_the_kernel_serves(case):
     expected = pyg(inputs["x"], EDGES, **known)
     with mock.patch.object(GATConv, "forward", side_effect=AssertionError("the slow way")):
         torch.testing.assert_close(ours(edge_index=EDGES, **inputs), expected)
+
+
+STEPWISE = {
+    "pair": ({}, {"x": (features(), features())}),
+    "size": ({}, {"size": (5, 5)}),
+    "edge features": ({"edge_dim": 4}, {"edge_attr": features(7, 4)}),
+    "weights": ({}, {"return_attention_weights": True}),
+    "no bias": ({"bias": False}, {}),
+    "averaged": ({"concat": False}, {}),
+    "residual": ({"residual": True}, {}),
+    "two maps": ({"in_channels": (5, 5)}, {}),
+    "against the flow": ({"flow": "target_to_source"}, {}),
+}
+
+
+def test_the_layer_is_one_step_where_nobody_could_tell():
+    ours, pyg = twins(dropout=0.6)
+    x, indexed = features(), EdgeIndex(EDGES, sparse_size=(5, 5))
+    for each in (ours.eval(), pyg.eval()):
+        each.lin.weight.requires_grad_(False)
+    name = "graphkit.nn.conv.fused.gat_conv.gat_step"
+    with mock.patch(name, side_effect=gat_step) as step:
+        for edges in (EDGES, indexed):
+            torch.testing.assert_close(ours(x, edges), pyg(x, edges))
+        assert step.call_count == 2
+        ours.train()(x, EDGES)
+        assert step.call_args.args[-1] == 0.6
+
+
+@pytest.mark.parametrize("case", STEPWISE)
+def test_other_calls_take_the_steps_one_by_one(case):
+    options, inputs = STEPWISE[case]
+    ours, pyg = twins(**options)
+    inputs = {"x": features(), "edge_index": EDGES, **inputs}
+    with mock.patch("graphkit.nn.conv.fused.gat_conv.gat_step", side_effect=AssertionError):
+        found, wanted = ours(**inputs), pyg(**inputs)
+    pairs = zip(found, wanted, strict=True) if case == "weights" else [(found, wanted)]
+    for a, b in pairs:
+        torch.testing.assert_close(a, b)
+
+
+def test_a_bias_that_somebody_gave_the_map_is_added():
+    ours, pyg = twins()
+    for each in (ours, pyg):
+        each.lin.bias = nn.Parameter(torch.ones(6, dtype=torch.float64))
+    x = features()
+    torch.testing.assert_close(ours(x, EDGES), pyg(x, EDGES))
+
+
+def test_gradients_of_two_orders_are_those_of_pyg():
+    x, found = features().requires_grad_(), []
+    for layer in twins():
+        inputs = [x, *layer.parameters()]
+        grads = torch.autograd.grad(layer(x, EDGES).square().sum(), inputs, create_graph=True)
+        again = torch.autograd.grad(sum(grad.square().sum() for grad in grads), inputs)
+        found.append((*grads, *again))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+def test_transforms_autocast_and_anomaly_mode_are_those_of_pyg():
+    ours, pyg = twins()
+    x = features()
+    calls = [lambda x, layer=layer: layer(x, EDGES) for layer in (ours, pyg)]
+    for transform in (
+        lambda call: torch.func.jvp(call, (x,), (x.cos(),))[1],
+        lambda call: torch.func.jacrev(call)(x),
+        lambda call: torch.autograd.functional.jacobian(call, x, vectorize=True),
+    ):
+        found, wanted = (transform(call) for call in calls)
+        torch.testing.assert_close(found, wanted)
+    with torch.autograd.detect_anomaly():
+        sums = [call(x.requires_grad_()).square().sum() for call in calls]
+        found, wanted = (torch.autograd.grad(each, x)[0] for each in sums)
+    torch.testing.assert_close(found, wanted)
+    halves = []
+    with torch.autocast("cpu", torch.bfloat16):
+        halves = [layer.float()(x.float(), EDGES) for layer in (ours, pyg)]
+    assert halves[0].dtype == halves[1].dtype
+    torch.testing.assert_close(*halves, rtol=0.03, atol=0.03)
 
 
 def test_a_wrong_size_is_refused_by_name():
