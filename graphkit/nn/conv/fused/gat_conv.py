@@ -156,6 +156,7 @@ class FusedGATConv(DropIn, GATConv, fast=True):
             if edge_attr is not None:
                 edge_attr = with_loop_features(index, edge_attr, self.fill_value, loops)
             index, void = with_self_loops(index, loops)
+        # Where both ends are one set of nodes, one op scores them and sums.
         if usual and void is None and x_src is x_dst and self.flow == "source_to_target":
             return self.combine(self.attend_to_itself(index, x_src), residual)
         score_src, score_dst = self.end_scores(x_src, x_dst, num_dst)
