@@ -10,6 +10,8 @@ from torch.utils.hooks import RemovableHandle
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.aggr import SumAggregation
 
+from graphkit.nn.hooks import is_heard
+
 WRITTEN = ("message", "aggregate", "update", "message_and_aggregate", "edge_update")
 GENERATED = ("propagate", "edge_updater")
 PLAIN = tuple(getattr(MessagePassing, name) for name in GENERATED)
@@ -29,7 +31,7 @@ class FastPath(MessagePassing):
 
     * a PyG explainer runs (:obj:`explain`),
     * a hook on propagate, message, aggregate, message_and_aggregate or edge_update hangs on
-      the layer, or an ordinary hook on its aggregation,
+      the layer, or an ordinary hook on its aggregation or on all modules,
     * a subclass, the instance or a patch has put in another method of the definition,
     * the aggregation is not the sum.
 
@@ -116,14 +118,11 @@ class FastPath(MessagePassing):
             method = function_of(self, name)
             if method not in PLAIN and getattr(method, "__module__", "") not in self.generated:
                 return False
-        # Hooks on the aggregation are PyTorch's own, and it has no public list of them.
-        add = self.aggr_module
-        listened = add._forward_hooks or add._forward_pre_hooks
-        return type(add) in self.aggregations and not listened
+        return type(self.aggr_module) in self.aggregations
 
     def is_hooked(self) -> bool:
-        """Whether a message-passing hook hangs on the layer."""
-        return any(self.hooks_to_watch)
+        """Whether a message-passing hook hangs on the layer, or any hook hears its aggregation."""
+        return any(self.hooks_to_watch) or is_heard(self.aggr_module)
 
     def watch(self, handle: RemovableHandle) -> RemovableHandle:
         """Keeps the dictionary that the handle takes its hook out of, and returns the handle.

@@ -92,14 +92,25 @@ def test_hooks_belong_to_the_copy_they_hang_on():
     assert not clone.may_be_fast()
 
 
-def test_a_hook_on_the_aggregation_asks_for_messages():
+@pytest.mark.parametrize(
+    "kind", ["forward_pre_hook", "forward_hook", "full_backward_pre_hook", "full_backward_hook"]
+)
+def test_a_hook_that_hears_the_aggregation_asks_for_messages(kind):
     layer = Sum()
-    handle = layer.aggr_module.register_forward_hook(nothing)
-    assert torch.equal(layer(X, EDGES), SLOW)
-    handle.remove()
-    assert layer.may_be_fast()
-    layer.aggr_module.register_forward_pre_hook(nothing)
-    assert not layer.may_be_fast()
+    registers = (
+        getattr(layer.aggr_module, f"register_{kind}"),
+        getattr(torch.nn.modules.module, f"register_module_{kind}"),
+    )
+    x = X.clone().requires_grad_()
+    for register in registers:
+        heard = []
+        handle = register(lambda module, *_, heard=heard: heard.append(module))
+        out = layer(x, EDGES)
+        out.sum().backward()
+        handle.remove()
+        assert torch.equal(out, SLOW)
+        assert heard.count(layer.aggr_module) == 1
+        assert torch.equal(layer(X, EDGES), FAST)
 
 
 def test_another_aggregation_asks_for_messages():

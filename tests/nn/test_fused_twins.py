@@ -234,6 +234,17 @@ def test_hooks_of_before_are_still_heard() -> None:
     assert quiet.may_be_fast()
 
 
+def test_hooks_on_all_modules_are_heard_as_long_as_they_hang() -> None:
+    layer, x = GCNConv(8, 3), torch.randn(5, 8)
+    register = nn.modules.module.register_module_forward_hook
+    handle = register(lambda module, inputs, out: 2 * out)
+    expected = layer(x, EDGES)
+    assert accelerate(layer).swapped
+    torch.testing.assert_close(layer(x, EDGES), expected)
+    handle.remove()
+    assert layer.may_be_fast()
+
+
 def test_heterogeneous_models() -> None:
     x = {"a": torch.randn(5, 8), "b": torch.randn(5, 8)}
     edges = {("a", "to", "b"): EDGES, ("b", "to", "a"): EDGES.flip(0)}

@@ -11,7 +11,6 @@ from torch_geometric.utils import is_sparse
 
 from graphkit import ops
 from graphkit.catalog import method
-from graphkit.nn.conv.fused.drop_in import DropIn
 from graphkit.nn.conv.fused.inputs import combined, ends_of
 from graphkit.nn.edges import (
     by_flow,
@@ -21,6 +20,7 @@ from graphkit.nn.edges import (
     with_self_loops,
     without_void,
 )
+from graphkit.nn.fast_path import FastPath
 from graphkit.nn.gat_step import gat_step
 from graphkit.nn.head_linear import head_products
 from graphkit.nn.one_step import may_be_one_step
@@ -43,7 +43,7 @@ from graphkit.ops.checks import as_edge_index
     deviations=["self loops, residuals and edge features are those of PyG's GATConv"],
     verified_by="tests/nn/conv/fused/test_gat_conv.py",
 )
-class FusedGATConv(DropIn, GATConv, fast=True):
+class FusedGATConv(FastPath, GATConv, fast=True):
     r"""The operator of the `"Graph Attention Networks" <https://arxiv.org/abs/1710.10903>`_
     paper: :class:`torch_geometric.nn.GATConv` in less time and memory.
 

@@ -11,7 +11,6 @@ from torch_geometric.utils import is_sparse
 
 from graphkit import ops
 from graphkit.catalog import method
-from graphkit.nn.conv.fused.drop_in import DropIn
 from graphkit.nn.conv.fused.inputs import (
     check_features,
     checked_edges,
@@ -21,6 +20,7 @@ from graphkit.nn.conv.fused.inputs import (
     with_loops,
 )
 from graphkit.nn.edges import without_void
+from graphkit.nn.fast_path import FastPath
 from graphkit.nn.sparse_features import projected
 from graphkit.ops.checks import check_tensors
 
@@ -38,7 +38,7 @@ from graphkit.ops.checks import check_tensors
     deviations=["self loops, residuals and edge features are those of PyG's GATv2Conv"],
     verified_by="tests/nn/conv/fused/test_gatv2_conv.py",
 )
-class FusedGATv2Conv(DropIn, GATv2Conv, fast=True):
+class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
     r"""The operator of the `"How Attentive are Graph Attention Networks?"
     <https://arxiv.org/abs/2105.14491>`_ paper: :class:`torch_geometric.nn.GATv2Conv` in less
     time and memory.

@@ -10,15 +10,15 @@ from torch_geometric.nn.aggr import MeanAggregation
 from torch_geometric.utils import is_sparse
 
 from graphkit import ops
-from graphkit.nn.conv.fused.drop_in import DropIn
 from graphkit.nn.edges import by_flow, count_targets
+from graphkit.nn.fast_path import FastPath
 from graphkit.ops.checks import as_edge_index
 from graphkit.ops.layout.rows import rows_of
 
 __all__ = ["NeighbourSum"]
 
 
-class NeighbourSum(DropIn):
+class NeighbourSum(FastPath):
     """Base of layers whose messages are the features of the sources, perhaps with a weight."""
 
     def can_fuse(self, edge_index: Any, *features: Any) -> bool:

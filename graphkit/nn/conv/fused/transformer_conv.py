@@ -11,7 +11,6 @@ from torch_geometric.utils import is_sparse
 
 from graphkit import ops
 from graphkit.catalog import method
-from graphkit.nn.conv.fused.drop_in import DropIn
 from graphkit.nn.conv.fused.inputs import (
     check_features,
     checked_edges,
@@ -19,6 +18,7 @@ from graphkit.nn.conv.fused.inputs import (
     ends_of,
     is_plain_linear,
 )
+from graphkit.nn.fast_path import FastPath
 from graphkit.nn.one_step import may_be_one_step
 from graphkit.nn.sparse_features import projected
 from graphkit.nn.transformer_step import transformer_step
@@ -42,7 +42,7 @@ from graphkit.ops.checks import as_edge_index
     ],
     verified_by="tests/nn/conv/fused/test_transformer_conv.py",
 )
-class FusedTransformerConv(DropIn, TransformerConv, fast=True):
+class FusedTransformerConv(FastPath, TransformerConv, fast=True):
     r"""The operator of the `"Masked Label Prediction: Unified Message Passing Model for
     Semi-Supervised Classification" <https://arxiv.org/abs/2009.03509>`_ paper:
     :class:`torch_geometric.nn.TransformerConv` in less time and memory.
