@@ -29,6 +29,7 @@ GUARDS = {
     ),
     "tests/test_devices.py": ("keyword",),
     "tests/test_calls.py": ("keyword", "statement", "constant"),
+    "tests/test_classes_refused.py": ("keyword", "statement"),
 }
 """Tests that look over all files and cost little, and the kinds of fault that they can see."""
 FEW = 3
