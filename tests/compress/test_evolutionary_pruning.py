@@ -1,6 +1,9 @@
 import copy
+import io
+from functools import partial
 
 import pytest
+import rich.console
 import torch
 from torch import nn
 from torch_geometric.nn import GCN
@@ -144,3 +147,13 @@ def test_wrong_arguments_are_named():
         search().compact()
     with pytest.raises(ValueError, match="no channel of 'model'"):
         EvolutionaryPruning(nn.Linear(6, 2), (X,), first)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_shown_on_terminals_that_want_one(monkeypatch, wanted, terminal):
+    text = io.StringIO()
+    console = partial(rich.console.Console, file=text, force_terminal=terminal)
+    monkeypatch.setattr(rich.console, "Console", console)
+    search(generations=1, progress=wanted).run()
+    assert ("evolution" in text.getvalue()) == (wanted and terminal)

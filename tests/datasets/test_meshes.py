@@ -79,6 +79,8 @@ def test_spellings_of_published_files(tmp_path, text):
         ("OFF\n99999999999999999999 6 0\n", "line 2"),
         (CUBE[:-20], "6 faces"),
         (CUBE.replace("0 0 1\n", "0 nan 1\n"), "line 4"),
+        (CUBE.replace("0 0 1\n", "0 4e38 1\n"), "line 4"),
+        (CUBE.replace("0 0 1\n", "0 -4e38 1\n"), "line 4"),
         (CUBE.replace("0 0 1\n", "0 1\n"), "line 4"),
         (CUBE.replace("0 0 1\n", "0 0,5 1\n"), "line 4"),
         (CUBE.replace("0 0 1\n", "0 zero 1\n"), "line 4"),

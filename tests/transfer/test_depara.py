@@ -200,6 +200,8 @@ def test_models_in_place_of_graphs_are_named_with_what_to_write() -> None:
     for similarity in (node_similarity, edge_similarity, depara_similarity):
         with pytest.raises(TypeError, match="'b' must be an AttributionGraph"):
             similarity(graph, model)
+        with pytest.raises(TypeError, match="'a' must be an AttributionGraph"):
+            similarity(model, graph)
     with pytest.raises(TypeError, match=r"'layers' is one name; write \['2'\]"):
         rank_layers(model, "2", model, None, torch.randn(4, 2))
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch_geometric.data import HeteroData
 from torch_geometric.nn import CorrectAndSmooth
 
 from graphkit.adapters import PseudoLabelGraphAdapter
@@ -25,6 +26,16 @@ def make(**options):
     label[::5] = -1
     model.start_round(model.embed(x), label)
     return PseudoLabelGraphAdapter(model, k1=6, k2=3, **options), x, label, y
+
+
+def test_a_cluster_nobody_is_in_has_no_identity():
+    data, f = HeteroData(), torch.randn(3, 2)
+    data["image"].y = torch.tensor([5, 7, 7])
+    members = torch.tensor([[0, 1, 2], [0, 2, 2]])
+    make()[0].add_clusters(data, f, torch.tensor([3, 4, 6]), members)
+    assert data["cluster"].y.tolist() == [5, -1, 7]
+    assert data["cluster"].size.tolist() == [1, 0, 2]
+    torch.testing.assert_close(data["cluster"].x, torch.stack([f[0], f[0] * 0, f[1:].mean(0)]))
 
 
 class TestPseudoLabelGraphAdapter(AdapterSuite):
