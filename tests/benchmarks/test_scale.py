@@ -17,6 +17,8 @@ from benchmarks.report.scale import scale_table
 from benchmarks.scale import growth, large
 from benchmarks.scale.large import run_large
 from benchmarks.scale.ledger import Ledger
+from graphkit.datasets import DamagedDataError
+from graphkit.train import save_checkpoint
 
 
 def test_degrees_follow_a_power_law() -> None:
@@ -79,6 +81,28 @@ def test_a_large_graph_killed_and_resumed_gives_the_same_bits(
         assert found[part]["starts"] == 2
         assert found[part]["digest"] == wanted[part]["digest"]
     assert found["training"]["edges"] == wanted["training"]["edges"]
+
+
+def test_accounts_and_states_that_no_run_wrote_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    spent = {"seconds": 1, "cpu_seconds": 1, "peak_memory_mb": 1, "starts": 1}
+    for wrong in (
+        {"writing": {"seconds": 1}},
+        {"nodes": "ten"},
+        [],
+        {"writing": {**spent, "starts": None}},
+    ):
+        file.write_text(json.dumps(wrong))
+        with pytest.raises(DamagedDataError, match=r"figures\.json'.*to begin anew"):
+            Ledger(file)
+    file.write_text(json.dumps({"nodes": 5, "edges": 9, "training": spent}))
+    assert not Ledger(file).is_done("training")
+    with pytest.raises(DamagedDataError, match=r"figures\.json'.*KeyError: 'writing'"):
+        growth.row_of(tmp_path, growth.figures_of(tmp_path))
+    for state in ({}, {"done": 9, "edges": 1, "loss": 1.0}, {"done": 1, "edges": 1, "loss": "a"}):
+        save_checkpoint({"graphkit_checkpoint": 1, **state}, tmp_path / "training.pt")
+        with pytest.raises(DamagedDataError, match=r"training\.pt'.*training starts anew"):
+            large.train(None, tmp_path, 10, 4, Ledger(file))
 
 
 CHILD = """
@@ -168,3 +192,7 @@ def test_growth_is_kept_size_by_size_drawn_and_told(
     assert "killed 1 time(s) | 2.0 | 3.0 | 2.0 |" in lines[12]
     assert "the same bits came out at 1,000,000, 10,000,000 nodes" in lines[-1]
     assert "Not measured" in scale_table(tmp_path / "y.json")
+    for key in found:
+        (tmp_path / "y.json").write_text(json.dumps({**found, key: 5}))
+        with pytest.raises(DamagedDataError, match=r"y\.json'.*--growth FOLDER --record"):
+            scale_table(tmp_path / "y.json")

@@ -108,6 +108,30 @@ def test_damaged_image_files_are_named(folder: Path) -> None:
             tasks.load_pool(domain)
 
 
+def test_images_that_are_none_are_never_kept(folder: Path) -> None:
+    write_images(folder)
+    path, kept = folder / tasks.FILES["digits"][0], tasks.cache_root() / "zoo" / "digits.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    for key, wrong in (
+        ("x_train", arrays["x_train"][:, :27]),
+        ("x_test", arrays["x_test"].astype(np.int64)),
+        ("y_train", arrays["y_train"][:, None]),
+    ):
+        np.savez(path, **{**arrays, key: wrong})
+        with pytest.raises(DamagedDataError, match=r"mnist\.npz"):
+            tasks.load_pool("digits")
+        assert not kept.exists()
+    np.savez(path, **arrays)
+    tasks.load_pool("digits")
+    tasks.load_pool.cache_clear()
+    with np.load(kept) as file:
+        arrays = dict(file)
+    np.savez(kept, **{**arrays, "train_y": arrays["train_y"] + 9})
+    with pytest.raises(DamagedDataError, match=r"digits\.npz'.*delete it"):
+        tasks.load_pool("digits")
+
+
 def test_networks_are_trained_once_and_tables_are_kept(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from torch_geometric.nn import GCN
 
 from graphkit.compress import EvolutionaryPruning
 from graphkit.testing.asserts import assert_no_trace
+from graphkit.train import load_checkpoint, save_checkpoint
 
 torch.manual_seed(0)
 X, EDGES = torch.randn(9, 6), torch.randint(9, (2, 30))
@@ -125,6 +126,29 @@ def test_another_searchs_checkpoint_is_refused(tmp_path):
     for each in (search(checkpoint=path, reward=2.0), search(net=other, checkpoint=path)):
         with pytest.raises(ValueError, match="belongs to another search"):
             each.run()
+
+
+def test_a_checkpoint_that_no_search_wrote_is_refused(tmp_path):
+    path = tmp_path / "search.pt"
+    search(checkpoint=path).run()
+    state = load_checkpoint(path)
+    bits, fitness, parents, operator = state["history"][-1]
+    for wrong in (
+        (bits.long(), fitness, parents, operator),
+        (bits[:, 1:], fitness, parents, operator),
+        (bits, fitness.masked_fill(fitness > 0, torch.nan), parents, operator),
+        (bits, -fitness - 1, parents, operator),
+        (bits, fitness, parents + 10, operator),
+        (bits, fitness, parents, operator + 3),
+        (bits, fitness, parents),
+    ):
+        save_checkpoint({**state, "history": [*state["history"], wrong]}, path)
+        with pytest.raises(ValueError, match=r"search\.pt': .*the search starts anew"):
+            search(checkpoint=path).run()
+    for wrong in (-1.0, float("nan"), 1e308, "1"):
+        save_checkpoint({**state, "scores": {"ab": (wrong, 0.5)}}, path)
+        with pytest.raises(ValueError, match=r"search\.pt': .*the search starts anew"):
+            search(checkpoint=path).run()
 
 
 def test_wrong_arguments_are_named():

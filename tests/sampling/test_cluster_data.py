@@ -58,6 +58,17 @@ def test_a_partition_is_kept_and_looked_at(tmp_path):
         with pytest.raises(ValueError, match="delete it"):
             parts_of(other, save_dir=tmp_path)
     whole = file.read_bytes()
+    saved = torch.load(file)
+    for key, wrong in (
+        ("index", saved["index"].tolist()),
+        ("partptr", saved["partptr"] * 2**40),
+        ("partptr", -saved["partptr"]),
+        ("edge_perm", saved["edge_perm"].roll(1)),
+        ("indptr", saved["indptr"][:-1]),
+    ):
+        torch.save({**saved, key: wrong}, file)
+        with pytest.raises(ValueError, match="delete it"):
+            parts_of(data, save_dir=tmp_path)
     for damaged in (b"", whole[:-40], b"junk" + whole):
         file.write_bytes(damaged)
         with pytest.raises(ValueError, match="delete it"):

@@ -70,7 +70,13 @@ def test_workers_do_not_matter_and_norms_are_kept(tmp_path):
     for graph_of, walks in ((other, 3), (data, 4)):
         with pytest.raises(ValueError, match=r"another graph or 'batch_size'; delete it"):
             GraphSAINTRandomWalkSampler(graph_of, walks, 2, **options)
-    node_norm, edge_norm, _ = torch.load(file)
+    node_norm, edge_norm, mark = torch.load(file)
+    for wrong in (torch.nan, torch.inf, 0.0, -1.0):
+        torch.save([node_norm, edge_norm.masked_fill(edge_norm == edge_norm[3], wrong), mark], file)
+        with pytest.raises(
+            ValueError, match=r"saint\.pt' holds norms that are no positive numbers"
+        ):
+            GraphSAINTRandomWalkSampler(data, 3, 2, **options)
     torch.save([node_norm, edge_norm], file)
     with pytest.raises(ValueError, match="holds no norms"):
         GraphSAINTRandomWalkSampler(data, 3, 2, **options)

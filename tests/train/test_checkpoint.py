@@ -95,6 +95,40 @@ def test_a_checkpoint_of_another_kind_is_named(tmp_path: Path, lost: str) -> Non
         fit(resume=True)
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("run", "epoch"), 1.5, "counts of epochs"),
+        (("run", "stage"), -1, "counts of epochs"),
+        (("run", "best_value"), "0.5", "no numbers"),
+        (("run", "history"), {}, "no list"),
+        (("run", "history"), [{"val_loss": None}], "no numbers"),
+        (("run", "best"), {"val_loss": True}, "no numbers"),
+        (("run", "best_weights"), {"lin.bias": torch.zeros(4)}, "best weights 'lin.bias'"),
+        (("run", "best_weights"), {"other": torch.zeros(4)}, "other"),
+        (("settings", "epochs"), [2], "no numbers and words"),
+        (("finished",), 1, "no numbers and words"),
+    ],
+)
+def test_no_run_goes_on_from_what_no_run_wrote(tmp_path: Path, place, value, words: str) -> None:
+    path = tmp_path / "run.pt"
+    model = LinearGCN()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    Trainer(1, checkpoint=path, progress=False).fit(model, optimizer, NodeTask(ring()))
+    state = load_checkpoint(path)
+    within = state if len(place) == 1 else state[place[0]]
+    within[place[-1]] = value
+    save_checkpoint(state, path)
+    path.with_name("run.pt.previous").unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=rf"run\.pt', a checkpoint: .*{words}.*delete it"):
+        Trainer(1, checkpoint=path, progress=False, resume=True).fit(
+            model, optimizer, NodeTask(ring())
+        )
+    # A state of one's own may call its entries as it likes.
+    save_checkpoint({"graphkit_checkpoint": 1, "run": 5}, path)
+    assert load_checkpoint(path)["run"] == 5
+
+
 def test_every_cut_and_every_flipped_bit_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
     save_checkpoint({"graphkit_checkpoint": 1, "value": torch.arange(50)}, path)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from benchmarks.report.gpu import gpu_table
+from graphkit.datasets import DamagedDataError
 
 
 def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
@@ -38,3 +41,7 @@ def test_a_row_per_measurement_and_a_dash_for_what_is_missing(tmp_path: Path) ->
     assert "On NVIDIA H200; 1 checks right; a copy moves 4000 GB/s." in text
     assert "| attention | 1,000,000 | bfloat16 | forward | 0.512 | 8 | – | 60 % |" in text
     assert "| attention | 10,000,000 | – | – | – | – | – | – |" in text
+    for key in found:
+        file.write_text(json.dumps({**found, key: None}))
+        with pytest.raises(DamagedDataError, match=r"gpu\.json'.*measure it again"):
+            gpu_table(file)

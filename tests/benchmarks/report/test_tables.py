@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.harness import recipe as recipes
 from benchmarks.report import tables
+from benchmarks.report.batches import mini_batches
 from benchmarks.report.best_known import REFERENCES, best_known
 from benchmarks.report.tables import (
     TABLES,
@@ -22,6 +23,7 @@ from benchmarks.report.tables import (
     transferability,
     welch,
 )
+from graphkit.datasets import DamagedDataError
 
 
 def measured(name: str, metrics: dict[str, tuple[float, float]], seeds: int) -> Any:
@@ -72,6 +74,22 @@ def test_sweep_is_less_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     rows = sweep([recipes.load("distill-cora")]).splitlines()
     assert rows[-1] == "| cora, 2 seeds | rbf | `convs.0` | +3.0 ± 1.4 |"
     assert rows[0].endswith("λ = 10 |")
+    for wrong in (
+        5,
+        [{"labels {}": {"test": 1}, option: {}}],
+        [{'lsp {"weight": "a"}': {"test": 1}}],
+    ):
+        (tmp_path / "sweep-distill-cora-shallow.json").write_text(json.dumps(wrong))
+        with pytest.raises(DamagedDataError, match=r"sweep-distill-cora.*distillation_sweep"):
+            sweep([recipes.load("distill-cora")])
+
+
+def test_memory_that_was_not_measured_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "memory.json"
+    for wrong in ([], {"megabytes": {"CS": 5}}, {"megabytes": {"CS": {"64": "a"}}}):
+        file.write_text(json.dumps(wrong))
+        with pytest.raises(DamagedDataError, match=r"memory\.json'.*batch_memory --record"):
+            mini_batches([], file)
 
 
 def test_skeletons_show_every_stream() -> None:

@@ -84,6 +84,22 @@ def test_raw_files_of_ogb(tmp_path):
     write("edge-feat", [[1.0]] * 499)
     with pytest.raises(ValueError, match="fewer rows than there are edges"):
         write_graph(tmp_path / "h", ogb_raw(tmp_path))
+    write("edge-feat", [[1.0]] * 500)
+    for name, rows, words in (
+        ("edge-feat", [[1.0]] * 501, r"edge-feat\.csv\.gz' has more rows than there are edges"),
+        ("node-label", [[0]] * 29, r"node-label\.csv\.gz' has not 30 rows"),
+        ("node-label", [[0]] * 31, r"node-label\.csv\.gz' has not 30 rows"),
+        ("num-node-list", [[29]], r"edge\.csv\.gz' has nodes 0 to 29, not 0 to 28|has not 29 rows"),
+        ("num-node-list", [[10**12]], r"says 1,000,000,000,000 nodes, which do not fit 'edge"),
+        ("num-node-list", [["inf"]], "holds 1 graphs, one whole number is meant"),
+        ("edge", [[1], [2]], r"edge\.csv\.gz': it has no column '1', only f0"),
+    ):
+        path = raw / f"{name}.csv.gz"
+        before = path.read_bytes()
+        write(name, rows)
+        with pytest.raises(ValueError, match=words):
+            write_graph(tmp_path / "h", ogb_raw(tmp_path))
+        path.write_bytes(before)
 
 
 def test_tables_that_are_wrong_are_named(tmp_path):

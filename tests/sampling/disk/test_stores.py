@@ -148,7 +148,35 @@ def test_edges_that_lead_nowhere_are_seen(tmp_path):
     np.save(folder / "edges" / "_" / "row.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"row\.npy"):
         DiskGraphStore(folder)
-    text = json.loads((folder / "graph.json").read_text())
-    (folder / "graph.json").write_text(json.dumps({**text, "graphkit_graph": 2}))
-    with pytest.raises(ValueError, match="later version"):
-        DiskGraphStore(folder)
+    for wrong in (rows.astype(">i4"), rows.astype(np.longdouble)):
+        np.save(folder / "edges" / "_" / "row.npy", wrong)
+        with pytest.raises(ValueError, match=r"row\.npy' (holds numbers of >i4|is damaged)"):
+            DiskGraphStore(folder)
+
+
+NODES = {"type": None, "num_nodes": 60, "attrs": ["x"]}
+EDGES = {"type": None, "num_edges": 400, "attrs": []}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"graphkit_graph": 2}, "it is of version 2; .*later version"),
+        ({"graphkit_graph": True}, "its version is True"),
+        ({"nodes": [NODES, NODES]}, "a type stands twice"),
+        ({"edges": [EDGES, EDGES]}, "a type stands twice"),
+        ({"nodes": [{**NODES, "type": "a"}]}, "no nodes for the edges None"),
+        ({"edges": [{**EDGES, "type": ["a", "to"]}]}, "not enough values"),
+        ({"nodes": [{**NODES, "num_nodes": -1}]}, "negative size, or an attribute twice"),
+        ({"nodes": [{**NODES, "attrs": ["x", "x"]}]}, "negative size, or an attribute twice"),
+        ({"nodes": [{**NODES, "attrs": ["../x"]}]}, "cannot be the name of a file"),
+        ({"nodes": [{**NODES, "num_nodes": 1.5}]}, "num_nodes is 1.5"),
+        ({"nodes": 5}, "TypeError"),
+    ],
+)
+def test_contents_that_are_no_graph_are_refused(changed, words, tmp_path):
+    file = write_graph(tmp_path / "g", graph()) / "graph.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changed}))
+    for store in (DiskGraphStore, DiskFeatureStore):
+        with pytest.raises(ValueError, match=rf"graph\.json': .*{words}"):
+            store(file.parent)
