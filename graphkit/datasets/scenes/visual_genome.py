@@ -110,6 +110,8 @@ class VisualGenomeGraphs(InPlace, InMemoryDataset):
         self.load(self.processed_paths[SPLITS.index(split)])
         names = read_json(self.processed_paths[-1])
         with reading(self.processed_paths[-1], advice="delete its folder, and it is made anew"):
+            if not names["objects"]:
+                raise ValueError("it names no categories")
             self.vocabulary = SceneVocabulary(tuple(names["objects"]), tuple(names["predicates"]))
 
     @property

@@ -148,9 +148,11 @@ def test_edges_that_lead_nowhere_are_seen(tmp_path):
     np.save(folder / "edges" / "_" / "row.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"row\.npy"):
         DiskGraphStore(folder)
-    for wrong in (rows.astype(">i4"), rows.astype(np.longdouble)):
+    for wrong in (rows.astype(">i4"), rows.astype(np.longdouble), rows[:, None]):
         np.save(folder / "edges" / "_" / "row.npy", wrong)
-        with pytest.raises(ValueError, match=r"row\.npy' (holds numbers of >i4|is damaged)"):
+        with pytest.raises(
+            ValueError, match=r"row\.npy' (holds numbers of >i4|is damaged|has 2 dim)"
+        ):
             DiskGraphStore(folder)
 
 
