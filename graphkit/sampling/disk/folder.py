@@ -109,7 +109,7 @@ def check_contents(contents: Any) -> None:
                 raise ValueError(f"{entry['type']} has a negative size, or an attribute twice")
 
 
-def open_array(file: Path, rows: int, dtypes: str = "biuf", flat: bool = False) -> np.ndarray:
+def open_array(file: Path, rows: int, dtypes: str = "biuf") -> np.ndarray:
     """A memory-mapped array of so many rows; writes to it do not reach the file.
 
     Raises:
@@ -121,8 +121,6 @@ def open_array(file: Path, rows: int, dtypes: str = "biuf", flat: bool = False) 
         raise ValueError(f"'{file}' is damaged: no array of such numbers")
     if not array.dtype.isnative or array.dtype.itemsize > 8:
         raise ValueError(f"'{file}' holds numbers of {array.dtype}, which no tensor has")
-    if flat and array.ndim != 1:
-        raise ValueError(f"'{file}' has {array.ndim} dimensions, not one")
     if array.shape[0] != rows:
         raise ValueError(f"'{file}' has {array.shape[0]} rows, the graph needs {rows}")
     return array

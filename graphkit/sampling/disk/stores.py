@@ -142,8 +142,10 @@ class DiskGraphStore(GraphStore):
             ends = (None, None) if kind is None else (kind[0], kind[2])
             source, target = sizes[ends[0]], sizes[ends[1]]
             folder = self.path / "edges" / name_of(kind)
-            colptr = open_array(folder / "colptr.npy", target + 1, "i", flat=True)
-            row = open_array(folder / "row.npy", entry["num_edges"], "i", flat=True)
+            colptr = open_array(folder / "colptr.npy", target + 1, "i")
+            row = open_array(folder / "row.npy", entry["num_edges"], "i")
+            if colptr.ndim != 1 or row.ndim != 1:
+                raise ValueError(f"'{folder}' is damaged: colptr.npy or row.npy is no plain list")
             if check:
                 check_edges(folder, colptr, row, source)
             self.edges[kind], self.sizes[kind] = (
