@@ -20,7 +20,15 @@ from benchmarks.scale import ledger as accounts
 from benchmarks.scale.ledger import Ledger
 from graphkit.compress import EvolutionaryPruning
 from graphkit.sampling import open_graph, write_graph
-from graphkit.train import Callback, NodeTask, Run, Trainer, load_checkpoint, save_checkpoint
+from graphkit.train import (
+    Callback,
+    NodeTask,
+    Run,
+    Trainer,
+    load_checkpoint,
+    make_fabric,
+    save_checkpoint,
+)
 from tests.fuzz.parsers.reading import as_json, named, values_of
 from tests.fuzz.registry import parser
 from tests.train.problems import LinearGCN, ring
@@ -61,12 +69,24 @@ class Kill(Callback):
             raise Killed
 
 
+@cache
+def fabric() -> Any:
+    """One for all runs: it looks for callbacks of other packages when it is made."""
+    return make_fabric(accelerator="cpu", devices=1)
+
+
 def fit(path: Path, *callbacks: Callback) -> None:
     """Trains for four epochs, from a checkpoint if there is one."""
     torch.manual_seed(0)
     model = LinearGCN()
     options: Keep = {"monitor": "val_loss", "patience": 3, "seed": 0, "callbacks": callbacks}
-    options |= {"checkpoint": path, "checkpoint_seconds": 0.0, "resume": True, "progress": False}
+    options |= {
+        "fabric": fabric(),
+        "checkpoint": path,
+        "checkpoint_seconds": 0.0,
+        "resume": True,
+        "progress": False,
+    }
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     result = Trainer(4, **options).fit(model, optimizer, NodeTask(ring(9)))
     assert isinstance(result.epochs, int)
