@@ -22,6 +22,7 @@ from graphkit.datasets import DatasetCard
 from graphkit.datasets import load as load_dataset
 from graphkit.datasets.store.in_place import InPlace
 from graphkit.datasets.store.published import tidy_zinc
+from graphkit.guard import reading
 from graphkit.tensor_files import read_tensors
 from graphkit.train import seed_everything
 
@@ -81,11 +82,13 @@ def load(name: str) -> list[list[Data]]:
     """Training, validation and test graphs of ``ZINC`` or ``PATTERN``."""
     if name not in CARDS:
         raise ValueError(f"this protocol runs on {sorted(CARDS)}, got {name!r}")
-    parts = [list(load_dataset(CARDS[name], split=split)) for split in SPLITS]
+    sets = [load_dataset(CARDS[name], split=split) for split in SPLITS]
+    parts = [list(graphs) for graphs in sets]
     if name == "ZINC":
-        for graph in (graph for part in parts for graph in part):
-            graph.x = F.one_hot(graph.x.flatten(), ATOMS).float()
-            graph.edge_attr = None
+        with reading(sets[0].raw_dir, f"atoms of {ATOMS} kinds"):
+            for graph in (graph for part in parts for graph in part):
+                graph.x = F.one_hot(graph.x.flatten(), ATOMS).float()
+                graph.edge_attr = None
     return parts
 
 

@@ -116,3 +116,13 @@ def test_recipes_are_ready_and_other_data_is_refused():
         assert recipe.load(name).protocol == "factor_benchmarks"
     with pytest.raises(ValueError, match="Cora"):
         factor_benchmarks.load("Cora")
+
+
+def test_atoms_that_there_are_not_are_named(data_folder):
+    write_zinc(data_folder)
+    path = data_folder / "ZINC" / "raw" / "val.pickle"
+    molecules = pickle.loads(path.read_bytes())
+    molecules[1]["atom_type"] += 28
+    path.write_bytes(pickle.dumps(molecules))
+    with pytest.raises(DamagedDataError, match="ZINC/raw', atoms of 28 kinds"):
+        factor_benchmarks.load("ZINC")

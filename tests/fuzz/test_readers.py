@@ -21,6 +21,7 @@ EXCEPT = {
     "graphkit/scaffold/": OWN,
     "benchmarks/speed/": "children of a measurement, which read what their parent says",
     "benchmarks/report/report.py report": OWN,
+    "benchmarks/harness/environment.py processor": "what the kernel says of the processor",
     "benchmarks/harness/fingerprint.py read": OWN,
     "benchmarks/harness/references.py hash_of": OWN,
     "graphkit/ops/cpu/kernels/compiling.py _digest": OWN,
