@@ -53,14 +53,14 @@ def test_the_objective_of_a_turn_by_hand():
 def test_terms_are_watched_with_their_weights(monkeypatch):
     """Weight times value is what the objective adds, also where a weight is large."""
     model, watched = make(divergence=0.5), {}
-    model.losses[0].inheritance = 40.0
+    model.losses[0].inheritance = 90.0
     monkeypatch.setattr(
         "graphkit.distill.mutual_exploration.watch_terms",
         lambda _, terms, *__: watched.update(terms),
     )
     objective = model.loss(X, y=Y, turn=0)
     weights = {name: weight for name, (weight, _) in watched.items()}
-    assert weights == {"labels": 1.0, "divergence": 0.5, "inheritance' and 'exploration": 40.0}
+    assert weights == {"labels": 1.0, "divergence": 0.5, "inheritance' and 'exploration": 90.0}
     torch.testing.assert_close(sum(w * value for w, value in watched.values()), objective)
 
 
