@@ -55,6 +55,18 @@ def test_a_batch_is_its_scenes_one_by_one(residual, with_new):
     assert encoded.predicates.size(0) == sum(data.num_edges for data in parts)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "sum"])
+def test_every_layer_pools_as_the_encoder_was_told(pooling):
+    data = some_scenes()[0]
+    encoder = make(pooling=pooling)
+    for conv in (rebuilt := make()).convs:
+        conv.pooling = pooling
+    batch = SceneBatch.from_data([data])
+    assert_close(encoder(batch).objects, rebuilt(batch).objects)
+    other = make(pooling="sum" if pooling == "mean" else "mean")
+    assert not torch.allclose(encoder(batch).objects, other(batch).objects)
+
+
 def test_order_of_objects_and_triples_does_not_matter():
     encoder = make()
     data = some_scenes()[0]
