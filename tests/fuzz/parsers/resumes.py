@@ -141,10 +141,11 @@ def pruning_resume(content: bytes, folder: Path) -> None:
 
 
 @cache
-def large_graph() -> Path:
-    """A graph as the long run makes it, of forty nodes."""
-    folder = Path(tempfile.mkdtemp())
-    return write_graph(folder / "graph", large.source(40, 200))
+def large_graph() -> tempfile.TemporaryDirectory[str]:
+    """A graph as the long run makes it, of forty nodes; gone with the process."""
+    room = tempfile.TemporaryDirectory()
+    write_graph(Path(room.name) / "graph", large.source(40, 200))
+    return room
 
 
 class Plain(nn.Module):
@@ -162,7 +163,8 @@ def train_large(folder: Path) -> None:
     place = mock.patch.object(accounts, "environment", return_value={})
     with place, mock.patch.multiple(large, BATCH=4, SAVED_EVERY=1, GAT=Plain):
         ledger = Ledger(folder / "figures.json")
-        large.train(open_graph(large_graph()), folder, 40, 8, ledger)
+        graph = open_graph(Path(large_graph().name) / "graph")
+        large.train(graph, folder, 40, 8, ledger)
     assert ledger.is_done("training")
 
 
