@@ -187,7 +187,9 @@ def layerwise_sealed(content: bytes, folder: Path) -> None:
     with suppress(Exception):
         for layer, about in json.loads(content).items():
             rows = np.broadcast_to(np.ones((), about["dtype"]), about["shape"])
-            files[f"layer-{layer}.npy"] = npy(rows) if rows.nbytes < 10_000 else b""
+            if rows.nbytes > 10_000:
+                return
+            files[f"layer-{layer}.npy"] = npy(rows)
             progress["sums"][layer] = sums_of(rows)[: 3 if layer == "0" else 1]
     files["progress.json"] = json.dumps(progress).encode()
     for name in inference():
