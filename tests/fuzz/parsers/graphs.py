@@ -50,7 +50,8 @@ def register_planetoid(part: str) -> None:
         for name, original in planetoid().items():
             put(folder / "raw", name, content if name == f"ind.a.{part}" else original)
         (folder / "aside").mkdir(exist_ok=True)
-        tidy_planetoid(folder / "raw", "a", folder / "aside")
+        with named(folder):
+            tidy_planetoid(folder / "raw", "a", folder / "aside")
 
     parser(lambda: [planetoid()[f"ind.a.{part}"]], DamagedDataError, name=f"planetoid_{part}")(
         parse
