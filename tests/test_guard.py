@@ -93,14 +93,12 @@ READERS = {
 }
 GUARDS = ("reading", "Translated", "open_zip")
 GUARDED_ABOVE = {
-    "graphkit/datasets/scenes/visual_genome.py": "loading.py: what it has made itself",
     "graphkit/datasets/skeletons/base.py": "loading.py: what it has made itself",
     "graphkit/datasets/store/in_place.py": "loading.py: what it has made itself",
     "graphkit/datasets/store/reading/pickles.py": "read_pickle, around its steps",
-    "graphkit/datasets/store/reading/text.py": "read_json, around its steps",
+    "graphkit/text_files.py": "read_json, around its steps",
     "benchmarks/harness/recipe.py": "what it has written the line before",
     "benchmarks/harness/fingerprint.py": "a cache whose checksum fits; else it is made anew",
-    "benchmarks/report/tables.py": "settings that are keys of a file that was read",
     "benchmarks/zoo/images/tasks.py": "the block around the archive that an image is out of",
     "benchmarks/speed/skeleton_reading.py": "files of its own, as a rival to graphkit's reader",
     "benchmarks/speed/child.py": "what its own child has written",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from benchmarks.harness.recipe import Recipe
 from benchmarks.report.markdown import gain_interval, markdown_table, measured, percent
-from graphkit.datasets.store.reading.text import read_json
-from graphkit.datasets.store.reading.values import number
 from graphkit.guard import reading
+from graphkit.json_values import number
+from graphkit.text_files import read_json
 
 __all__ = ["mini_batches"]
 

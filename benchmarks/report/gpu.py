@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report.markdown import markdown_table
-from graphkit.datasets.store.reading.text import read_json
 from graphkit.guard import reading
+from graphkit.text_files import read_json
 
 __all__ = ["gpu_table"]
 

@@ -13,9 +13,9 @@ from benchmarks.report.batches import mini_batches
 from benchmarks.report.best_known import best_known
 from benchmarks.report.markdown import gain_interval, markdown_table, measured, percent
 from benchmarks.report.paired import adapter_edges, fair_graphs
-from graphkit.datasets.store.reading.text import json_of, read_json
-from graphkit.datasets.store.reading.values import number
 from graphkit.guard import reading
+from graphkit.json_values import number
+from graphkit.text_files import json_of, read_json
 
 __all__ = [
     "TABLES",

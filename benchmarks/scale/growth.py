@@ -21,9 +21,9 @@ from rich.table import Table
 
 from benchmarks.harness.environment import ROOT, environment
 from benchmarks.scale.ledger import read_figures
-from graphkit.datasets.store.reading.values import number
 from graphkit.files import replacing
 from graphkit.guard import reading
+from graphkit.json_values import number
 from graphkit.plot import load_pyplot
 
 __all__ = ["run_growth"]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch_geometric.sampler import NodeSamplerInput
 
 from benchmarks.scale.ledger import Ledger
-from graphkit.datasets.store.reading import values
+from graphkit import json_values
 from graphkit.guard import reading
 from graphkit.sampling import (
     EdgeSource,
@@ -134,8 +134,8 @@ def train(stores: Any, folder: Path, num_nodes: int, seeds: int, ledger: Ledger)
     if file.exists():
         state = load_checkpoint(file)
         with reading(file, advice="delete it, and training starts anew"):
-            done, edges = (values.whole(state[name], name) for name in ("done", "edges"))
-            loss = values.number(state["loss"], "loss")
+            done, edges = (json_values.whole(state[name], name) for name in ("done", "edges"))
+            loss = json_values.number(state["loss"], "loss")
             if not 0 <= done <= seeds or edges < 0:
                 raise ValueError(f"it has trained on {done:,} of {seeds:,} seeds")
             model.load_state_dict(state["model"])

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.environment import environment, peak_memory_mb, reset_peak_memory
-from graphkit.datasets.store.reading.text import read_json
-from graphkit.datasets.store.reading.values import number, whole
 from graphkit.files import replacing
 from graphkit.guard import reading
+from graphkit.json_values import number, whole
+from graphkit.text_files import read_json
 
 __all__ = ["Ledger", "read_figures"]
 

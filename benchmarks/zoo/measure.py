@@ -19,10 +19,10 @@ from benchmarks.harness.environment import environment
 from benchmarks.zoo import graph_zoo
 from benchmarks.zoo.images import image_zoo
 from graphkit.datasets import MissingDataError, cache_root
-from graphkit.datasets.store.reading.text import read_json
-from graphkit.datasets.store.reading.values import number
 from graphkit.files import replacing
 from graphkit.guard import reading
+from graphkit.json_values import number
+from graphkit.text_files import read_json
 
 __all__ = ["MEASURES", "ZOOS", "Zoo", "load_table", "measure", "table_path"]
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from graphkit.datasets.store.errors import MissingDataError
 from graphkit.datasets.store.folders import search_path
-from graphkit.datasets.store.reading.text import read_table
 from graphkit.datasets.store.registry import DatasetCard, find_card
 from graphkit.datasets.store.user_data import is_user_data
 from graphkit.guard import DamagedDataError
+from graphkit.text_files import read_table
 
 __all__ = ["gin_folds"]
 

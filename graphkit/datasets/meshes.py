@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from graphkit.datasets.store.reading.text import number_of, read_text
 from graphkit.guard import reading
+from graphkit.text_files import number_of, read_text
 
 __all__ = ["read_off"]
 

@@ -15,8 +15,8 @@ from torch_geometric.utils import index_to_mask, to_undirected
 
 from graphkit.datasets.store.in_place import InPlace
 from graphkit.datasets.store.reading.archives import read_gzip
-from graphkit.datasets.store.reading.text import decode, table_of
 from graphkit.guard import DamagedDataError, reading
+from graphkit.text_files import decode, table_of
 
 __all__ = ["OGBNArxiv"]
 

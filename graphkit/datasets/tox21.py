@@ -13,8 +13,8 @@ from torch_geometric.utils import from_smiles
 
 from graphkit.datasets.store.in_place import InPlace
 from graphkit.datasets.store.reading.archives import read_gzip
-from graphkit.datasets.store.reading.text import decode, number_of
 from graphkit.guard import reading
+from graphkit.text_files import decode, number_of
 
 __all__ = ["Tox21"]
 

@@ -18,13 +18,13 @@ from torch_geometric.data import Data
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 from torch_geometric.sampler import NodeSamplerInput
 
-from graphkit.datasets.store.reading.text import decode, json_of
 from graphkit.digest import digest_of
 from graphkit.files import replacing
 from graphkit.guard import reading
 from graphkit.modes import evaluating
 from graphkit.sampling.disk.folder import as_tensor, open_array
 from graphkit.sampling.neighbor_sampler import NeighborSampler
+from graphkit.text_files import decode, json_of
 
 Layer = Callable[[Tensor, Tensor], Tensor]
 TRIED = 48

@@ -12,8 +12,8 @@ from torch import Tensor
 from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.loading import locate
 from graphkit.datasets.store.reading.archives import read_arrays
-from graphkit.datasets.store.reading.values import single
 from graphkit.guard import DamagedDataError
+from graphkit.json_values import single
 
 __all__ = ["FaceLandmarks", "face_landmarks"]
 

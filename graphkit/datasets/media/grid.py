@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from graphkit.datasets.store.errors import MissingDataError
 from graphkit.datasets.store.folders import search_path, visible
-from graphkit.datasets.store.reading.text import read_text
 from graphkit.guard import DamagedDataError, reading
+from graphkit.text_files import read_text
 
 if TYPE_CHECKING:
     from graphkit.vision import Clip

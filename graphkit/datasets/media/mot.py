@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from graphkit.datasets.store.errors import MissingDataError
-from graphkit.datasets.store.reading.text import read_table, read_text
 from graphkit.guard import DamagedDataError, reading
+from graphkit.text_files import read_table, read_text
 
 __all__ = ["MOTBoxes", "mot_sequence"]
 

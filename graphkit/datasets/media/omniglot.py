@@ -14,9 +14,9 @@ from torch import Tensor
 
 from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.loading import locate
-from graphkit.datasets.store.reading.text import bounded_int
 from graphkit.guard import DamagedDataError, reading
 from graphkit.tensor_files import open_zip
+from graphkit.text_files import bounded_int
 
 __all__ = ["OmniglotImages", "omniglot"]
 

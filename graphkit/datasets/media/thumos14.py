@@ -11,9 +11,9 @@ from torch import Tensor
 
 from graphkit.datasets.store.dataset_card import DatasetCard
 from graphkit.datasets.store.loading import locate
-from graphkit.datasets.store.reading.text import read_json
-from graphkit.datasets.store.reading.values import number, shown
 from graphkit.guard import DamagedDataError, reading
+from graphkit.json_values import number, shown
+from graphkit.text_files import read_json
 
 __all__ = ["ActionVideo", "thumos14"]
 

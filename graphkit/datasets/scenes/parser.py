@@ -12,8 +12,8 @@ from torch_geometric.data import Data
 
 from graphkit.datasets.scenes.records import from_mapping, from_triples, split_mark
 from graphkit.datasets.scenes.vocabulary import SceneVocabulary
-from graphkit.datasets.store.reading.text import json_of
 from graphkit.guard import Translated, reason
+from graphkit.text_files import json_of
 from graphkit.words import did_you_mean
 
 __all__ = ["format_scene", "parse_scene"]

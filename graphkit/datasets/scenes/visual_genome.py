@@ -14,11 +14,11 @@ from torch_geometric.data import Data, InMemoryDataset
 
 from graphkit.datasets.scenes.vocabulary import SceneVocabulary
 from graphkit.datasets.store.in_place import InPlace
-from graphkit.datasets.store.reading.text import read_json, read_text
-from graphkit.datasets.store.reading.values import number, shown, whole
 from graphkit.datasets.store.registry import VG_FILES
 from graphkit.files import replacing
 from graphkit.guard import DamagedDataError, reading
+from graphkit.json_values import number, shown, whole
+from graphkit.text_files import read_json, read_text
 
 __all__ = ["VisualGenomeGraphs"]
 

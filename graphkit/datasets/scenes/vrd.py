@@ -12,9 +12,9 @@ from torch_geometric.data import Data, InMemoryDataset
 from graphkit.datasets.scenes.vocabulary import SceneVocabulary
 from graphkit.datasets.scenes.vrd_names import VRD_VOCABULARY
 from graphkit.datasets.store.in_place import InPlace
-from graphkit.datasets.store.reading.text import read_json
-from graphkit.datasets.store.reading.values import whole
 from graphkit.guard import DamagedDataError, reading
+from graphkit.json_values import whole
+from graphkit.text_files import read_json
 
 __all__ = ["VRDSceneGraphs"]
 

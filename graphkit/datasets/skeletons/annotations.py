@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from graphkit.datasets.store.reading.pickles import read_pickle
-from graphkit.datasets.store.reading.values import single
 from graphkit.guard import DamagedDataError, reading
+from graphkit.json_values import single
 
 __all__ = ["read_annotations"]
 

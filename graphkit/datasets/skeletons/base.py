@@ -13,8 +13,8 @@ from torch_geometric.data import Data, Dataset
 
 from graphkit.data.skeleton_graph import SkeletonGraph
 from graphkit.datasets.store.reading.archives import read_arrays
-from graphkit.datasets.store.reading.values import single
 from graphkit.guard import DamagedDataError
+from graphkit.json_values import single
 
 __all__ = ["SkeletonDataset"]
 

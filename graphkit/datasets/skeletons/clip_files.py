@@ -18,9 +18,9 @@ from graphkit.datasets.skeletons.nw_ucla import ACTIONS
 from graphkit.datasets.store.errors import MissingDataError
 from graphkit.datasets.store.folders import visible
 from graphkit.datasets.store.reading.matlab import read_matlab
-from graphkit.datasets.store.reading.text import read_json
-from graphkit.datasets.store.reading.values import number, whole
 from graphkit.guard import DamagedDataError, reading
+from graphkit.json_values import number, whole
+from graphkit.text_files import read_json
 
 __all__ = ["SkeletonFiles"]
 

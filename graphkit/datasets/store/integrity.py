@@ -10,15 +10,15 @@ from pathlib import Path
 from graphkit.datasets.store.errors import disk_error
 from graphkit.datasets.store.reading.archives import read_gzip, read_npy_length
 from graphkit.datasets.store.reading.pickles import read_pickle
-from graphkit.datasets.store.reading.text import (
+from graphkit.guard import DamagedDataError, reading
+from graphkit.tensor_files import read_zip
+from graphkit.text_files import (
     number_of,
     read_json,
     read_table,
     read_text,
     rows_of,
 )
-from graphkit.guard import DamagedDataError, reading
-from graphkit.tensor_files import read_zip
 
 __all__ = ["check_counts", "check_files", "check_rows"]
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from graphkit.datasets.store.reading.archives import read_arrays
 from graphkit.datasets.store.reading.pickles import check_compressed, read_pickle
-from graphkit.datasets.store.reading.text import read_json, read_table, read_text, rows_of
-from graphkit.datasets.store.reading.values import single
 from graphkit.guard import DamagedDataError, reading
+from graphkit.json_values import single
+from graphkit.text_files import read_json, read_table, read_text, rows_of
 
 __all__ = ["check_npz", "tidy_planetoid", "tidy_ppi", "tidy_tu", "tidy_zinc"]
 

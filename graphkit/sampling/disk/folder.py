@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit.datasets.store.reading.text import read_json
-from graphkit.datasets.store.reading.values import whole
 from graphkit.files import replacing
 from graphkit.guard import reading
+from graphkit.json_values import whole
+from graphkit.text_files import read_json
 
 CONTENTS = "graph.json"
 VERSION = 1

@@ -18,8 +18,8 @@ import torch
 from graphkit.datasets import DamagedDataError
 from graphkit.datasets.store.reading.archives import check_arrays, read_arrays, read_gzip
 from graphkit.datasets.store.reading.pickles import read_pickle
-from graphkit.datasets.store.reading.text import read_json, read_table
 from graphkit.tensor_files import read_tensors, read_zip
+from graphkit.text_files import read_json, read_table
 from tests.fuzz.registry import parser
 
 VALUE = {"a": [1, 2.5, None, True, "ä"], "b": {"c": [[], {}]}}

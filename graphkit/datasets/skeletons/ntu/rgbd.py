@@ -20,8 +20,8 @@ from graphkit.datasets.skeletons.ntu.actors import find_actors
 from graphkit.datasets.skeletons.ntu.raw import read_skeleton
 from graphkit.datasets.store.folders import visible
 from graphkit.datasets.store.in_place import InPlace
-from graphkit.datasets.store.reading.text import read_text
 from graphkit.guard import DamagedDataError, reading
+from graphkit.text_files import read_text
 
 __all__ = ["NTURGBD"]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from graphkit.datasets.store.reading.values import number, shown, single, whole
+from graphkit.json_values import number, shown, single, whole
 
 
 @pytest.mark.parametrize("dtype", ["f2", "<f4", ">f4", "f8", "g"])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from graphkit.datasets import DamagedDataError
-from graphkit.datasets.store.reading.text import (
+from graphkit.text_files import (
     decode,
     json_of,
     number_of,
