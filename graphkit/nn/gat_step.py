@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 from graphkit.ops.autograd import self_attention
 from graphkit.ops.autograd.op import gradients_of, views
 from graphkit.ops.backends import active_backend
-from graphkit.ops.dropout import draw_seed, no_seed
+from graphkit.ops.dropout import checked_seed
 
 __all__ = ["gat_step"]
 
@@ -52,9 +52,7 @@ def gat_step(
         IndexError: If an index is negative or not below the number of nodes.
         ValueError: If ``dropout`` is not a probability.
     """
-    if not 0 <= dropout <= 1:
-        raise ValueError(f"dropout must be a probability, got {dropout}")
-    seed = draw_seed(x.device) if dropout > 0 else no_seed(x.device)
+    seed = checked_seed(dropout, x.device)
     settings = (negative_slope, dropout, active_backend())
     return _GATStep.apply(edge_index, seed, settings, x, weight, bias, *ends)
 

@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 from graphkit.ops.autograd.op import gradients_of, views
 from graphkit.ops.autograd.product_attention import composed, dot_backward, dot_forward
 from graphkit.ops.backends import active_backend
-from graphkit.ops.dropout import draw_seed, no_seed
+from graphkit.ops.dropout import checked_seed
 
 __all__ = ["transformer_step"]
 
@@ -49,9 +49,7 @@ def transformer_step(
         IndexError: If an index is negative or not below the number of nodes.
         ValueError: If ``dropout`` is not a probability.
     """
-    if not 0 <= dropout <= 1:
-        raise ValueError(f"dropout must be a probability, got {dropout}")
-    seed = draw_seed(x.device) if dropout > 0 else no_seed(x.device)
+    seed = checked_seed(dropout, x.device)
     width = maps[0][0].size(0) // heads
     settings = (max(1, width) ** -0.5, dropout, active_backend())
     flat = [value for pair in maps for value in pair]

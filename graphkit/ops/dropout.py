@@ -31,6 +31,17 @@ def no_seed(device: torch.device) -> Tensor:
     return torch.zeros(1, dtype=torch.int64, device=device)
 
 
+def checked_seed(dropout: float, device: torch.device) -> Tensor:
+    """A seed for a mask, drawn only if something is dropped.
+
+    Raises:
+        ValueError: If ``dropout`` is not a probability.
+    """
+    if not 0 <= dropout <= 1:
+        raise ValueError(f"dropout must be a probability, got {dropout}")
+    return draw_seed(device) if dropout > 0 else no_seed(device)
+
+
 def threshold(probability: float) -> int:
     """The 32-bit hash below which an entry is dropped."""
     return min(int(probability * 2**32), WORD)

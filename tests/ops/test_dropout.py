@@ -71,3 +71,19 @@ def test_no_seed_is_zero_and_never_the_same_memory_where_calls_are_recorded():
     assert fake is not plain
     assert (fake.shape, fake.dtype) == ((1,), torch.int64)
     assert dropout.no_seed(torch.device("meta")).dtype == torch.int64
+
+
+@pytest.mark.parametrize("probability", [-0.1, 1.1, float("nan")])
+def test_a_seed_is_drawn_for_probabilities_alone(probability):
+    with pytest.raises(ValueError, match="dropout must be a probability, got"):
+        dropout.checked_seed(probability, torch.device("cpu"))
+
+
+def test_a_seed_is_drawn_only_if_something_is_dropped():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    assert dropout.checked_seed(0.0, torch.device("cpu")).tolist() == [0]
+    assert torch.equal(torch.get_rng_state(), before)
+    drawn = dropout.checked_seed(1.0, torch.device("cpu"))
+    torch.manual_seed(0)
+    assert torch.equal(drawn, dropout.draw_seed(torch.device("cpu")))
