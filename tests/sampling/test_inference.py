@@ -1,5 +1,6 @@
 import json
 from contextlib import suppress
+from functools import partial
 
 import pytest
 import torch
@@ -46,6 +47,18 @@ class KilledError(Exception):
     """A kill."""
 
 
+def counted(convs, calls, stop=0):
+    """Layers that count their calls together, of which one may be a kill."""
+
+    def layer(x, edges, conv):
+        calls[0] += 1
+        if calls[0] == stop:
+            raise KilledError
+        return conv(x, edges)
+
+    return [partial(layer, conv=conv) for conv in convs]
+
+
 def test_a_run_goes_on_where_it_was_killed(tmp_path):
     data = graph()
     torch.manual_seed(0)
@@ -53,26 +66,17 @@ def test_a_run_goes_on_where_it_was_killed(tmp_path):
     wanted = layerwise(convs, data, chunk_size=7)
     calls = [0]
 
-    def counting(conv, stop):
-        def layer(x, edges):
-            calls[0] += 1
-            if calls[0] == stop:
-                raise KilledError
-            return conv(x, edges)
-
-        return layer
-
     # Each run tries its three layers on a small graph first.
     for stop in (6, 14, 11):
         calls[0] = 0
         with pytest.raises(KilledError):
-            layerwise([counting(c, stop) for c in convs], data, tmp_path, chunk_size=7, hops=1)
+            layerwise(counted(convs, calls, stop), data, tmp_path, chunk_size=7, hops=1)
     calls[0] = 0
-    out = layerwise([counting(c, 0) for c in convs], data, tmp_path, chunk_size=7, hops=1)
+    out = layerwise(counted(convs, calls), data, tmp_path, chunk_size=7, hops=1)
     assert torch.equal(out, wanted)
     assert calls[0] == 3 + 3 * 9 - 2 - 10 - 7
     calls[0] = 0
-    again = layerwise([counting(c, 0) for c in convs], data, tmp_path, chunk_size=7, hops=1)
+    again = layerwise(counted(convs, calls), data, tmp_path, chunk_size=7, hops=1)
     assert calls[0] == 3
     assert torch.equal(again, wanted)
     with pytest.raises(ValueError, match="belongs to another run"):
@@ -127,23 +131,12 @@ def test_marks_of_older_versions_are_of_other_runs(tmp_path):
 @pytest.mark.parametrize("stop", [8, 14, 30])
 def test_damaged_rows_and_marks_are_named(tmp_path, stop):
     """In the layer before, in the layer in progress, and in the one that is returned."""
-    data, calls = graph(), [0]
+    data = graph()
     torch.manual_seed(0)
     convs = [SAGEConv(6, 8), SAGEConv(8, 2)]
-
-    def counting(conv):
-        def layer(x, edges):
-            calls[0] += 1
-            if calls[0] == stop:
-                raise KilledError
-            return conv(x, edges)
-
-        return layer
-
-    layers = [counting(conv) for conv in convs]
     with suppress(KilledError):
-        layerwise(layers, data, tmp_path, chunk_size=7, hops=1)
-    stop = 0
+        layerwise(counted(convs, [0], stop), data, tmp_path, chunk_size=7, hops=1)
+    layers = counted(convs, [0])
     mark = tmp_path / "progress.json"
     done = json.loads(mark.read_text())["done"]
     last = tmp_path / f"layer-{done[0] - (done[1] == 0)}.npy"

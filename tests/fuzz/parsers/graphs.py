@@ -29,7 +29,7 @@ from graphkit.datasets.store.published import (
 from graphkit.datasets.store.user_data import saved_graphs
 from graphkit.datasets.tox21 import label, read_rows
 from tests.datasets.files import TINY, write_ppi, write_tu
-from tests.fuzz.parsers.reading import arrays, named, put
+from tests.fuzz.parsers.reading import arrays, named, packed, put, put_all
 from tests.fuzz.registry import parser
 
 
@@ -47,8 +47,7 @@ def planetoid() -> dict[str, bytes]:
 
 def register_planetoid(part: str) -> None:
     def parse(content: bytes, folder: Path) -> None:
-        for name, original in planetoid().items():
-            put(folder / "raw", name, content if name == f"ind.a.{part}" else original)
+        put_all(folder / "raw", planetoid(), f"ind.a.{part}", content)
         (folder / "aside").mkdir(exist_ok=True)
         with named(folder):
             tidy_planetoid(folder / "raw", "a", folder / "aside")
@@ -73,8 +72,7 @@ def tu() -> dict[str, bytes]:
 
 def register_tu(name: str) -> None:
     def parse(content: bytes, folder: Path) -> None:
-        for other, original in tu().items():
-            put(folder / "raw", other, content if other == name else original)
+        put_all(folder / "raw", tu(), name, content)
         (folder / "aside").mkdir(exist_ok=True)
         tidy_tu(folder / "raw", TINY.name, folder / "aside")
 
@@ -93,8 +91,7 @@ def ppi() -> dict[str, bytes]:
 
 
 def ppi_with(name: str, content: bytes, folder: Path) -> None:
-    for other, original in ppi().items():
-        put(folder / "raw", other, content if other == name else original)
+    put_all(folder / "raw", ppi(), name, content)
     with tempfile.TemporaryDirectory(dir=folder) as aside:
         tidy_ppi(folder / "raw", Path(aside))
 
@@ -153,35 +150,34 @@ def modelnet(content: bytes, folder: Path) -> None:
     read_voxels(put(folder, "a.npz", content), "train")
 
 
-ARXIV = {
-    "raw/num-node-list": b"4\n",
-    "raw/num-edge-list": b"3\n",
-    "raw/edge": b"0,1\n1,2\n3,0\n",
-    "raw/node-feat": b"0.5,1\n-1,2.5\n0,0\n1e-3,4\n",
-    "raw/node-label": b"0\n1\n1\n2\n",
-    "raw/node_year": b"2001\n2010\n2010\n2020\n",
-    "split/time/train": b"0\n3\n",
-    "split/time/valid": b"1\n",
-    "split/time/test": b"2\n",
-}
+ARXIV = packed(
+    {
+        "raw/num-node-list": b"4\n",
+        "raw/num-edge-list": b"3\n",
+        "raw/edge": b"0,1\n1,2\n3,0\n",
+        "raw/node-feat": b"0.5,1\n-1,2.5\n0,0\n1e-3,4\n",
+        "raw/node-label": b"0\n1\n1\n2\n",
+        "raw/node_year": b"2001\n2010\n2010\n2020\n",
+        "split/time/train": b"0\n3\n",
+        "split/time/valid": b"1\n",
+        "split/time/test": b"2\n",
+    }
+)
 
 
 def register_arxiv(part: str) -> None:
+    file = f"{part}.csv.gz"
+
     def parse(content: bytes, folder: Path) -> None:
-        for other, original in ARXIV.items():
-            packed = content if other == part else gzip.compress(original, 1)
-            put(folder, f"{other}.csv.gz", packed)
+        put_all(folder, ARXIV, file, content)
         places = {"raw_folder": folder / "raw", "processed_folder": folder / "processed"}
         with named(folder):
             data = OGBNArxiv(str(folder), **places, force_reload=True, log=False)[0]
         assert data.validate()
         assert data.x.isfinite().all()
 
-    def packed() -> list[bytes]:
-        return [gzip.compress(ARXIV[part], mtime=0)]
-
     name = f"arxiv_{part.rpartition('/')[2].replace('-', '_')}"
-    parser(packed, DamagedDataError, inside="gzip", name=name)(parse)
+    parser(lambda: [ARXIV[file]], DamagedDataError, inside="gzip", name=name)(parse)
 
 
 for one in ("raw/num-node-list", "raw/edge", "raw/node-feat", "raw/node-label", "split/time/test"):

@@ -35,6 +35,17 @@ def put(folder: Path, name: str, content: bytes) -> Path:
     return path
 
 
+def put_all(folder: Path, contents: dict[str, bytes], name: str, content: bytes) -> None:
+    """Files that belong together, one of them with these bytes."""
+    for other, original in contents.items():
+        put(folder, other, content if other == name else original)
+
+
+def packed(tables: dict[str, bytes]) -> dict[str, bytes]:
+    """Tables as they are published: by the names of their compressed files."""
+    return {f"{name}.csv.gz": gzip.compress(table, mtime=0) for name, table in tables.items()}
+
+
 @contextmanager
 def named(folder: Path) -> Iterator[None]:
     """A block whose errors about values must say which file they are about."""

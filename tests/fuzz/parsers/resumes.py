@@ -57,7 +57,7 @@ def put_state(content: bytes, original: Keep, path: Path) -> bool:
     return True
 
 
-class Killed(Exception):  # noqa: N818
+class KilledError(Exception):
     """Ends a run."""
 
 
@@ -66,7 +66,7 @@ class Kill(Callback):
 
     def on_epoch_end(self, run: Run) -> None:
         if len(run.history) == 3:
-            raise Killed
+            raise KilledError
 
 
 @cache
@@ -100,7 +100,7 @@ def training() -> Keep:
     with tempfile.TemporaryDirectory() as folder:
         try:
             fit(Path(folder) / "run.pt", Kill())
-        except Killed:
+        except KilledError:
             return {**load_checkpoint(Path(folder) / "run.pt"), "callbacks": []}
     raise AssertionError("it was not killed")
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import shutil
 import tempfile
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -30,7 +28,8 @@ from graphkit.sampling import (
     write_graph,
 )
 from graphkit.sampling.disk.sources import edge_table, ogb_raw
-from tests.fuzz.parsers.reading import as_json, named, put, put_values
+from graphkit.sampling.inference import checksum
+from tests.fuzz.parsers.reading import as_json, named, packed, put, put_all, put_values
 from tests.fuzz.registry import parser
 
 PARTS, WALKS = 3, 2
@@ -139,20 +138,16 @@ def inference() -> dict[str, bytes]:
     def killed(folder: Path) -> None:
         infer(folder)
         progress = json.loads((folder / "progress.json").read_bytes())
-        rows = np.load(folder / "layer-0.npy")
-        sums = [zlib.crc32(np.ascontiguousarray(rows[i : i + 4]).tobytes()) for i in (0, 4, 8)]
-        second = np.load(folder / "layer-1.npy")[:4]
-        ones = {"0": sums, "1": [zlib.crc32(np.ascontiguousarray(second).tobytes())]}
-        (folder / "progress.json").write_text(
-            json.dumps({**progress, "done": [1, 1], "sums": ones})
-        )
+        first, second = (sums_of(np.load(folder / f"layer-{layer}.npy")) for layer in (0, 1))
+        progress |= {"done": [1, 1], "sums": {"0": first, "1": second[:1]}}
+        (folder / "progress.json").write_text(json.dumps(progress))
 
     return files_of(killed)
 
 
 def sums_of(rows: np.ndarray) -> list[int]:
     """The checksums of chunks of four rows."""
-    return [zlib.crc32(rows[start : start + 4].tobytes()) for start in (0, 4, 8)]
+    return [checksum(rows[start : start + 4]) for start in (0, 4, 8)]
 
 
 def npy(rows: np.ndarray) -> bytes:
@@ -164,8 +159,7 @@ def npy(rows: np.ndarray) -> bytes:
 
 def register_inference(name: str) -> None:
     def parse(content: bytes, folder: Path) -> None:
-        for other, original in inference().items():
-            put(folder, other, content if other == name else original)
+        put_all(folder, inference(), name, content)
         with named(folder):
             infer(folder)
 
@@ -205,8 +199,7 @@ def on_disk() -> dict[str, bytes]:
 
 def register_folder(file: str, name: str) -> None:
     def parse(content: bytes, folder: Path) -> None:
-        for other, original in on_disk().items():
-            put(folder, other, content if other == file else original)
+        put_all(folder, on_disk(), file, content)
         with named(folder):
             stores = open_graph(folder / "graph")
         for batch in NeighborLoader(stores, [2, 2], torch.arange(10), batch_size=5):
@@ -247,27 +240,27 @@ def parquet_tables() -> list[bytes]:
     return [buffer.getvalue()]
 
 
-OGB = {
-    "num-node-list": b"4\n",
-    "edge": b"0,1\n1,2\n3,0\n",
-    "node-feat": b"0.5,1\n-1,2.5\n0,0\n1e-3,4\n",
-    "node-label": b"0\n1\n1\n2\n",
-    "edge-feat": b"1\n2\n3\n",
-}
+OGB = packed(
+    {
+        "raw/num-node-list": b"4\n",
+        "raw/edge": b"0,1\n1,2\n3,0\n",
+        "raw/node-feat": b"0.5,1\n-1,2.5\n0,0\n1e-3,4\n",
+        "raw/node-label": b"0\n1\n1\n2\n",
+        "raw/edge-feat": b"1\n2\n3\n",
+    }
+)
 
 
 def register_ogb(part: str) -> None:
+    file = f"raw/{part}.csv.gz"
+
     def parse(content: bytes, folder: Path) -> None:
-        for other, original in OGB.items():
-            packed = content if other == part else gzip.compress(original, 1)
-            put(folder, f"raw/{other}.csv.gz", packed)
+        put_all(folder, OGB, file, content)
         with named(folder):
             written(ogb_raw(folder, both_ways=True), folder)
 
-    def packed() -> list[bytes]:
-        return [gzip.compress(OGB[part], mtime=0)]
-
-    parser(packed, ValueError, inside="gzip", name=f"ogb_{part.replace('-', '_')}")(parse)
+    name = f"ogb_{part.replace('-', '_')}"
+    parser(lambda: [OGB[file]], ValueError, inside="gzip", name=name)(parse)
 
 
 if find_spec("pyarrow") is not None:

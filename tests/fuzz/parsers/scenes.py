@@ -11,9 +11,8 @@ import torch
 from graphkit.datasets import DamagedDataError, SceneVocabulary, VisualGenomeGraphs, parse_scene
 from graphkit.datasets.scenes.visual_genome import VG_FILES, read_aliases
 from graphkit.datasets.scenes.vrd import read_vrd
-from graphkit.files import replacing
 from tests.datasets.scenes.scene_files import VG_LIMITS, write_visual_genome, write_vrd
-from tests.fuzz.parsers.reading import named, put
+from tests.fuzz.parsers.reading import named, put, put_all
 from tests.fuzz.registry import parser
 
 NAMES = SceneVocabulary(("sheep", "tree", "grass", "traffic light"), ("by", "on", "in front of"))
@@ -88,9 +87,7 @@ def genome() -> dict[str, bytes]:
 def genome_with(name: str, content: bytes, folder: Path) -> None:
     """All files of Visual Genome, one of them changed, as the data set reads them."""
     raw, done = folder / "raw", folder / "processed"
-    for other, original in genome().items():
-        with replacing(raw / other) as file:
-            file.write(content if other == name else original)
+    put_all(raw, genome(), name, content)
     reader = VisualGenomeGraphs.__new__(VisualGenomeGraphs)
     reader.raw_folder, reader.processed_folder = str(raw), str(done)
     reader.variant, reader.min_image_size, reader.min_object_size = "paper", 200, 32
@@ -130,8 +127,7 @@ def genome_vocabulary(content: bytes, folder: Path) -> None:
     """The names of categories, kept beside the processed graphs."""
     for name in VG_FILES:
         put(folder / "raw", name, b"")
-    for name, original in processed_genome().items():
-        put(folder / "processed", name, content if name == "vocabulary.json" else original)
+    put_all(folder / "processed", processed_genome(), "vocabulary.json", content)
     places = {"raw_folder": folder / "raw", "processed_folder": folder / "processed"}
     with named(folder):
         scenes = VisualGenomeGraphs(str(folder), **places)

@@ -25,7 +25,7 @@ from benchmarks.zoo import graph_zoo
 from benchmarks.zoo.images import image_zoo, tasks
 from graphkit.datasets import DamagedDataError, MissingDataError
 from tests.benchmarks.test_factor_benchmarks import write_pattern, write_zinc
-from tests.fuzz.parsers.reading import arrays, named, put
+from tests.fuzz.parsers.reading import arrays, named, put, put_all
 from tests.fuzz.parsers.sampling import files_of, npy
 from tests.fuzz.registry import parser
 
@@ -183,8 +183,7 @@ def attributions() -> dict[str, bytes]:
 
 def register_attributions(file: str, name: str) -> None:
     def parse(content: bytes, folder: Path) -> None:
-        for other, original in attributions().items():
-            put(folder, other, content if other == file else original)
+        put_all(folder, attributions(), file, content)
         with mock.patch.object(taskonomy_ranking, "TASKS", FEW), named(folder):
             scores = taskonomy_ranking.methods(folder, torch.tensor([0, 3]), 0.25, True)
         assert all(score.shape == (2, 4) for score in scores.values())
@@ -205,8 +204,7 @@ def register_benchmark(name: str, file: str, about: str, inside: str = "") -> No
     path = f"{name}/raw/{file}"
 
     def parse(content: bytes, folder: Path) -> None:
-        for other, original in benchmark(name).items():
-            put(folder, other, content if other == path else original)
+        put_all(folder, benchmark(name), path, content)
         shutil.rmtree(folder / "processed", ignore_errors=True)
         places = {"GRAPHKIT_DATA": str(folder), "GRAPHKIT_CACHE": str(folder)}
         # One part is given: all three are read and made for it.
