@@ -10,8 +10,10 @@ from torch.nn.functional import linear
 
 from graphkit.ops.autograd import self_attention
 from graphkit.ops.autograd.op import gradients_of, views
-from graphkit.ops.backends import active_backend
+from graphkit.ops.backends import active_backend, implementation
 from graphkit.ops.dropout import checked_seed
+from graphkit.ops.layout.rows import graph_of
+from graphkit.ops.situation import is_plain, is_transformed
 
 __all__ = ["gat_step"]
 
@@ -69,34 +71,55 @@ class _GATStep(torch.autograd.Function):
         bias: Tensor,
         *ends: Tensor,
     ) -> Tensor:
-        hidden = linear(x, weight).view(1, x.size(0), *ends[0].shape[1:])
-        found = self_attention.self_attention.kernel(edge_index, hidden, *ends, seed, *settings)
+        nodes = x.size(0)
+        hidden = linear(x, weight).view(1, nodes, *ends[0].shape[1:])
+        module, graph = implementation(settings[2], hidden), graph_of(edge_index, nodes, nodes)
         ctx.settings = settings
-        ctx.save_for_backward(edge_index, seed, x, weight, *ends, hidden, *found)
-        return found[0].view(x.size(0), bias.size(0)) + bias
+        alone = self_attention.in_one_call(module, graph, hidden)
+        ctx.kernel = (module, graph if alone else None)
+        if not alone:
+            found = self_attention.self_attention.kernel(edge_index, hidden, *ends, seed, *settings)
+            given = found[0].view(nodes, bias.size(0)) + bias
+        else:
+            given, *found = module.gat_layer(graph, hidden, *ends, bias, seed, *settings[:2])
+        ctx.save_for_backward(edge_index, seed, x, weight, bias, *ends, hidden, *found)
+        return given
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        edge_index, seed, x, weight, *rest = ctx.saved_tensors
-        ends, hidden, (out, statistics, *scores) = rest[:2], rest[2], rest[3:]
-        needs = ctx.needs_input_grad[3:]
-        # Laid out once, for all that reads it: it may be one value, repeated.
-        grad = grads[0].contiguous()
-        grad_bias = grad.sum(0) if needs[2] else None
-        heads = grad.view(hidden.shape)
+        edge_index, seed, x, weight, bias, *rest = ctx.saved_tensors
+        ends, hidden, (out, *rest) = rest[:2], rest[2], rest[3:]
+        grad, needs = grads[0], ctx.needs_input_grad[3:]
         if torch.is_grad_enabled():
             # The same gradients through smaller ops, so that they have gradients in turn.
             inputs = views((x, weight, *ends))
             new = linear(*inputs[:2]).view(hidden.shape)
             again = self_attention.composed(edge_index, new, *inputs[2:], seed, *ctx.settings)
             wanted = (*needs[:2], *needs[3:])
-            first, second, *both = gradients_of(again, inputs, heads, wanted)
-            return None, None, None, first, second, grad_bias, *both
-        given = (hidden, *ends, *scores, out, statistics, heads)
-        grad_hidden, *both = self_attention.self_attention_backward(
-            edge_index, *given, seed, *ctx.settings
-        )
+            found = gradients_of(again, inputs, grad.reshape(hidden.shape), wanted)
+            return None, None, None, *found[:2], grad.sum(0) if needs[2] else None, *found[2:]
+        module, graph = ctx.kernel
+        if graph is not None and is_plain(grads) and not is_transformed(grads):
+            given = (hidden, *ends, bias, out, *rest, grad)
+            grad_hidden, *both, grad_bias = module.gat_layer_backward(
+                graph, *given, seed, *ctx.settings[:2]
+            )
+        else:
+            statistics, *scores = rest if graph is None else _apart(*rest)
+            # Laid out once, for all that reads it: it may be one value, repeated.
+            grad = grad.contiguous()
+            given = (hidden, *ends, *scores, out, statistics, grad.view(hidden.shape))
+            grad_hidden, *both = self_attention.self_attention_backward(
+                edge_index, *given, seed, *ctx.settings
+            )
+            grad_bias = grad.sum(0) if needs[2] else None
         flat = grad_hidden.view(grad.shape)
         grad_x = flat @ weight if needs[0] else None
         grad_weight = flat.t() @ x if needs[1] else None
         return None, None, None, grad_x, grad_weight, grad_bias, *both
+
+
+def _apart(state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The statistics of a softmax, ``[1, N, 2, H]``, and the scores of both ends."""
+    _, nodes, heads = state.shape
+    return state[:2].view(1, nodes, 2, heads), state[2:3], state[3:]

@@ -15,7 +15,7 @@ from graphkit.ops.dtypes import wide_dtype
 from graphkit.ops.layout.rows import Graph, graph_of
 
 
-def _in_one_call(module: Any, graph: Graph, x: Tensor) -> bool:
+def in_one_call(module: Any, graph: Graph, x: Tensor) -> bool:
     """Whether the backend has one kernel for all of this, and the graph is small enough for it."""
     return hasattr(module, "is_small") and module.is_small(graph, x)
 
@@ -48,7 +48,7 @@ def self_attention_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of ``x`` and of both vectors; weights are computed anew."""
     module, graph = implementation(backend, x), graph_of(edge_index, x.size(1), x.size(1))
-    if _in_one_call(module, graph, x):
+    if in_one_call(module, graph, x):
         ends, result = (att_src, att_dst, score_src, score_dst), (out, statistics, grad)
         settings = (seed, negative_slope, dropout)
         return module.self_attention_backward(graph, x, *ends, *result, *settings)
@@ -129,7 +129,7 @@ def self_attention(
     PyTorch spends on each of them, which is most of the time while graphs are small.
     """
     module, graph = implementation(backend, x), graph_of(edge_index, x.size(1), x.size(1))
-    if _in_one_call(module, graph, x):
+    if in_one_call(module, graph, x):
         settings = (seed, negative_slope, dropout)
         return module.self_attention(graph, x, att_src, att_dst, *settings)
     score_src, score_dst = module.end_scores(x, att_src, att_dst)

@@ -50,6 +50,7 @@ def gat_forward(
     # Rows that chunks share are written in pieces, which attend_pieces brings below one peak.
     pieces = np.empty(walk.slots.size * features, kind)
     piece_statistics = np.empty((2, walk.slots.size * heads), kind)
+    nothing = np.empty(0, kind)
     run(
         attention.attend_rows,
         walk.units,
@@ -62,7 +63,7 @@ def gat_forward(
         flat(score_src),
         flat(score_dst),
         # Numba knows no None: no edge scores are an array without entries.
-        np.empty(0, kind) if score_edge is None else flat(score_edge),
+        nothing if score_edge is None else flat(score_edge),
         score_edge is not None and score_edge.size(0) < batch,
         kind.type(negative_slope),
         _keys(seed, dropout),
@@ -74,8 +75,11 @@ def gat_forward(
         walk.slots,
         pieces,
         piece_statistics,
+        nothing,
+        nothing,
     )
-    attention.attend_pieces(walk.slots, pieces, piece_statistics, sums, softmax, heads, width)
+    given = (walk.slots, pieces, piece_statistics, sums, softmax, nothing, nothing)
+    attention.attend_pieces(*given, heads, width)
     return out.to(x.dtype), statistics
 
 
@@ -107,6 +111,8 @@ def gat_backward(
         flat(score_dst),
         flat(statistics),
         flat(out),
+        gradient,
+        (features, 1),
         gradient,
         heads,
         width,

@@ -23,7 +23,13 @@ from graphkit.ops.cpu.pair_attention import (
     gatv2_backward,
     gatv2_forward,
 )
-from graphkit.ops.cpu.self_attention import is_small, self_attention, self_attention_backward
+from graphkit.ops.cpu.self_attention import (
+    gat_layer,
+    gat_layer_backward,
+    is_small,
+    self_attention,
+    self_attention_backward,
+)
 from graphkit.ops.cpu.threads import run
 from graphkit.ops.dtypes import widened
 from graphkit.ops.layout.rows import Graph, Rows
@@ -35,6 +41,8 @@ __all__ = [
     "end_scores_backward",
     "gat_backward",
     "gat_forward",
+    "gat_layer",
+    "gat_layer_backward",
     "gatv2_backward",
     "gatv2_forward",
     "is_small",

@@ -59,6 +59,7 @@ def end_scores_backward(
         heads,
         width,
         total,
+        np.empty(0, total.dtype),
         tables.reshape(-1),
     )
     # An array for each sum: what a custom op returns may not share memory.

@@ -17,9 +17,11 @@ from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.exponential import exp
 from graphkit.ops.cpu.kernels.instructions import borrowed
 from graphkit.ops.cpu.kernels.lanes import in_lanes_or, score_lanes, weigh_lanes
+from graphkit.ops.cpu.kernels.narrow_rows import attend_narrow
 from graphkit.ops.cpu.kernels.tiles import LANES
 from graphkit.ops.cpu.kernels.vector import (
     add_entries,
+    add_scaled,
     copy,
     fill,
     prefetch,
@@ -55,14 +57,20 @@ def attend_rows(
     slots,
     pieces,
     piece_statistics,
+    bias,
+    biased,
 ):
-    """Sums over incoming edges, weighted by the softmax of their scores, in one pass."""
+    """Sums over incoming edges, weighted by the softmax of their scores, in one pass.
+
+    Unless it is empty, ``biased`` gets the sums with ``bias [heads * width]`` added to each.
+    """
     # Arguments outlive the call; counting references to them would cost most of the time.
     x, score_src, score_dst = borrowed(x), borrowed(score_src), borrowed(score_dst)
     score_edge, out, statistics = borrowed(score_edge), borrowed(out), borrowed(statistics)
     indptr, others, perm, keys = borrowed(indptr), borrowed(others), borrowed(perm), borrowed(keys)
     rows, entries, slots = borrowed(rows), borrowed(entries), borrowed(slots)
     pieces, piece_statistics = borrowed(pieces), borrowed(piece_statistics)
+    bias, biased = borrowed(bias), borrowed(biased)
     features = heads * width
     num_rows = indptr.shape[0] - 1
     num_entries = np.int64(indptr[num_rows])
@@ -86,6 +94,32 @@ def attend_rows(
                 # Two chunks share this row, so each writes a piece of its own; attend_pieces
                 # joins them.
                 target, base = pieces, slot * features
+            elif attend_narrow(
+                x,
+                start,
+                end - start,
+                others,
+                perm,
+                score_dst,
+                score_src,
+                score_edge,
+                slope,
+                keys,
+                keep,
+                block,
+                kept,
+                out,
+                statistics,
+                row,
+                b * num_in,
+                b * num_entries,
+                bias,
+                biased,
+                heads,
+                width,
+            ):
+                start = end
+                continue
             fill(target, base, x.dtype.type(0), features)
             fill(top, 0, x.dtype.type(-np.inf), heads)
             fill(shift, 0, x.dtype.type(0), heads)
@@ -127,7 +161,7 @@ def attend_rows(
                 piece_statistics[0, slot * heads : (slot + 1) * heads] = shift
                 piece_statistics[1, slot * heads : (slot + 1) * heads] = low
             else:
-                _finish(out, statistics, row, shift, low, decay, heads, width)
+                _finish(out, statistics, row, shift, low, decay, bias, biased, heads, width)
             start = end
     # Buffers are freed after their last mention, which borrowers are not.
     few[:], many[:] = 0, 0
@@ -218,17 +252,21 @@ _weigh = in_lanes_or(_weigh_lanes, _weigh_any, 17)
 
 
 @helper
-def _finish(out, statistics, row, shift, low, share, heads, width):
+def _finish(out, statistics, row, shift, low, share, bias, biased, heads, width):
     """Divides by the sum of exponentials, and keeps it and the peak they are taken below."""
     copy(statistics, 2 * row * heads, shift, 0, heads)
     copy(statistics, (2 * row + 1) * heads, low, 0, heads)
     # A row without edges, or of scores that are all -inf, has no share: it stays 0.
     shares(share, 0, low, 0, heads)
-    scale_heads(out, row * heads * width, share, heads, width)
+    features = heads * width
+    scale_heads(out, row * features, share, heads, width)
+    if biased.shape[0] > 0:
+        copy(biased, row * features, out, row * features, features)
+        add_scaled(biased, row * features, bias, 0, out.dtype.type(1), features)
 
 
 @kernel
-def attend_pieces(slots, pieces, piece_statistics, out, statistics, heads, width):
+def attend_pieces(slots, pieces, piece_statistics, out, statistics, bias, biased, heads, width):
     """Finishes the rows that chunks cut: brings their pieces below a common peak."""
     shift, low, share = np.empty((3, heads), out.dtype)
     row = -1
@@ -237,7 +275,7 @@ def attend_pieces(slots, pieces, piece_statistics, out, statistics, heads, width
             continue
         if slots[s] != row:
             if row >= 0:
-                _finish(out, statistics, row, shift, low, share, heads, width)
+                _finish(out, statistics, row, shift, low, share, bias, biased, heads, width)
             row = slots[s]
             shift[:], low[:] = 0, 0
             out[row * heads * width : (row + 1) * heads * width] = 0
@@ -254,4 +292,4 @@ def attend_pieces(slots, pieces, piece_statistics, out, statistics, heads, width
                 target = (row * heads + h) * width + c
                 out[target] = out[target] * old + pieces[group * width + c] * new
     if row >= 0:
-        _finish(out, statistics, row, shift, low, share, heads, width)
+        _finish(out, statistics, row, shift, low, share, bias, biased, heads, width)

@@ -7,23 +7,31 @@ from graphkit.ops.cpu.kernels.back_steps import weigh_back
 from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, shares
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.instructions import borrowed
+from graphkit.ops.cpu.kernels.narrow_rows import back_narrow
 from graphkit.ops.cpu.kernels.vector import add_entries, add_rows, add_scaled, copy, dot_heads
 from graphkit.ops.cpu.kernels.walking import entry_at, row_end, slot_of
 
 
 @kernel
-def describe_targets(first, last, score_dst, statistics, out, grad, heads, width, targets):
+def describe_targets(
+    first, last, score_dst, statistics, out, given, steps, grad, heads, width, targets
+):
     """Fills ``targets [rows, 4, heads]``: score, peak, share of one exponential, and step.
 
-    The share is one over the sum of exponentials; the step is ``<out, grad>``, which every
-    weight's gradient is measured from. Side by side, one edge reads them from two cache lines.
+    The share is one over the sum of exponentials; the step is ``<out, grad>``, which every weight's
+    gradient is measured from. Side by side, one edge reads them from two cache lines. ``grad`` is
+    filled from ``given``, whose rows and columns are ``steps`` apart, unless both are one.
     """
+    features = heads * width
+    laid_out = steps[0] == features and steps[1] == 1
     for row in range(first, last):
-        base = 4 * row * heads
+        base, feature = 4 * row * heads, row * features
+        if not laid_out:
+            for c in range(features):
+                grad[feature + c] = given[row * steps[0] + c * steps[1]]
         copy(targets, base, score_dst, row * heads, heads)
         copy(targets, base + heads, statistics, 2 * row * heads, heads)
         shares(targets, base + 2 * heads, statistics, (2 * row + 1) * heads, heads)
-        feature = row * heads * width
         dot_heads(targets, base + 3 * heads, out, feature, grad, feature, heads, width)
 
 
@@ -108,6 +116,33 @@ def attend_back(
             for k in range(start, end, BLOCK):
                 size = min(BLOCK, end - k)
                 far_base, edge_base = b * num_out, b * num_entries
+                if back_narrow(
+                    grad,
+                    k,
+                    size,
+                    others,
+                    perm,
+                    score_src,
+                    targets,
+                    score_edge,
+                    slope,
+                    keys,
+                    scale,
+                    kept,
+                    x,
+                    row,
+                    far_base,
+                    edge_base,
+                    target,
+                    base,
+                    total,
+                    sum_base,
+                    grad_dst,
+                    table,
+                    heads,
+                    width,
+                ):
+                    continue
                 dropping = keys.shape[0] > 0
                 if dropping:
                     draw(kept, k, size, perm, edge_base, heads, keys, scale)

@@ -2,7 +2,7 @@
 """Scores of nodes at both ends of their edges: a dot product per head with two vectors."""
 
 from graphkit.ops.cpu.kernels.compiling import kernel
-from graphkit.ops.cpu.kernels.vector import add_heads, dot_heads
+from graphkit.ops.cpu.kernels.vector import add_heads, add_scaled, dot_heads
 
 
 @kernel
@@ -29,20 +29,27 @@ def score_ends_back(
     heads,
     width,
     grad_x,
+    grad,
     tables,
 ):
-    """Adds to ``grad_x``, and sums the vectors' gradients over each chunk of rows.
+    """Adds to ``grad_x``, and sums the vectors' gradients over each chunk of rows; with ``grad``
+    also the rows of that.
 
-    Tables ``[chunks, 2, H, C]`` are as many for any number of threads, so sums are the same, too.
+    Tables ``[chunks, 2 or 3, H, C]`` are as many for any number of threads, so sums are the same,
+    too.
     """
     features = heads * width
+    summed = 3 if grad.shape[0] > 0 else 2
+    one = x.dtype.type(1)
     for u in range(first, last):
-        table = 2 * u * features
+        table = summed * u * features
         # A chunk has a table of its own: threads never add to the same place.
-        tables[table : table + 2 * features] = 0
+        tables[table : table + summed * features] = 0
         for row in range(u * chunk, min((u + 1) * chunk, num_rows)):
             feature, score = row * features, row * heads
             add_heads(grad_x, feature, att_src, 0, grad_src, score, heads, width)
             add_heads(grad_x, feature, att_dst, 0, grad_dst, score, heads, width)
             add_heads(tables, table, x, feature, grad_src, score, heads, width)
             add_heads(tables, table + features, x, feature, grad_dst, score, heads, width)
+            if summed == 3:
+                add_scaled(tables, table + 2 * features, grad, feature, one, features)

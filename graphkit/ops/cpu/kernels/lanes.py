@@ -43,7 +43,8 @@ def in_lanes_or(lanes, general, position):
     return call
 
 
-def _same(value):
+def same(value):
+    """One number in all lanes."""
     return ir.Constant(VECTOR, [float(np.float32(value))] * LANES)
 
 
@@ -55,32 +56,45 @@ def _fma(builder, a, b, c):
     return builder.call(function, [a, b, c])
 
 
-def _exp(builder, x):
+def exp_of_lanes(builder, x):
     """As :func:`~graphkit.ops.cpu.kernels.exponential.exp` does it, of numbers up to 0."""
-    lowest = _same(-87.0)
+    lowest = same(-87.0)
     # The comparison keeps NaN, which max would lose.
     under = builder.fcmp_ordered("<", x, lowest)
     bounded = builder.select(under, lowest, x)
     kind = ir.FunctionType(VECTOR, [VECTOR])
     floor = cgutils.get_or_insert_function(builder.module, kind, f"llvm.floor.v{LANES}f32")
-    power = builder.call(floor, [_fma(builder, bounded, _same(math.log2(math.e)), _same(0.5))])
-    r = _fma(builder, power, _same(-0.693359375), bounded)
-    r = _fma(builder, power, _same(2.12194440e-4), r)
-    tail = _same(1 / math.factorial(7))
+    power = builder.call(floor, [_fma(builder, bounded, same(math.log2(math.e)), same(0.5))])
+    r = _fma(builder, power, same(-0.693359375), bounded)
+    r = _fma(builder, power, same(2.12194440e-4), r)
+    tail = same(1 / math.factorial(7))
     for n in range(6, -1, -1):
-        tail = _fma(builder, r, tail, _same(1 / math.factorial(n)))
+        tail = _fma(builder, r, tail, same(1 / math.factorial(n)))
     whole = ir.VectorType(code.INT32, LANES)
     biased = builder.add(builder.fptosi(power, whole), ir.Constant(whole, [127] * LANES))
     scale = builder.bitcast(builder.shl(biased, ir.Constant(whole, [23] * LANES)), VECTOR)
-    return builder.select(under, _same(0), builder.fmul(tail, scale))
+    return builder.select(under, same(0), builder.fmul(tail, scale))
 
 
-def _leaked(builder, value, slope):
-    positive = builder.fcmp_ordered(">", value, _same(0))
+def leaked(builder, value, slope):
+    """Where the values are above 0, and their LeakyReLU."""
+    positive = builder.fcmp_ordered(">", value, same(0))
     return positive, builder.select(positive, value, builder.fmul(value, slope))
 
 
-class _Lanes:
+def peak_of(builder, top):
+    """What the largest scores are taken off as: an infinite one would make inf - inf."""
+    ends = [builder.fcmp_ordered("==", top, same(end)) for end in (np.inf, -np.inf)]
+    return builder.select(builder.or_(*ends), same(0), top)
+
+
+def share_of(builder, low):
+    """``1 / low``, and 0 where ``low`` is 0."""
+    empty = builder.fcmp_ordered("==", low, same(0))
+    return builder.select(empty, low, builder.fdiv(same(1), low))
+
+
+class Lanes:
     """Loads and stores of eight values of the arrays among an intrinsic's arguments."""
 
     def __init__(self, context, builder, signature, args):
@@ -95,6 +109,12 @@ class _Lanes:
         array = self.kinds[position], self.args[position]
         return code.vector_at(self.context, self.builder, *array, offset, LANES)
 
+    def one(self, position, more):
+        """The address of one value, counted from the offset."""
+        offset = self.builder.add(self.args[position + 1], more)
+        array = self.kinds[position], self.args[position]
+        return code.pointer_to(self.context, self.builder, *array, offset)
+
     def load(self, position, more=0):
         return self.builder.load(self.at(position, more), align=4)
 
@@ -107,9 +127,9 @@ def score_lanes(typing_context, near, n, far, f, slope, block, b, top, t):
     """``block = LeakyReLU(near + far)``, and ``top`` the largest so far; NaN is passed over."""
 
     def generate(context, builder, signature, args):
-        lanes = _Lanes(context, builder, signature, args)
+        lanes = Lanes(context, builder, signature, args)
         score = builder.fadd(lanes.load(0), lanes.load(2))
-        _, score = _leaked(builder, score, code.splat(builder, args[4], LANES))
+        _, score = leaked(builder, score, code.splat(builder, args[4], LANES))
         lanes.store(score, 5)
         old = lanes.load(7)
         lanes.store(builder.select(builder.fcmp_ordered(">", score, old), score, old), 7)
@@ -124,8 +144,8 @@ def weigh_lanes(typing_context, block, b, shift, s, low, t):
     """``block = exp(block - shift)``, added to ``low``."""
 
     def generate(context, builder, signature, args):
-        lanes = _Lanes(context, builder, signature, args)
-        weight = _exp(builder, builder.fsub(lanes.load(0), lanes.load(2)))
+        lanes = Lanes(context, builder, signature, args)
+        weight = exp_of_lanes(builder, builder.fsub(lanes.load(0), lanes.load(2)))
         lanes.store(weight, 0)
         lanes.store(builder.fadd(lanes.load(4), weight), 4)
         return context.get_dummy_value()
@@ -138,21 +158,19 @@ def settle_lanes(typing_context, top, t, shift, s, low, n, decay, d):
     """As :func:`~graphkit.ops.cpu.kernels.blocks.settle` does it for eight heads."""
 
     def generate(context, builder, signature, args):
-        lanes = _Lanes(context, builder, signature, args)
+        lanes = Lanes(context, builder, signature, args)
         top, old, low = lanes.load(0), lanes.load(2), lanes.load(4)
-        # An infinite peak would make inf - inf.
-        ends = [builder.fcmp_ordered("==", top, _same(end)) for end in (np.inf, -np.inf)]
-        peak = builder.select(builder.or_(*ends), _same(0), top)
+        peak = peak_of(builder, top)
         moved = builder.and_(
-            builder.fcmp_unordered("!=", low, _same(0)), builder.fcmp_unordered("!=", peak, old)
+            builder.fcmp_unordered("!=", low, same(0)), builder.fcmp_unordered("!=", peak, old)
         )
         lanes.store(peak, 2)
-        lanes.store(_same(1), 6)
+        lanes.store(same(1), 6)
         bits = ir.IntType(LANES)
         rose = builder.icmp_unsigned("!=", builder.bitcast(moved, bits), bits(0))
         # Most rows are one block, of which no sums are left to shrink: no exponential then.
         with builder.if_then(rose):
-            shrunk = builder.select(moved, _exp(builder, builder.fsub(old, peak)), _same(1))
+            shrunk = builder.select(moved, exp_of_lanes(builder, builder.fsub(old, peak)), same(1))
             lanes.store(shrunk, 6)
             lanes.store(builder.fmul(low, shrunk), 4)
         return rose
@@ -166,10 +184,8 @@ def share_lanes(typing_context, out, o, low, n):
     """``out = 1 / low``, and 0 where ``low`` is 0."""
 
     def generate(context, builder, signature, args):
-        lanes = _Lanes(context, builder, signature, args)
-        low = lanes.load(2)
-        empty = builder.fcmp_ordered("==", low, _same(0))
-        lanes.store(builder.select(empty, low, builder.fdiv(_same(1), low)), 0)
+        lanes = Lanes(context, builder, signature, args)
+        lanes.store(share_of(builder, lanes.load(2)), 0)
         return context.get_dummy_value()
 
     return types.void(out, WHOLE, low, WHOLE), generate
@@ -203,14 +219,14 @@ def back_lanes(
     """
 
     def generate(context, builder, signature, args):
-        lanes = _Lanes(context, builder, signature, args)
+        lanes = Lanes(context, builder, signature, args)
         slope, heads, width = code.splat(builder, args[14], LANES), args[15], args[16]
         raw = builder.fadd(lanes.load(0), lanes.load(2))
-        positive, score = _leaked(builder, raw, slope)
+        positive, score = leaked(builder, raw, slope)
         fields = [builder.mul(heads, heads.type(field)) for field in (1, 2, 3)]
         peak, share, centre = (lanes.load(2, field) for field in fields)
         # The same score as before, minus the same peak: the weight comes out as it was.
-        weight = builder.fmul(_exp(builder, builder.fsub(score, peak)), share)
+        weight = builder.fmul(exp_of_lanes(builder, builder.fsub(score, peak)), share)
         product = _dots(lanes, builder, width)
         factor = lanes.load(8)
         # Softmax: a * (g - <out, grad>); then the slope of the side of 0 the score was on.
@@ -237,12 +253,12 @@ def centre_lanes(typing_context, alpha, a, step, s, softmax, t, kept, p, heads):
     """
 
     def generate(context, builder, signature, args):
-        lanes = _Lanes(context, builder, signature, args)
+        lanes = Lanes(context, builder, signature, args)
         peak = lanes.load(4)
         share, centre = (lanes.load(4, builder.mul(args[8], args[8].type(n))) for n in (1, 2))
         # The largest score is taken off before the exponential, the sum after it: the logarithm
         # of the sum, added to a large score, would be rounded away.
-        weight = builder.fmul(_exp(builder, builder.fsub(lanes.load(0), peak)), share)
+        weight = builder.fmul(exp_of_lanes(builder, builder.fsub(lanes.load(0), peak)), share)
         factor = lanes.load(6)
         # Gradients of weights are masked before they are centred, weights after it.
         change = builder.fsub(builder.fmul(lanes.load(2), factor), centre)
@@ -256,7 +272,7 @@ def centre_lanes(typing_context, alpha, a, step, s, softmax, t, kept, p, heads):
 
 def _dots(lanes, builder, width):
     """The products of eight rows of ``x`` with those of ``grad``, as :func:`dot_tile` has them."""
-    totals = [cgutils.alloca_once_value(builder, _same(0)) for _ in range(LANES)]
+    totals = [cgutils.alloca_once_value(builder, same(0)) for _ in range(LANES)]
     columns = ir.Constant(width.type, LANES)
     with cgutils.for_range_slice(builder, width.type(0), width, columns) as (column, _):
         for h, total in enumerate(totals):

@@ -39,8 +39,8 @@ def _keys(words):
 
 
 @kernel
-def attend(team, order, shape, words, slope, keep, x_at, src_at, dst_at, outs):
-    """Scores of both ends, then sums over neighbours."""
+def attend(team, order, shape, words, slope, keep, x_at, src_at, dst_at, bias_at, outs):
+    """Scores of both ends, then sums over neighbours; with a bias also those and the bias."""
     batch, nodes, edges, heads, width, parts = shape
     rows_total, features, units = batch * nodes, heads * width, batch * parts
     x = array_at(x_at, rows_total * features, slope)
@@ -49,6 +49,9 @@ def attend(team, order, shape, words, slope, keep, x_at, src_at, dst_at, outs):
     score_src = array_at(outs[2], rows_total * heads, slope)
     score_dst = array_at(outs[3], rows_total * heads, slope)
     ends = array_at(src_at, features, slope), array_at(dst_at, features, slope)
+    # An address of 0 says that there is no bias.
+    bias = array_at(bias_at, features if bias_at != 0 else 0, slope)
+    biased = array_at(outs[4], rows_total * features if bias_at != 0 else 0, slope)
     # The steps are those of large graphs, one after another: what is saved is the way to Python
     # and back between them, which takes longer than they do.
     given = (x, ends[0], ends[1], heads, width, score_src, score_dst)
@@ -81,16 +84,21 @@ def attend(team, order, shape, words, slope, keep, x_at, src_at, dst_at, outs):
         slots,
         pieces,
         piece_statistics,
+        bias,
+        biased,
     )
     share(attend_rows, team[0], team[1], units, walked)
-    attend_pieces(slots, pieces, piece_statistics, out, statistics, heads, width)
+    attend_pieces(slots, pieces, piece_statistics, out, statistics, bias, biased, heads, width)
 
 
 @kernel
 def attend_back_all(
-    team, order, shape, words, slope, keep, tables, x_at, src_at, dst_at, saved, outs
+    team, order, shape, words, slope, keep, tables, x_at, src_at, dst_at, saved, steps, outs
 ):
-    """Gradients of the features and of both vectors, from what the forward pass kept."""
+    """Gradients of the features, of both vectors and of the bias, from what the forward pass kept.
+
+    Rows and columns of the output's gradient are ``steps`` apart.
+    """
     batch, nodes, edges, heads, width, parts = shape
     rows_total, features, units = batch * nodes, heads * width, batch * parts
     x = array_at(x_at, rows_total * features, slope)
@@ -98,11 +106,14 @@ def attend_back_all(
     score_dst = array_at(saved[1], rows_total * heads, slope)
     out = array_at(saved[2], rows_total * features, slope)
     statistics = array_at(saved[3], 2 * rows_total * heads, slope)
-    grad = array_at(saved[4], rows_total * features, slope)
+    far = (rows_total - 1) * steps[0] + (features - 1) * steps[1] + 1
+    toward = array_at(saved[4], max(0, far), slope)
+    laid_out = steps[0] == features and steps[1] == 1
+    grad = toward if laid_out else np.empty(rows_total * features, x.dtype)
     # What lives only here is made here, and not through PyTorch, which would have to be asked
     # from Python.
     targets = np.empty(4 * rows_total * heads, x.dtype)
-    given = (score_dst, statistics, out, grad, heads, width, targets)
+    given = (score_dst, statistics, out, toward, steps, grad, heads, width, targets)
     share(describe_targets, team[0], team[1], rows_total, given)
     grad_x = array_at(outs[0], rows_total * features, slope)
     grad_src = np.empty(rows_total * heads, x.dtype)
@@ -148,7 +159,9 @@ def attend_back_all(
         start = t * rows_total * heads
         add_scaled(grad_dst, 0, grad_dst, start, x.dtype.type(1), rows_total * heads)
     chunks = (rows_total + ROWS_PER_CHUNK - 1) // ROWS_PER_CHUNK
-    sums = np.zeros((1 + chunks) * 2 * features, x.dtype)
+    # Every chunk's table holds one vector after the other; an address of 0: no bias to hear of.
+    table = (3 if outs[3] != 0 else 2) * features
+    sums = np.zeros((1 + chunks) * table, x.dtype)
     given = (
         ROWS_PER_CHUNK,
         rows_total,
@@ -160,10 +173,12 @@ def attend_back_all(
         heads,
         width,
         grad_x,
-        sums[2 * features :],
+        grad if outs[3] != 0 else nothing,
+        sums[table:],
     )
     share(score_ends_back, team[0], team[1], chunks, given)
-    # Every chunk's table holds one vector after the other.
-    add_rows(sums, 0, sums, 2 * features, 2 * features, chunks, 2 * features)
+    add_rows(sums, 0, sums, table, table, chunks, table)
     array_at(outs[1], features, slope)[:] = sums[:features]
     array_at(outs[2], features, slope)[:] = sums[features : 2 * features]
+    if outs[3] != 0:
+        array_at(outs[3], features, slope)[:] = sums[2 * features : 3 * features]

@@ -17,17 +17,21 @@ def test_scores_of_some_rows(heads, width):
         assert (scores[[0, 4, 5]] == 9).all()
 
 
+@pytest.mark.parametrize("summed", [2, 3])
 @pytest.mark.parametrize(("heads", "width"), [(3, 5), (8, 8)])
-def test_gradients_chunk_by_chunk(heads, width):
+def test_gradients_chunk_by_chunk(heads, width, summed):
     """Chunks of four rows; the last one has three, and the first is somebody else's."""
     draw = np.random.default_rng(0)
     x, grad_x = draw.standard_normal((2, 11, heads, width))
     src, dst = draw.standard_normal((2, heads, width))
     grads = draw.standard_normal((2, 11, heads))
-    tables = np.full((3, 2, heads, width), 9.0)
+    tables = np.full((3, summed, heads, width), 9.0)
+    toward = draw.standard_normal((11 if summed == 3 else 0, heads, width))
     before, total = grad_x.copy(), grad_x.reshape(-1)
     given = (x.ravel(), src.ravel(), dst.ravel(), grads[0].ravel(), grads[1].ravel())
-    ends.score_ends_back(1, 3, 4, 11, *given, heads, width, total, tables.reshape(-1))
+    ends.score_ends_back(
+        1, 3, 4, 11, *given, heads, width, total, toward.ravel(), tables.reshape(-1)
+    )
     wanted = before + grads[0][..., None] * src + grads[1][..., None] * dst
     wanted[:4] = before[:4]
     np.testing.assert_allclose(total.reshape(x.shape), wanted)
@@ -36,3 +40,5 @@ def test_gradients_chunk_by_chunk(heads, width):
         for end in range(2):
             sums = np.einsum("nh,nhc->hc", grads[end][rows], x[rows])
             np.testing.assert_allclose(tables[chunk, end], sums)
+        if summed == 3:
+            np.testing.assert_allclose(tables[chunk, 2], toward[rows].sum(0))
