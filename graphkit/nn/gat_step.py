@@ -56,7 +56,7 @@ def gat_step(
     """
     seed = checked_seed(dropout, x.device)
     settings = (negative_slope, dropout, active_backend())
-    return _GATStep.apply(edge_index, seed, settings, x, weight, bias, *ends)
+    return _apply(edge_index, seed, settings, x, weight, bias, *ends)
 
 
 class _GATStep(torch.autograd.Function):
@@ -65,61 +65,63 @@ class _GATStep(torch.autograd.Function):
         ctx: Any,
         edge_index: Tensor,
         seed: Tensor,
-        settings: tuple[Any, ...],
+        settings: tuple[float, float, str],
         x: Tensor,
         weight: Tensor,
         bias: Tensor,
-        *ends: Tensor,
+        att_src: Tensor,
+        att_dst: Tensor,
     ) -> Tensor:
+        slope, dropout, backend = settings
         nodes = x.size(0)
-        hidden = linear(x, weight).view(1, nodes, *ends[0].shape[1:])
-        module, graph = implementation(settings[2], hidden), graph_of(edge_index, nodes, nodes)
-        ctx.settings = settings
+        hidden = linear(x, weight).view(1, nodes, *att_src.shape[1:])
+        module, graph = implementation(backend, hidden), graph_of(edge_index, nodes, nodes)
         alone = self_attention.in_one_call(module, graph, hidden)
-        ctx.kernel = (module, graph if alone else None)
-        if not alone:
-            found = self_attention.self_attention.kernel(edge_index, hidden, *ends, seed, *settings)
-            given = found[0].view(nodes, bias.size(0)) + bias
+        if alone:
+            given = (graph, hidden, att_src, att_dst, bias, seed, slope, dropout)
+            out, *found = module.gat_layer(*given)
         else:
-            given, *found = module.gat_layer(graph, hidden, *ends, bias, seed, *settings[:2])
-        ctx.save_for_backward(edge_index, seed, x, weight, bias, *ends, hidden, *found)
-        return given
+            given = (edge_index, hidden, att_src, att_dst, seed, *settings)
+            found = self_attention.self_attention.kernel(*given)
+            out = found[0].view(nodes, bias.size(0)) + bias
+        ctx.given = (seed, settings, module, graph if alone else None)
+        ctx.save_for_backward(edge_index, x, weight, att_src, att_dst, hidden, *found)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        edge_index, seed, x, weight, bias, *rest = ctx.saved_tensors
-        ends, hidden, (out, *rest) = rest[:2], rest[2], rest[3:]
+        edge_index, x, weight, att_src, att_dst, hidden, *found = ctx.saved_tensors
+        seed, settings, module, graph = ctx.given
         grad, needs = grads[0], ctx.needs_input_grad[3:]
         if torch.is_grad_enabled():
             # The same gradients through smaller ops, so that they have gradients in turn.
-            inputs = views((x, weight, *ends))
+            inputs = views((x, weight, att_src, att_dst))
             new = linear(*inputs[:2]).view(hidden.shape)
-            again = self_attention.composed(edge_index, new, *inputs[2:], seed, *ctx.settings)
+            again = self_attention.composed(edge_index, new, *inputs[2:], seed, *settings)
             wanted = (*needs[:2], *needs[3:])
-            found = gradients_of(again, inputs, grad.reshape(hidden.shape), wanted)
-            return None, None, None, *found[:2], grad.sum(0) if needs[2] else None, *found[2:]
-        module, graph = ctx.kernel
+            both = gradients_of(again, inputs, grad.reshape(hidden.shape), wanted)
+            return None, None, None, *both[:2], grad.sum(0) if needs[2] else None, *both[2:]
         if graph is not None and is_plain(grads) and not is_transformed(grads):
-            given = (hidden, *ends, bias, out, *rest, grad)
-            grad_hidden, *both, grad_bias = module.gat_layer_backward(
-                graph, *given, seed, *ctx.settings[:2]
+            grad_hidden, grad_src, grad_dst, grad_bias = module.gat_layer_backward(
+                graph, hidden, att_src, att_dst, found[0], grad, seed, *settings[:2]
             )
         else:
-            statistics, *scores = rest if graph is None else _apart(*rest)
+            out, statistics, *scores = (
+                found if graph is None else module.parts_of_state(found[0], hidden)
+            )
             # Laid out once, for all that reads it: it may be one value, repeated.
             grad = grad.contiguous()
-            given = (hidden, *ends, *scores, out, statistics, grad.view(hidden.shape))
-            grad_hidden, *both = self_attention.self_attention_backward(
-                edge_index, *given, seed, *ctx.settings
+            given = (hidden, att_src, att_dst, *scores, out, statistics, grad.view(hidden.shape))
+            grad_hidden, grad_src, grad_dst = self_attention.self_attention_backward(
+                edge_index, *given, seed, *settings
             )
             grad_bias = grad.sum(0) if needs[2] else None
         flat = grad_hidden.view(grad.shape)
         grad_x = flat @ weight if needs[0] else None
         grad_weight = flat.t() @ x if needs[1] else None
-        return None, None, None, grad_x, grad_weight, grad_bias, *both
+        return None, None, None, grad_x, grad_weight, grad_bias, grad_src, grad_dst
 
 
-def _apart(state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The statistics of a softmax, ``[1, N, 2, H]``, and the scores of both ends."""
-    _, nodes, heads = state.shape
-    return state[:2].view(1, nodes, 2, heads), state[2:3], state[3:]
+# What Function.apply does before this is for torch.func, under which no step is taken: leaving it
+# out saves several microseconds.
+_apply = super(torch.autograd.Function, _GATStep).apply

@@ -27,6 +27,7 @@ from graphkit.ops.cpu.self_attention import (
     gat_layer,
     gat_layer_backward,
     is_small,
+    parts_of_state,
     self_attention,
     self_attention_backward,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "gatv2_backward",
     "gatv2_forward",
     "is_small",
+    "parts_of_state",
     "sddmm",
     "segment_lse",
     "segment_max",

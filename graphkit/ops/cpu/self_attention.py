@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,19 @@ from graphkit.ops.layout.rows import Graph
 SMALL = 1 << 20
 MOST_TABLES = 4
 _KIND = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+class Plan(NamedTuple):
+    """What the kernels are told of a graph, the same in every call."""
+
+    work: int
+    """About the number of multiplications."""
+    forward: tuple[tuple[int, ...], tuple[int, ...]]
+    """Addresses of row bounds, other ends and edges, sorted by target; and sizes."""
+    backward: tuple[tuple[int, ...], tuple[int, ...]]
+    """The same, sorted by source."""
+    tables: int
+    """One for each share of the work: of any number of threads, so that sums are the same."""
 
 
 def is_small(graph: Graph, x: Tensor) -> bool:
@@ -37,14 +50,21 @@ def self_attention(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The sums, the statistics of their softmax, and the scores of both ends."""
     batch, nodes, heads, _ = x.shape
-    x, att_src, att_dst = (_packed(value) for value in (x, att_src, att_dst))
-    out = torch.empty_like(x)
-    statistics = x.new_empty(batch, nodes, 2, heads)
+    x, att_src, att_dst = _packed(x), _packed(att_src), _packed(att_dst)
+    out, statistics = torch.empty_like(x), x.new_empty(batch, nodes, 2, heads)
     score_src, score_dst = x.new_empty(batch, nodes, heads), x.new_empty(batch, nodes, heads)
     results = (out, statistics, score_src, score_dst)
-    places = (*[value.data_ptr() for value in results], 0)
-    settings = _scalars(x, seed, negative_slope, dropout)
-    _attend(graph, x, (att_src.data_ptr(), att_dst.data_ptr(), 0), settings, places)
+    plan = _plan_of(graph, x)
+    kernels.attend(
+        team(plan.work),
+        *plan.forward,
+        *_scalars(x.dtype, seed, negative_slope, dropout),
+        x.data_ptr(),
+        att_src.data_ptr(),
+        att_dst.data_ptr(),
+        0,
+        (*[value.data_ptr() for value in results], 0),
+    )
     return results
 
 
@@ -63,14 +83,22 @@ def self_attention_backward(
     dropout: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of ``x`` and of both vectors."""
-    given = (att_src, att_dst, score_src, score_dst, out, statistics, grad)
-    x, *values = (_packed(value) for value in (x, *given))
-    results = (torch.empty_like(x), *(torch.empty_like(value) for value in values[:2]))
-    first, second, *saved = (value.data_ptr() for value in values)
-    steps, places = (x.size(2) * x.size(3), 1), (*[value.data_ptr() for value in results], 0)
-    settings = _scalars(x, seed, negative_slope, dropout)
-    _go_back(graph, x, (first, second), settings, tuple(saved), steps, places)
-    return results
+    given = (x, att_src, att_dst, score_src, score_dst, out, statistics, grad)
+    values = [_packed(value) for value in given]
+    grads = (*map(torch.empty_like, values[:3]),)
+    addresses = [value.data_ptr() for value in values]
+    plan = _plan_of(graph, x)
+    kernels.attend_back_all(
+        team(plan.work),
+        *plan.backward,
+        *_scalars(x.dtype, seed, negative_slope, dropout),
+        plan.tables,
+        *addresses[:3],
+        tuple(addresses[3:]),
+        (x.size(2) * x.size(3), 1),
+        (*[value.data_ptr() for value in grads], 0),
+    )
+    return grads
 
 
 def gat_layer(
@@ -82,8 +110,8 @@ def gat_layer(
     seed: Tensor,
     negative_slope: float,
     dropout: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The sums with the bias; the sums, and the rest of what :func:`gat_layer_backward` needs.
+) -> tuple[Tensor, Tensor]:
+    """The sums with the bias ``[N, H C]``, and what :func:`gat_layer_backward` needs to know.
 
     Args:
         graph (Graph): A small one.
@@ -96,14 +124,23 @@ def gat_layer(
         dropout (float): The probability to drop a weight.
     """
     _, nodes, heads, width = x.shape
-    vectors = [_packed(value) for value in (att_src, att_dst, bias)]
-    biased, out = x.new_empty(nodes, heads * width), torch.empty_like(x)
-    # One piece of memory for all of the small values: PyTorch is asked for each piece.
-    state = x.new_empty(4, nodes, heads)
-    places = (out.data_ptr(), *_parts(state), biased.data_ptr())
-    settings = _scalars(x, seed, negative_slope, dropout)
-    _attend(graph, x, tuple(value.data_ptr() for value in vectors), settings, places)
-    return biased, out, state
+    att_src, att_dst, bias = _packed(att_src), _packed(att_dst), _packed(bias)
+    out = x.new_empty(nodes, heads * width)
+    # One piece of memory for all that is kept: PyTorch is asked for each piece, and keeps it.
+    state = x.new_empty(nodes * heads * (width + 4))
+    sums, *values = _parts(state, nodes, heads, width)
+    plan = _plan_of(graph, x)
+    kernels.attend(
+        team(plan.work),
+        *plan.forward,
+        *_scalars(x.dtype, seed, negative_slope, dropout),
+        x.data_ptr(),
+        att_src.data_ptr(),
+        att_dst.data_ptr(),
+        bias.data_ptr(),
+        (sums, *values, out.data_ptr()),
+    )
+    return out, state
 
 
 def gat_layer_backward(
@@ -111,8 +148,6 @@ def gat_layer_backward(
     x: Tensor,
     att_src: Tensor,
     att_dst: Tensor,
-    bias: Tensor,
-    out: Tensor,
     state: Tensor,
     grad: Tensor,
     seed: Tensor,
@@ -120,69 +155,46 @@ def gat_layer_backward(
     dropout: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of ``x``, of both vectors and of the bias; ``grad [N, H C]`` may be strided."""
-    vectors = [_packed(att_src), _packed(att_dst)]
-    grads = (torch.empty_like(x), *map(torch.empty_like, vectors), torch.empty_like(bias))
-    statistics, *scores = _parts(state)
-    saved = (*scores, out.data_ptr(), statistics, grad.data_ptr())
-    first, second = (value.data_ptr() for value in vectors)
-    settings = _scalars(x, seed, negative_slope, dropout)
-    places = tuple(value.data_ptr() for value in grads)
-    _go_back(graph, x, (first, second), settings, saved, grad.stride(), places)
-    return grads
-
-
-def _parts(state: Tensor) -> tuple[int, int, int]:
-    """The addresses of the statistics and of the scores of both ends."""
-    start = state.data_ptr()
-    size = state.stride(0) * state.element_size()
-    return start, start + 2 * size, start + 3 * size
-
-
-def _attend(
-    graph: Graph,
-    x: Tensor,
-    vectors: tuple[int, ...],
-    settings: tuple[Any, ...],
-    places: tuple[int, ...],
-) -> None:
-    """The kernel forward; ``vectors`` and ``places`` are addresses, 0 where there is no bias."""
-    batch, nodes, heads, width = x.shape
-    kernels.attend(
-        team(batch * graph.num_edges * heads * width),
-        _order(graph, transposed=False),
-        (batch, nodes, graph.num_edges, heads, width, parts_of(graph.target, batch)),
-        *settings,
-        x.data_ptr(),
-        *vectors,
-        places,
+    _, nodes, heads, width = x.shape
+    att_src, att_dst = _packed(att_src), _packed(att_dst)
+    grad_x, grad_src, grad_dst = (
+        torch.empty_like(x),
+        torch.empty_like(att_src),
+        torch.empty_like(att_dst),
     )
-
-
-def _go_back(
-    graph: Graph,
-    x: Tensor,
-    vectors: tuple[int, int],
-    settings: tuple[Any, ...],
-    saved: tuple[int, ...],
-    steps: tuple[int, ...],
-    places: tuple[int, ...],
-) -> None:
-    """The kernel backward; what is not a setting is an address, or how far apart values are."""
-    batch, nodes, heads, width = x.shape
-    parts = parts_of(graph.source, batch)
+    grad_bias = x.new_empty(heads * width)
+    sums, statistics, *scores = _parts(state, nodes, heads, width)
+    plan = _plan_of(graph, x)
     kernels.attend_back_all(
-        team(batch * graph.num_edges * heads * width),
-        _order(graph, transposed=True),
-        (batch, nodes, graph.num_edges, heads, width, parts),
-        *settings,
-        # One for each share of the work: of any number of threads, so that sums are the same.
-        min(batch * parts, MOST_TABLES),
+        team(plan.work),
+        *plan.backward,
+        *_scalars(x.dtype, seed, negative_slope, dropout),
+        plan.tables,
         x.data_ptr(),
-        *vectors,
-        saved,
-        steps,
-        places,
+        att_src.data_ptr(),
+        att_dst.data_ptr(),
+        (*scores, sums, statistics, grad.data_ptr()),
+        grad.stride(),
+        (grad_x.data_ptr(), grad_src.data_ptr(), grad_dst.data_ptr(), grad_bias.data_ptr()),
     )
+    return grad_x, grad_src, grad_dst, grad_bias
+
+
+def parts_of_state(state: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The sums, the statistics of their softmax, and the scores of both ends in what
+    :func:`gat_layer` keeps of ``x [1, N, H, C]``."""
+    _, nodes, heads, width = x.shape
+    count = nodes * heads
+    sums, statistics, *scores = state.split([count * width, 2 * count, count, count])
+    first, second = (score.view(1, nodes, heads) for score in scores)
+    return sums.view(x.shape), statistics.view(1, nodes, 2, heads), first, second
+
+
+def _parts(state: Tensor, nodes: int, heads: int, width: int) -> tuple[int, int, int, int]:
+    """The addresses of :func:`parts_of_state`."""
+    start, size = state.data_ptr(), nodes * heads * state.element_size()
+    end = start + width * size
+    return start, end, end + 2 * size, end + 3 * size
 
 
 def _packed(value: Tensor) -> Tensor:
@@ -190,22 +202,29 @@ def _packed(value: Tensor) -> Tensor:
     return value if value.is_contiguous() else value.contiguous()
 
 
-def _order(graph: Graph, transposed: bool) -> tuple[int, int, int]:
-    """Addresses of row bounds, other ends and edges; the graph keeps what lies there alive."""
+def _plan_of(graph: Graph, x: Tensor) -> Plan:
+    """What the kernels are told; the graph keeps what lies at the addresses alive."""
+    shape = x.shape
+    return graph.target.derive(("plan", id(graph), shape), lambda: _plan(graph, *shape))
 
-    def build() -> tuple[int, int, int]:
+
+def _plan(graph: Graph, batch: int, nodes: int, heads: int, width: int) -> Plan:
+    edges, ways = graph.num_edges, []
+    for transposed, rows in ((False, graph.target), (True, graph.source)):
         order, others = graph.sorted_by(transposed)
         perm = 0 if order.perm is None else order.perm.data_ptr()
-        return order.indptr.data_ptr(), others.data_ptr(), perm
+        parts = parts_of(rows, batch)
+        places = (order.indptr.data_ptr(), others.data_ptr(), perm)
+        ways.append((places, (batch, nodes, edges, heads, width, parts)))
+    work = batch * edges * heads * width
+    return Plan(work, ways[0], ways[1], min(batch * ways[1][1][-1], MOST_TABLES))
 
-    rows = graph.source if transposed else graph.target
-    return rows.derive(("addresses", id(graph)), build)
 
-
-def _scalars(x: Tensor, seed: Tensor, negative_slope: float, dropout: float) -> tuple[Any, ...]:
+def _scalars(
+    dtype: torch.dtype, seed: Tensor, negative_slope: float, dropout: float
+) -> tuple[Any, ...]:
     """What decides about dropout, the slope, and the factor of what is kept."""
-    kind = _KIND[x.dtype]
-    words = (0, 0, 0)
+    kind, words = _KIND[dtype], (0, 0, 0)
     if dropout > 0:
         words = (*dropping.keys(int(seed)), dropping.threshold(dropout))
     return words, kind(negative_slope), kind(1 / (1 - dropout) if dropout < 1 else 0)
