@@ -41,7 +41,14 @@ def test_values_and_gradients_are_those_of_dense_algebra(dtype):
     out, wanted = _step(*inputs), _dense(*exact)
     torch.testing.assert_close(out, wanted.to(dtype))
     # As a sum hands it out, the gradient is one value in no memory of its own.
-    for toward in (torch.ones(1, 1).double().expand(6, 6), torch.randn_like(wanted)):
+    drawn = torch.randn(6, 13).double()
+    steps = (
+        drawn[:, :6],
+        drawn[:, ::2][:, :6],
+        drawn[:1, :6].expand(6, 6),
+        drawn[:6, :1].expand(6, 6),
+    )
+    for toward in (torch.ones(1, 1).double().expand(6, 6), torch.randn_like(wanted), *steps):
         found = torch.autograd.grad(out, inputs, toward.to(dtype), retain_graph=True)
         expected = torch.autograd.grad(wanted, exact, toward, retain_graph=True)
         for a, b in zip(found, expected, strict=True):

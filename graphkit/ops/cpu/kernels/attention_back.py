@@ -8,7 +8,14 @@ from graphkit.ops.cpu.kernels.blocks import BLOCK, draw, shares
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.instructions import borrowed
 from graphkit.ops.cpu.kernels.narrow_rows import back_narrow
-from graphkit.ops.cpu.kernels.vector import add_entries, add_rows, add_scaled, copy, dot_heads
+from graphkit.ops.cpu.kernels.vector import (
+    add_entries,
+    add_rows,
+    add_scaled,
+    copy,
+    dot_heads,
+    fill,
+)
 from graphkit.ops.cpu.kernels.walking import entry_at, row_end, slot_of
 
 
@@ -26,9 +33,15 @@ def describe_targets(
     laid_out = steps[0] == features and steps[1] == 1
     for row in range(first, last):
         base, feature = 4 * row * heads, row * features
-        if not laid_out:
+        start = row * steps[0]
+        if steps[1] == 0:
+            # A sum hands out one value, repeated.
+            fill(grad, feature, given[start], features)
+        elif steps[1] == 1 and not laid_out:
+            copy(grad, feature, given, start, features)
+        elif not laid_out:
             for c in range(features):
-                grad[feature + c] = given[row * steps[0] + c * steps[1]]
+                grad[feature + c] = given[start + c * steps[1]]
         copy(targets, base, score_dst, row * heads, heads)
         copy(targets, base + heads, statistics, 2 * row * heads, heads)
         shares(targets, base + 2 * heads, statistics, (2 * row + 1) * heads, heads)

@@ -2,7 +2,8 @@
 """Scores of nodes at both ends of their edges: a dot product per head with two vectors."""
 
 from graphkit.ops.cpu.kernels.compiling import kernel
-from graphkit.ops.cpu.kernels.vector import add_heads, add_scaled, dot_heads
+from graphkit.ops.cpu.kernels.narrow_ends import narrow_ends_back
+from graphkit.ops.cpu.kernels.vector import add_heads, add_rows, dot_heads
 
 
 @kernel
@@ -40,16 +41,20 @@ def score_ends_back(
     """
     features = heads * width
     summed = 3 if grad.shape[0] > 0 else 2
-    one = x.dtype.type(1)
     for u in range(first, last):
         table = summed * u * features
         # A chunk has a table of its own: threads never add to the same place.
         tables[table : table + summed * features] = 0
-        for row in range(u * chunk, min((u + 1) * chunk, num_rows)):
+        start, end = u * chunk, min((u + 1) * chunk, num_rows)
+        if summed == 3:
+            place, size = table + 2 * features, end - start
+            add_rows(tables, place, grad, start * features, features, size, features)
+        ends = (att_src, att_dst, grad_src, grad_dst)
+        if narrow_ends_back(x, start, end, *ends, grad_x, tables, table, heads, width):
+            continue
+        for row in range(start, end):
             feature, score = row * features, row * heads
             add_heads(grad_x, feature, att_src, 0, grad_src, score, heads, width)
             add_heads(grad_x, feature, att_dst, 0, grad_dst, score, heads, width)
             add_heads(tables, table, x, feature, grad_src, score, heads, width)
             add_heads(tables, table + features, x, feature, grad_dst, score, heads, width)
-            if summed == 3:
-                add_scaled(tables, table + 2 * features, grad, feature, one, features)

@@ -11,7 +11,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
 from graphkit.ops.cpu.kernels import instructions as code
-from graphkit.ops.cpu.kernels.compiling import FAST_MATH
+from graphkit.ops.cpu.kernels.compiling import FAST_MATH, helper
 from graphkit.ops.cpu.kernels.tiles import LANES, sums_of_lanes
 
 FLOAT = ir.FloatType()
@@ -41,6 +41,12 @@ def in_lanes_or(lanes, general, position):
         return choose
 
     return call
+
+
+@helper
+def not_this(values, *arguments):
+    """What stands in where lanes cannot do it: says so, and does nothing."""
+    return False
 
 
 def same(value):

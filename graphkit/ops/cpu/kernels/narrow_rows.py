@@ -20,6 +20,7 @@ from graphkit.ops.cpu.kernels.lanes import (
     exp_of_lanes,
     in_lanes_or,
     leaked,
+    not_this,
     peak_of,
     same,
     share_of,
@@ -298,12 +299,7 @@ def _attend(
     return True
 
 
-@helper
-def _not_this(values, *arguments):
-    return False
-
-
-attend_narrow = in_lanes_or(_attend, _not_this, 21)
+attend_narrow = in_lanes_or(_attend, not_this, 21)
 
 
 @helper
@@ -351,4 +347,4 @@ def _go_back(
     return True
 
 
-back_narrow = in_lanes_or(_go_back, _not_this, 23)
+back_narrow = in_lanes_or(_go_back, not_this, 23)
