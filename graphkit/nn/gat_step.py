@@ -78,11 +78,13 @@ class _GATStep(torch.autograd.Function):
         module, graph = implementation(backend, hidden), graph_of(edge_index, nodes, nodes)
         alone = self_attention.in_one_call(module, graph, hidden)
         if alone:
-            given = (graph, hidden, att_src, att_dst, bias, seed, slope, dropout)
-            out, *found = module.gat_layer(*given)
+            out, *found = module.gat_layer(
+                graph, hidden, att_src, att_dst, bias, seed, slope, dropout
+            )
         else:
-            given = (edge_index, hidden, att_src, att_dst, seed, *settings)
-            found = self_attention.self_attention.kernel(*given)
+            found = self_attention.self_attention.kernel(
+                edge_index, hidden, att_src, att_dst, seed, *settings
+            )
             out = found[0].view(nodes, bias.size(0)) + bias
         ctx.given = (seed, settings, module, graph if alone else None)
         ctx.save_for_backward(edge_index, x, weight, att_src, att_dst, hidden, *found)

@@ -85,7 +85,7 @@ def self_attention_backward(
     """Gradients of ``x`` and of both vectors."""
     given = (x, att_src, att_dst, score_src, score_dst, out, statistics, grad)
     values = [_packed(value) for value in given]
-    grads = (*map(torch.empty_like, values[:3]),)
+    grad_x, grad_src, grad_dst = (torch.empty_like(value) for value in values[:3])
     addresses = [value.data_ptr() for value in values]
     plan = _plan_of(graph, x)
     kernels.attend_back_all(
@@ -96,9 +96,9 @@ def self_attention_backward(
         *addresses[:3],
         tuple(addresses[3:]),
         (x.size(2) * x.size(3), 1),
-        (*[value.data_ptr() for value in grads], 0),
+        (grad_x.data_ptr(), grad_src.data_ptr(), grad_dst.data_ptr(), 0),
     )
-    return grads
+    return grad_x, grad_src, grad_dst
 
 
 def gat_layer(
@@ -157,11 +157,7 @@ def gat_layer_backward(
     """Gradients of ``x``, of both vectors and of the bias; ``grad [N, H C]`` may be strided."""
     _, nodes, heads, width = x.shape
     att_src, att_dst = _packed(att_src), _packed(att_dst)
-    grad_x, grad_src, grad_dst = (
-        torch.empty_like(x),
-        torch.empty_like(att_src),
-        torch.empty_like(att_dst),
-    )
+    grad_x, grad_src, grad_dst = (torch.empty_like(value) for value in (x, att_src, att_dst))
     grad_bias = x.new_empty(heads * width)
     sums, statistics, *scores = _parts(state, nodes, heads, width)
     plan = _plan_of(graph, x)
