@@ -101,13 +101,21 @@ def share_of(builder, low):
 
 
 class Lanes:
-    """Loads and stores of eight values of the arrays among an intrinsic's arguments."""
+    """Loads and stores of eight values of the arrays among an intrinsic's arguments.
+
+    Arrays stand at the even positions, each before the offset that values are counted from.
+    """
 
     def __init__(self, context, builder, signature, args):
         self.context, self.builder, self.kinds, self.args = context, builder, signature.args, args
 
     def at(self, position, more=0):
-        """The address of the values at the offset that follows the array in the arguments."""
+        """The address of eight values.
+
+        Args:
+            position (int): Of the array.
+            more (int or value, optional): What is added to the offset. (default: :obj:`0`)
+        """
         offset = self.args[position + 1]
         if not isinstance(more, int) or more != 0:
             more = offset.type(more) if isinstance(more, int) else more
@@ -122,9 +130,22 @@ class Lanes:
         return code.pointer_to(self.context, self.builder, *array, offset)
 
     def load(self, position, more=0):
+        """Eight values.
+
+        Args:
+            position (int): Of the array.
+            more (int or value, optional): What is added to the offset. (default: :obj:`0`)
+        """
         return self.builder.load(self.at(position, more), align=4)
 
     def store(self, value, position, more=0):
+        """Puts eight values in their place.
+
+        Args:
+            value (value): A vector.
+            position (int): Of the array.
+            more (int or value, optional): What is added to the offset. (default: :obj:`0`)
+        """
         self.builder.store(value, self.at(position, more), align=4)
 
 

@@ -78,6 +78,12 @@ def _times(builder, node, count):
     return builder.mul(node, node.type(count))
 
 
+def _spread(builder, vector, lane):
+    """One lane of a vector, in all lanes."""
+    mask = ir.Constant(ir.VectorType(code.INT32, LANES), [lane] * LANES)
+    return builder.shuffle_vector(vector, vector, mask)
+
+
 def _attend_row_of(dropping):
     """All of a row whose entries fit a block, with or without dropout."""
 
@@ -113,6 +119,7 @@ def _attend_row_of(dropping):
             slope = code.splat(builder, args[21], LANES)
             own = lanes.load(0)
             (top,) = _slots(builder, 1, same(-np.inf))
+            # Scores first: exponentials need the largest one.
             with cgutils.for_range(builder, count) as loop:
                 i = loop.index
                 code.ask_for(builder, lanes.at(2, _times(builder, entries.later(i), LANES)))
@@ -125,12 +132,14 @@ def _attend_row_of(dropping):
                 builder.store(builder.select(larger, score, old), top)
             peak = peak_of(builder, builder.load(top))
             (low,) = _slots(builder, 1, same(0))
+            # A register for each head: the sums wait for no store before the row is done.
             totals = _slots(builder, LANES, same(0))
             with cgutils.for_range(builder, count) as loop:
                 i, place = loop.index, _times(builder, loop.index, LANES)
                 _ask_for_rows(lanes, 4, entries.later(i), FEATURES)
                 weight = exp_of_lanes(builder, builder.fsub(lanes.load(8, place), peak))
                 builder.store(builder.fadd(builder.load(low), weight), low)
+                # The softmax counts what is dropped, too.
                 if dropping:
                     weight = builder.fmul(weight, lanes.load(10, place))
                 # By way of memory: to spread a lane over a register is a load there, and a
@@ -148,10 +157,9 @@ def _attend_row_of(dropping):
             share = share_of(builder, sums)
             values = []
             for h, total in enumerate(totals):
-                mask = ir.Constant(ir.VectorType(code.INT32, LANES), [h] * LANES)
-                factor = builder.shuffle_vector(share, share, mask)
-                values.append(builder.fmul(builder.load(total), factor))
+                values.append(builder.fmul(builder.load(total), _spread(builder, share, h)))
                 lanes.store(values[h], 12, h * LANES)
+            # The sums are kept apart from what is handed out: others may write to that.
             proxy = cgutils.create_struct_proxy(biased)(context, builder, args[18])
             with builder.if_then(cgutils.is_not_null(builder, proxy.nitems)):
                 for h, value in enumerate(values):
@@ -199,6 +207,7 @@ def _back_row_of(dropping):
             lanes = Lanes(context, builder, signature, args)
             entries, count = _Entries(lanes, 6), args[18]
             slope = code.splat(builder, args[19], LANES)
+            # The row's own features stay in registers, beside its sums, for all of its entries.
             own, rows = lanes.load(0), [lanes.load(8, h * LANES) for h in range(LANES)]
             (near_sum,) = _slots(builder, 1, lanes.load(14))
             totals = [
@@ -220,6 +229,7 @@ def _back_row_of(dropping):
                 positive, score = leaked(builder, raw, slope)
                 # The same score as before, minus the same peak: the weight comes out as it was.
                 weight = builder.fmul(exp_of_lanes(builder, builder.fsub(score, peak)), share)
+                # Read once, for the weight's gradient and for that of the features.
                 start = _times(builder, node, FEATURES)
                 grads = [
                     lanes.load(4, builder.add(start, start.type(h * LANES))) for h in range(LANES)
@@ -233,15 +243,15 @@ def _back_row_of(dropping):
                 change = builder.fmul(builder.fsub(change, centre), weight)
                 change = builder.select(positive, change, builder.fmul(change, slope))
                 builder.store(builder.fadd(builder.load(near_sum), change), near_sum)
+                # In the table of whoever walks this row: nobody else adds there meanwhile.
                 place = _times(builder, node, LANES)
                 lanes.store(builder.fadd(lanes.load(16, place), change), 16, place)
                 # Features got the dropped weight, the softmax did not.
                 if dropping:
                     weight = builder.fmul(weight, factor)
                 for h, (total, row) in enumerate(zip(totals, grads, strict=True)):
-                    mask = ir.Constant(ir.VectorType(code.INT32, LANES), [h] * LANES)
-                    factor_h = builder.shuffle_vector(weight, weight, mask)
-                    builder.store(code.add(builder, builder.load(total), row, factor_h), total)
+                    new = code.add(builder, builder.load(total), row, _spread(builder, weight, h))
+                    builder.store(new, total)
             lanes.store(builder.load(near_sum), 14)
             for h, total in enumerate(totals):
                 lanes.store(builder.load(total), 12, h * LANES)
