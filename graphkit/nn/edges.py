@@ -33,6 +33,13 @@ def plain_edges(edge_index: Any, flow: str = "source_to_target") -> Tensor:
     return to_edge_index(edge_index)[0].flip(0)
 
 
+def is_adjacency(edge_index: Any) -> bool:
+    """PyG's :func:`~torch_geometric.utils.is_sparse`, which plain edges are asked only once."""
+    if type(edge_index) is Tensor and edge_index.layout == torch.strided:
+        return False
+    return is_sparse(edge_index)
+
+
 def by_flow(edges: Tensor, flow: str) -> Tensor:
     """The edges with the senders in the first row; what was turned is kept with the edges."""
     if flow == "source_to_target":

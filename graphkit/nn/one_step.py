@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.nn.hooks import is_untouched
-from graphkit.ops.situation import is_plain, is_transformed
+from graphkit.ops.situation import is_autocast, is_plain, is_transformed
 
 __all__ = ["may_be_one_step"]
 
@@ -31,13 +31,18 @@ def may_be_one_step(x: Any, maps: Sequence[nn.Module | None], *parameters: Tenso
     """
     if not isinstance(x, Tensor) or x.layout != torch.strided or x.dim() != 2:
         return False
-    if x.device.type != "cpu" or x.dtype not in EXACT or torch.is_autocast_enabled("cpu"):
+    dtype = x.dtype
+    if not x.is_cpu or dtype not in EXACT or is_autocast():
         return False
-    present = [each for each in maps if each is not None]
-    if not all(is_untouched(each) for each in present):
-        return False
-    weights = [value for each in present for value in (each.weight, each.bias)]
-    values: list[Any] = [x, *(v for v in (*weights, *parameters) if v is not None)]
-    if not all(value.dtype == x.dtype for value in values):
-        return False
+    values: list[Any] = [x, *parameters]
+    for each in maps:
+        if each is not None:
+            # A weight that is no parameter may be made anew in every call.
+            own = each._parameters
+            if not is_untouched(each) or "weight" not in own or "bias" not in own:
+                return False
+            values += (own["weight"], own["bias"])
+    for value in values:
+        if value is not None and value.dtype != dtype:
+            return False
     return not is_transformed(values) and is_plain(values)

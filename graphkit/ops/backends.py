@@ -101,7 +101,7 @@ def _automatic(values: Tensor) -> str:
     """The fastest backend for the tensor's device and dtype."""
     if not values.dtype.is_floating_point:
         return "reference"
-    if values.device.type == "cpu":
+    if values.is_cpu:
         return "numba"
     if values.device.type == "cuda" and _installed("triton"):
         return "triton"

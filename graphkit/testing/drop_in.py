@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune
 from torch_geometric.utils import to_torch_csr_tensor
 
 from graphkit.testing.asserts import assert_close, assert_same_signature
@@ -150,6 +151,18 @@ class DropInSuite(Suite, ABC):
         with _on_all_modules("forward_hook", lambda module, args, out: out * 3):
             self._agree("outputs of all parts times three", ours, theirs, *inputs)
 
+    def test_rewritten_parameters(self) -> None:
+        """Parameters that pruning or a parametrization makes anew in every call are the twin's."""
+        names = [name for name, _ in self.make().named_parameters()]
+        for rewrite in (_prune, _halve):
+            for name in names:
+                ours, theirs = self._twins()
+                owner, _, leaf = name.rpartition(".")
+                for one in (ours, theirs):
+                    rewrite(one.get_submodule(owner), leaf)
+                what = f"{name} after {rewrite.__name__[1:]}"
+                self._agree(what, ours, theirs, *self._inputs("self_loops"))
+
     def test_subclass(self) -> None:
         """A subclass with a ``message`` of its own does what it does to the twin."""
 
@@ -227,6 +240,19 @@ class DropInSuite(Suite, ABC):
         )
         for (name, _), grad, other in zip(ours.named_parameters(), found, wanted, strict=True):
             assert_close(grad, other, f"{what}: gradients of {name}")
+
+
+class _Half(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / 2
+
+
+def _halve(module: nn.Module, name: str) -> None:
+    parametrize.register_parametrization(module, name, _Half())
+
+
+def _prune(module: nn.Module, name: str) -> None:
+    prune.l1_unstructured(module, name, amount=0.5)
 
 
 @contextmanager

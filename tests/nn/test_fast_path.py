@@ -12,7 +12,7 @@ from torch_geometric.nn import GATConv, MessagePassing
 from torch_geometric.nn.aggr import SumAggregation
 
 from graphkit import ops
-from graphkit.nn.fast_path import FastPath
+from graphkit.nn.fast_path import GENERATED, FastPath
 
 X = torch.tensor([[1.0], [2.0], [4.0]])
 EDGES = torch.tensor([[0, 1, 2], [1, 2, 1]])
@@ -156,6 +156,46 @@ def test_another_method_asks_for_messages(name, monkeypatch):
     assert patched().may_be_fast()
     monkeypatch.setattr(patched, name, OVERRIDES[name])
     assert not patched().may_be_fast()
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_a_method_put_into_a_parent_is_seen_until_it_goes(name, monkeypatch):
+    class Child(Sum):
+        """Was found as it was written, before."""
+
+    layer = Child()
+    assert layer.may_be_fast()
+    with monkeypatch.context() as patch:
+        # PyG puts what it generates into each class.
+        patch.setattr(Child if name in GENERATED else Sum, name, OVERRIDES[name])
+        assert not layer.may_be_fast()
+    assert layer.may_be_fast()
+    setattr(layer, name, OVERRIDES[name].__get__(layer))
+    assert not layer.may_be_fast()
+    delattr(layer, name)
+    assert layer.may_be_fast()
+
+
+def test_a_class_that_answers_for_its_parts_asks_for_messages():
+    class Swapped(Sum):
+        """Is never made, so that PyG generates nothing for it."""
+
+    class Shadowed(Swapped):
+        @property
+        def aggr_module(self):
+            return SumAggregation()
+
+    class Answering(Sum):
+        def __getattr__(self, name):
+            return super().__getattr__(name)
+
+    for kind in (Shadowed, Answering):
+        layer = Sum()
+        layer.__class__ = Swapped
+        assert layer.may_be_fast()
+        layer.__class__ = kind
+        assert not layer.may_be_fast()
+        assert not kind().may_be_fast()
 
 
 def test_the_other_method_is_the_one_that_runs():

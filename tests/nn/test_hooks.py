@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 from torch_geometric.nn import Linear
 
-from graphkit.nn.hooks import is_heard, is_untouched
+from graphkit.nn.hooks import is_heard, is_untouched, part_of
 
 KINDS = ("forward_pre_hook", "forward_hook", "full_backward_pre_hook", "full_backward_hook")
 
@@ -38,3 +38,16 @@ def test_other_maps_are_not_untouched():
     assert not is_untouched(Doubled(3, 2))
     assert not is_heard(Doubled(3, 2))
     assert not is_untouched(None)
+
+
+def test_a_part_is_the_attribute():
+    module = nn.Module()
+    module.lin = nn.Linear(3, 2)
+    module.register_parameter("missing", None)
+    module.plain = print
+    for name in ("lin", "missing", "plain"):
+        assert part_of(module, name) is getattr(module, name)
+    module.lin = None
+    assert part_of(module, "lin") is None
+    with pytest.raises(AttributeError, match="nowhere"):
+        part_of(module, "nowhere")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.utils import parametrize, prune, weight_norm
 from torch_geometric.nn import Linear
 
 from graphkit.nn.one_step import may_be_one_step
@@ -31,6 +34,11 @@ def test_plain_maps_of_dense_features_are_served():
 )
 def test_other_features_are_not(x):
     assert not may_be_one_step(x, [nn.Linear(3, 2)])
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+def test_compressed_features_are_not():
+    assert not may_be_one_step(torch.randn(4, 3).to_sparse_csr(), [nn.Linear(3, 2)])
 
 
 def test_half_precision_is_not_computed_in_as_it_is():
@@ -66,6 +74,52 @@ def test_calls_that_somebody_watches_are_not():
     x, lin = torch.randn(4, 3), nn.Linear(3, 2)
     with torch.autocast("cpu", torch.bfloat16):
         assert not may_be_one_step(x, [lin])
+    with torch.autocast("cpu", torch.bfloat16, enabled=False):
+        assert may_be_one_step(x, [lin])
+    with forward_ad.dual_level():
+        assert may_be_one_step(x, [lin])
+        assert not may_be_one_step(forward_ad.make_dual(x, x), [lin])
+        assert not may_be_one_step(x, [lin], forward_ad.make_dual(x, x))
     seen = []
-    torch.func.vmap(lambda row: seen.append(may_be_one_step(row, [lin])) or row)(x[None])
-    assert seen == [False]
+
+    def look(x):
+        seen.append(may_be_one_step(x, [lin]))
+        # Nothing but a watching mode tells that this one is recorded.
+        seen.append(may_be_one_step(plain, [lin]))
+        return x + 1
+
+    plain = torch.randn(4, 3)
+    torch.func.vmap(look)(x[None])
+    torch.func.jvp(look, (x,), (x,))
+    make_fx(look)(x)
+    torch.jit.trace(look, x, check_trace=False)
+    torch.compile(look, backend="eager", fullgraph=True)(x)
+    assert seen == [False] * len(seen)
+    assert len(seen) >= 10
+
+
+def halved(lin):
+    parametrize.register_parametrization(lin, "weight", nn.Tanh())
+
+
+def pruned(lin):
+    prune.l1_unstructured(lin, "bias", amount=0.5)
+
+
+def replaced(lin):
+    weight = lin.weight.detach()
+    del lin.weight
+    lin.weight = weight
+
+
+def unbiased(lin):
+    del lin.bias
+    lin.bias = torch.ones(2)
+
+
+@pytest.mark.parametrize("change", [halved, pruned, replaced, unbiased, weight_norm])
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+def test_maps_that_make_their_weights_anew_are_not(change):
+    lin = nn.Linear(3, 2)
+    change(lin)
+    assert not may_be_one_step(torch.randn(4, 3), [lin])

@@ -53,6 +53,17 @@ def test_plain_values_have_memory_that_nobody_watches():
     assert not inside(lambda x: situation.is_plain([x]))
 
 
+def test_autocast_of_cpus_is_told_from_that_of_others():
+    assert not situation.is_autocast()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert situation.is_autocast()
+    torch.set_autocast_enabled("cuda", True)
+    try:
+        assert not situation.is_autocast()
+    finally:
+        torch.set_autocast_enabled("cuda", False)
+
+
 def test_integers_come_out_of_what_a_transform_made_of_them():
     index = torch.arange(3)
     assert situation.without_transform(index, "index") is index

@@ -120,6 +120,18 @@ class WrongOnSparse(Changed):
         return is_torch_sparse_tensor(edge_index)
 
 
+@caught_by("rewritten_parameters")
+class WrongWherePruned(Changed):
+    def changes(self, x, edge_index):
+        return any(name.endswith("_orig") for name, _ in self.named_parameters())
+
+
+@caught_by("rewritten_parameters")
+class WrongWhereParametrized(Changed):
+    def changes(self, x, edge_index):
+        return any("parametrizations" in name for name, _ in self.named_parameters())
+
+
 @caught_by("attention")
 class ShiftsItsWeights(GATConv):
     def forward(self, x, edge_index, edge_attr=None, size=None, return_attention_weights=None):

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.nn import GATConv
-from torch_geometric.utils import is_sparse
 
 from graphkit import ops
 from graphkit.catalog import method
@@ -15,6 +14,7 @@ from graphkit.nn.conv.fused.inputs import combined, ends_of
 from graphkit.nn.edges import (
     by_flow,
     count_targets,
+    is_adjacency,
     void_scores,
     with_loop_features,
     with_self_loops,
@@ -178,18 +178,25 @@ class FusedGATConv(FastPath, GATConv, fast=True):
 
     def is_one_step(self, x: Any) -> bool:
         """Whether the layer is a linear map, attention and a bias, with nothing in between."""
-        if self.lin is None or self.res is not None or self.bias is None or not self.concat:
+        # From where PyTorch keeps them: its way to an attribute that is a module or a parameter
+        # takes longer than all else here. What is not kept there is not told by its value.
+        own, lin = self._parameters, self._modules.get("lin")
+        bias, source, target = own.get("bias"), own.get("att_src"), own.get("att_dst")
+        if lin is None or bias is None or source is None or target is None or not self.concat:
             return False
-        if self.lin.bias is not None or self.flow != "source_to_target":
+        nothing = own.get("res", lin) is None and lin._parameters.get("bias", lin) is None
+        if not nothing or self.flow != "source_to_target":
             return False
-        return may_be_one_step(x, (self.lin,), self.att_src, self.att_dst, self.bias)
+        return may_be_one_step(x, (lin,), source, target, bias)
 
     def in_one_step(self, x: Any, index: Tensor) -> Tensor:
         """All of the layer as one step that PyTorch differentiates."""
         if self.add_self_loops:
             index, _ = with_self_loops(index, x.size(0))
-        ends, dropout = (self.att_src, self.att_dst), self.dropout if self.training else 0.0
-        return gat_step(index, x, self.lin.weight, self.bias, ends, self.negative_slope, dropout)
+        own: Any = self._parameters
+        weight: Any = self._modules["lin"]._parameters["weight"]
+        ends, dropout = (own["att_src"], own["att_dst"]), self.dropout if self.training else 0.0
+        return gat_step(index, x, weight, own["bias"], ends, self.negative_slope, dropout)
 
     def attend_to_itself(self, index: Tensor, x: Tensor) -> Tensor:
         """The sums of one set of nodes, where nothing but its ends decides an edge's score."""
@@ -205,7 +212,7 @@ class FusedGATConv(FastPath, GATConv, fast=True):
         """Whether the kernel serves this call; else ``GATConv`` does."""
         # Against the flow PyG counts the targets of a pair as if they were the sources.
         usual = self.flow == "source_to_target" or isinstance(x, Tensor)
-        return usual and not is_sparse(edge_index) and self.may_be_fast()
+        return usual and not is_adjacency(edge_index) and self.may_be_fast()
 
     def project(
         self, x: Tensor | tuple[Tensor, Tensor | None]

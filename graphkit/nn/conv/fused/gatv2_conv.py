@@ -7,7 +7,6 @@ from typing import Any, cast
 from torch import Tensor
 from torch.nn import functional as F
 from torch_geometric.nn import GATv2Conv
-from torch_geometric.utils import is_sparse
 
 from graphkit import ops
 from graphkit.catalog import method
@@ -19,7 +18,7 @@ from graphkit.nn.conv.fused.inputs import (
     is_plain_linear,
     with_loops,
 )
-from graphkit.nn.edges import without_void
+from graphkit.nn.edges import is_adjacency, without_void
 from graphkit.nn.fast_path import FastPath
 from graphkit.nn.sparse_features import projected
 from graphkit.ops.checks import check_tensors
@@ -148,7 +147,7 @@ class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
         check_tensors(edge_attr=edge_attr)
         if edge_attr is not None and self.lin_edge is None:
             raise ValueError("edge_attr was given, but the layer was made with edge_dim=None")
-        if edge_attr is not None and self.add_self_loops and is_sparse(edge_index):
+        if edge_attr is not None and self.add_self_loops and is_adjacency(edge_index):
             raise ValueError(
                 "edge_index must be a tensor [2, E] where edge_attr comes and loops are added: "
                 "hand in plain edges, or make the layer with add_self_loops=False"
@@ -188,7 +187,7 @@ class FusedGATv2Conv(FastPath, GATv2Conv, fast=True):
     def can_fuse(self, edge_index: Any) -> bool:
         """Whether the kernel serves this call; else ``GATv2Conv`` does."""
         usual = self.flow == "source_to_target" and is_plain_linear(self.lin_edge)
-        return not is_sparse(edge_index) and usual and self.may_be_fast()
+        return not is_adjacency(edge_index) and usual and self.may_be_fast()
 
     def project(
         self, x: Tensor | tuple[Tensor, Tensor | None]

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.nn.aggr import MeanAggregation
-from torch_geometric.utils import is_sparse
 
 from graphkit import ops
-from graphkit.nn.edges import by_flow, count_targets
+from graphkit.nn.edges import by_flow, count_targets, is_adjacency
 from graphkit.nn.fast_path import FastPath
 from graphkit.ops.checks import as_edge_index
 from graphkit.ops.layout.rows import rows_of
@@ -30,7 +29,7 @@ class NeighbourSum(FastPath):
                 return False
             if x.layout != torch.strided:
                 return False
-        return not is_sparse(edge_index) and self.may_be_fast()
+        return not is_adjacency(edge_index) and self.may_be_fast()
 
     def neighbours(
         self, edge_index: Any, x: tuple[Tensor, Tensor | None], size: tuple[int, int] | None

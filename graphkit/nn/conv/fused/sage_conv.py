@@ -118,11 +118,16 @@ class FusedSAGEConv(NeighbourSum, SAGEConv, fast=True):
 
     def is_one_step(self, x: Any) -> bool:
         """Whether the layer is two linear maps and a sum, with nothing in between."""
-        usual = self.root_weight and not self.project and not self.normalize
-        return usual and self.lin_r.bias is None and may_be_one_step(x, (self.lin_l, self.lin_r))
+        if not self.root_weight or self.project or self.normalize:
+            return False
+        left, right = self._modules.get("lin_l"), self._modules.get("lin_r")
+        if left is None or right is None or right._parameters.get("bias", right) is not None:
+            return False
+        return may_be_one_step(x, (left, right))
 
     def in_one_step(self, x: Tensor, index: Tensor) -> Tensor:
         """All of the layer as one step that PyTorch differentiates."""
-        edges, left = by_flow(index, self.flow), self.lin_l
-        mean = type(self.aggr_module) is MeanAggregation
-        return neighbour_pair(edges, x, left.weight, left.bias, self.lin_r.weight, mean)
+        maps: Any = self._modules
+        left, right = maps["lin_l"]._parameters, maps["lin_r"]._parameters
+        edges, mean = by_flow(index, self.flow), type(maps["aggr_module"]) is MeanAggregation
+        return neighbour_pair(edges, x, left["weight"], left["bias"], right["weight"], mean)

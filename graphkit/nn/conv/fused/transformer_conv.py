@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.nn import TransformerConv
-from torch_geometric.utils import is_sparse
 
 from graphkit import ops
 from graphkit.catalog import method
@@ -18,7 +17,9 @@ from graphkit.nn.conv.fused.inputs import (
     ends_of,
     is_plain_linear,
 )
+from graphkit.nn.edges import is_adjacency
 from graphkit.nn.fast_path import FastPath
+from graphkit.nn.hooks import part_of
 from graphkit.nn.one_step import may_be_one_step
 from graphkit.nn.sparse_features import projected
 from graphkit.nn.transformer_step import transformer_step
@@ -134,13 +135,13 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
         return_attention_weights: bool | None = None,
     ) -> Any:
         """Runs the layer; arguments as those of :class:`torch_geometric.nn.TransformerConv`."""
-        if self.lin_edge is not None and edge_attr is None:
+        if edge_attr is None and part_of(self, "lin_edge") is not None:
             raise ValueError(f"edge_attr is missing: the layer has edge_dim={self.edge_dim}")
         if not self.can_fuse(edge_index, edge_attr):
             return super().forward(x, edge_index, edge_attr, return_attention_weights)
         x_src, x_dst = ends_of(x)
-        check_features(x_src, self.lin_key.in_channels)
-        check_features(x_dst, self.lin_query.in_channels)
+        check_features(x_src, part_of(self, "lin_key").in_channels)
+        check_features(x_dst, part_of(self, "lin_query").in_channels)
         shape = (self.heads, self.out_channels)
         asked = isinstance(return_attention_weights, bool)
         # Features of edges and weights that somebody asks for take the steps one by one.
@@ -162,25 +163,25 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
 
     def can_fuse(self, edge_index: Any, edge_attr: Tensor | None) -> bool:
         """Whether the kernel serves this call; else ``TransformerConv`` does."""
-        if self.lin_edge is None:
-            usual = edge_attr is None
-        else:
-            usual = edge_attr is not None and is_plain_linear(self.lin_edge)
+        lin = part_of(self, "lin_edge")
+        usual = (lin is None) == (edge_attr is None) and is_plain_linear(lin)
         usual = usual and self.flow == "source_to_target"
-        return usual and not is_sparse(edge_index) and self.may_be_fast()
+        return usual and not is_adjacency(edge_index) and self.may_be_fast()
 
     def maps(self) -> list[Any]:
         """The linear maps of features: queries, keys, values, and the skip connection's."""
-        found = [self.lin_query, self.lin_key, self.lin_value]
-        return [*found, self.lin_skip] if self.root_weight else found
+        names = ("lin_query", "lin_key", "lin_value", "lin_skip")
+        return [part_of(self, name) for name in names[: 4 if self.root_weight else 3]]
 
     def is_one_step(self, x: Any) -> bool:
         """Whether the layer is linear maps, attention and a sum, with nothing in between."""
-        return self.concat and self.lin_beta is None and may_be_one_step(x, self.maps())
+        usual = self.concat and part_of(self, "lin_beta") is None
+        return usual and may_be_one_step(x, self.maps())
 
     def in_one_step(self, x: Tensor, index: Tensor) -> Tensor:
         """All of the layer as one step that PyTorch differentiates."""
-        pairs = [(each.weight, each.bias) for each in self.maps()]
+        kept = [each._parameters for each in self.maps()]
+        pairs = [(each["weight"], each["bias"]) for each in kept]
         dropout = self.dropout if self.training else 0.0
         return transformer_step(index, x, pairs, self.heads, dropout)
 

@@ -180,6 +180,23 @@ def test_a_bias_that_somebody_gave_the_map_is_added():
     torch.testing.assert_close(ours(x, EDGES), pyg(x, EDGES))
 
 
+def test_a_subclass_that_answers_for_a_parameter_is_asked():
+    class Scaled(FusedGATConv):
+        scale = None
+
+        @property
+        def att_src(self):
+            if self.scale is None:
+                raise AttributeError("not yet made")
+            return self.scale * self._parameters["att_src"]
+
+    (ours, pyg), x = twins(), features()
+    ours.__class__, ours.scale = Scaled, 3
+    with torch.no_grad():
+        pyg.att_src *= 3
+    torch.testing.assert_close(ours(x, EDGES), pyg(x, EDGES))
+
+
 def test_gradients_of_two_orders_are_those_of_pyg():
     x, found = features().requires_grad_(), []
     for layer in twins():

@@ -6,6 +6,7 @@ from unittest import mock
 
 import pytest
 import torch
+from torch import nn
 from torch_geometric.nn import SAGEConv
 
 from graphkit.nn import FusedSAGEConv
@@ -47,6 +48,20 @@ def test_the_kernel_serves(aggr):
             torch.testing.assert_close(out, wanted)
             grads = [torch.autograd.grad(o.square().sum(), x)[0] for o in (out, wanted)]
             torch.testing.assert_close(*grads)
+
+
+def test_what_somebody_put_in_the_place_of_a_map_is_used():
+    x = torch.randn(5, 4)
+    for name in ("lin_l", "lin_r"):
+        ours, pyg = FusedSAGEConv(4, 3), SAGEConv(4, 3)
+        pyg.load_state_dict(ours.state_dict())
+        for each in (ours, pyg):
+            each.lin_r.bias = nn.Parameter(torch.ones(3))
+        torch.testing.assert_close(ours(x, EDGES), pyg(x, EDGES))
+        for each in (ours, pyg):
+            delattr(each, name)
+            setattr(each, name, lambda x: x[:, :3].cos())
+        torch.testing.assert_close(ours(x, EDGES), pyg(x, EDGES))
 
 
 def test_a_dense_mean():

@@ -69,6 +69,7 @@ class TestWithEdgesAndGate(LayerSuite):
     "kwargs",
     [
         {"concat": False, "bias": False, "beta": True},
+        {"beta": True},
         {"root_weight": False},
         {"heads": 8, "out": 8},
         {"edge_dim": 2, "concat": False},
@@ -84,6 +85,11 @@ def test_equals_pyg_with_its_weights(kwargs):
     edges = torch.randn(7, kwargs["edge_dim"]).double() if "edge_dim" in kwargs else None
     for _ in range(2):
         compare(*layers, torch.randn(5, 5).double(), EDGES, edges)
+
+
+def test_edge_features_without_a_map_are_added_as_they_are():
+    layers = twins(FusedTransformerConv(5, 3, heads=2), TransformerConv(5, 3, heads=2))
+    compare(*layers, torch.randn(5, 5).double(), EDGES, torch.randn(7, 2, 3).double())
 
 
 @pytest.mark.parametrize("widths", [(4, 4), (5, 5)])
