@@ -167,7 +167,7 @@ class FastPath(MessagePassing):
         for hooks in self.hooks_to_watch:
             if hooks:
                 return True
-        # Where PyTorch keeps it: the way of an attribute raises an error inside, and costs as much.
+        # Read where PyTorch keeps it, as part_of does.
         aggregation = self._modules.get("aggr_module")
         return aggregation is not None and is_heard(aggregation)
 
