@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,6 +93,25 @@ class ExecutionChecks(LayerBase):
         edges = torch.stack([edge_index, edge_index], dim=-1)[..., 0]
         assert_close(self.call(layer, strided, edges, **extra), expected, "outputs")
 
+    def test_negated_views(self) -> None:
+        """Features and gradients whose sign PyTorch is yet to change count with the sign.
+
+        The imaginary part of a conjugate is the memory of the number itself, marked.
+        """
+        layer = self.build()
+        x, edge_index, extra = self.sample("self_loops")
+
+        def marked(value: Tensor) -> Tensor:
+            return torch.complex(torch.zeros_like(value), -value).conj().imag
+
+        assert marked(x).is_neg()
+
+        def between(x: Tensor, edge_index: Tensor) -> Tensor:
+            out = self.call(layer, marked(x), edge_index, **extra)
+            return out.clone() if not out.requires_grad else _MarkedGradient.apply(out)
+
+        self.compare(layer, x, edge_index, extra, other=between)
+
     def test_follows_device(self) -> None:
         """Tensors are made on the device of the arguments, not on the default device."""
         layer = self.build()
@@ -121,3 +141,15 @@ class ExecutionChecks(LayerBase):
         assert_close(out_cuda.cpu(), out, "outputs")
         for name, value in self.gradients(out_cuda, layer, {"x": leaf}).items():
             assert_close(value.cpu(), expected[name].cpu(), f"gradients of {name}")
+
+
+class _MarkedGradient(torch.autograd.Function):
+    """The identity, whose gradient comes with a sign that is yet to be changed."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return torch.complex(torch.zeros_like(grads[0]), -grads[0]).conj().imag
