@@ -33,14 +33,15 @@ def is_plain(values: Iterable[Tensor | None]) -> bool:
     """Whether a kernel may read the memory of the values without anybody missing the call.
 
     It may not while a call is compiled or recorded, and there is no memory to read in fake
-    tensors, in subclasses of other meaning, and in the batches of ``is_grads_batched=True``.
+    tensors, in subclasses of other meaning, and in the batches of ``is_grads_batched=True``. Of a
+    view that is marked as negated the memory holds the opposite.
     """
     if is_watched():
         return False
     try:
         for value in values:
             if value is not None:
-                if type(value) not in _PLAIN:
+                if type(value) not in _PLAIN or value.is_neg():
                     return False
                 value.data_ptr()
     except RuntimeError:

@@ -41,6 +41,9 @@ def test_plain_values_have_memory_that_nobody_watches():
     assert situation.is_plain([])
     assert situation.is_plain([X, None, torch.nn.Parameter(X), torch.nn.Buffer(X)])
     assert not situation.is_plain([X, X.as_subclass(Meaningful)])
+    negated = torch.complex(X, X).conj().imag
+    assert negated.is_neg()
+    assert not situation.is_plain([X, negated])
     with Recorder():
         assert not situation.is_plain([X])
         assert not situation.is_plain([])
