@@ -30,6 +30,8 @@ class Plan(NamedTuple):
     """The same, sorted by source."""
     tables: int
     """One for each share of the work: of any number of threads, so that sums are the same."""
+    kept: tuple[Tensor, ...]
+    """What lies at the addresses: the plan may outlive the graph."""
 
 
 def is_small(graph: Graph, x: Tensor) -> bool:
@@ -199,21 +201,23 @@ def _packed(value: Tensor) -> Tensor:
 
 
 def _plan_of(graph: Graph, x: Tensor) -> Plan:
-    """What the kernels are told; the graph keeps what lies at the addresses alive."""
+    """What the kernels are told, kept with the targets."""
     shape = x.shape
     return graph.target.derive(("plan", id(graph), shape), lambda: _plan(graph, *shape))
 
 
 def _plan(graph: Graph, batch: int, nodes: int, heads: int, width: int) -> Plan:
     edges, ways = graph.num_edges, []
+    kept: list[Tensor] = []
     for transposed, rows in ((False, graph.target), (True, graph.source)):
         order, others = graph.sorted_by(transposed)
-        perm = 0 if order.perm is None else order.perm.data_ptr()
-        parts = parts_of(rows, batch)
-        places = (order.indptr.data_ptr(), others.data_ptr(), perm)
-        ways.append((places, (batch, nodes, edges, heads, width, parts)))
+        found = (order.indptr, others, order.perm)
+        kept += [each for each in found if each is not None]
+        # An address of 0 says that the order of rows is that of the edges.
+        places = tuple(0 if each is None else each.data_ptr() for each in found)
+        ways.append((places, (batch, nodes, edges, heads, width, parts_of(rows, batch))))
     work = batch * edges * heads * width
-    return Plan(work, ways[0], ways[1], min(batch * ways[1][1][-1], MOST_TABLES))
+    return Plan(work, ways[0], ways[1], min(batch * ways[1][1][-1], MOST_TABLES), tuple(kept))
 
 
 def _scalars(

@@ -44,3 +44,15 @@ def test_small_is_what_edges_and_nodes_say() -> None:
     assert not small.is_small(graph_of(random_graph(10, 10, 4), 10, 10), x.bfloat16())
     many = torch.empty(1, 2**20, 1, 1)
     assert not small.is_small(graph_of(random_graph(10, 10, 4), 2**20, 2**20), many)
+
+
+@pytest.mark.parametrize("sort", [False, True])
+def test_a_plan_outlives_its_graph(sort: bool) -> None:
+    """Another graph may get the name of one that is gone, and with it the plan of that."""
+    edges = random_graph(10, 10, 30)
+    edges = edges[:, edges[1].argsort()] if sort else edges
+    x = torch.randn(1, 10, 2, 3)
+    plan = small._plan_of(graph_of(edges, 10, 10), x)
+    told = {address for way in (plan.forward, plan.backward) for address in way[0] if address}
+    assert len(told) == (5 if sort else 6)
+    assert told == {value.data_ptr() for value in plan.kept}
