@@ -176,95 +176,86 @@ def _attend_row_of(dropping):
 _attend_row, _attend_row_dropping = (_attend_row_of(dropping) for dropping in (False, True))
 
 
-def _back_row_of(dropping):
-    """What some entries of a row add to each gradient, with or without dropout."""
+@intrinsic
+def _back_row(
+    typing_context,
+    near,
+    n,
+    targets,
+    t,
+    grad,
+    g,
+    others,
+    k,
+    x,
+    i,
+    kept,
+    d,
+    grad_x,
+    o,
+    grad_near,
+    e,
+    grad_far,
+    a,
+    count,
+    slope,
+):
+    """What some entries of a row add to each gradient."""
 
-    @intrinsic
-    def back_row(
-        typing_context,
-        near,
-        n,
-        targets,
-        t,
-        grad,
-        g,
-        others,
-        k,
-        x,
-        i,
-        kept,
-        d,
-        grad_x,
-        o,
-        grad_near,
-        e,
-        grad_far,
-        a,
-        count,
-        slope,
-    ):
-        def generate(context, builder, signature, args):
-            lanes = Lanes(context, builder, signature, args)
-            entries, count = _Entries(lanes, 6), args[18]
-            slope = code.splat(builder, args[19], LANES)
-            # The row's own features stay in registers, beside its sums, for all of its entries.
-            own, rows = lanes.load(0), [lanes.load(8, h * LANES) for h in range(LANES)]
-            (near_sum,) = _slots(builder, 1, lanes.load(14))
-            totals = [
-                cgutils.alloca_once_value(builder, lanes.load(12, h * LANES)) for h in range(LANES)
-            ]
-            with cgutils.for_range(builder, count) as loop:
-                i = loop.index
-                later = entries.later(i)
-                _ask_for_rows(lanes, 2, later, 4 * LANES)
-                _ask_for_rows(lanes, 4, later, FEATURES)
-                code.ask_for(builder, lanes.at(16, _times(builder, later, LANES)), 1)
-                node = entries.node(i)
-                place = _times(builder, node, 4 * LANES)
-                far, peak, share, centre = (
-                    lanes.load(2, builder.add(place, place.type(field * LANES)))
-                    for field in range(4)
-                )
-                raw = builder.fadd(own, far)
-                positive, score = leaked(builder, raw, slope)
-                # The same score as before, minus the same peak: the weight comes out as it was.
-                weight = builder.fmul(exp_of_lanes(builder, builder.fsub(score, peak)), share)
-                # Read once, for the weight's gradient and for that of the features.
-                start = _times(builder, node, FEATURES)
-                grads = [
-                    lanes.load(4, builder.add(start, start.type(h * LANES))) for h in range(LANES)
-                ]
-                products = [builder.fmul(row, grad) for row, grad in zip(rows, grads, strict=True)]
-                change = sums_of_lanes(builder, products)
-                if dropping:
-                    factor = lanes.load(10, _times(builder, i, LANES))
-                    change = builder.fmul(change, factor)
-                # Softmax: a * (g - <out, grad>); then the slope of the side of 0 it was on.
-                change = builder.fmul(builder.fsub(change, centre), weight)
-                change = builder.select(positive, change, builder.fmul(change, slope))
-                builder.store(builder.fadd(builder.load(near_sum), change), near_sum)
-                # In the table of whoever walks this row: nobody else adds there meanwhile.
-                place = _times(builder, node, LANES)
-                lanes.store(builder.fadd(lanes.load(16, place), change), 16, place)
-                # Features got the dropped weight, the softmax did not.
-                if dropping:
-                    weight = builder.fmul(weight, factor)
-                for h, (total, row) in enumerate(zip(totals, grads, strict=True)):
-                    new = code.add(builder, builder.load(total), row, _spread(builder, weight, h))
-                    builder.store(new, total)
-            lanes.store(builder.load(near_sum), 14)
-            for h, total in enumerate(totals):
-                lanes.store(builder.load(total), 12, h * LANES)
-            return context.get_dummy_value()
+    def generate(context, builder, signature, args):
+        lanes = Lanes(context, builder, signature, args)
+        entries, count = _Entries(lanes, 6), args[18]
+        slope = code.splat(builder, args[19], LANES)
+        # The row's own features stay in registers, beside its sums, for all of its entries.
+        own, rows = lanes.load(0), [lanes.load(8, h * LANES) for h in range(LANES)]
+        (near_sum,) = _slots(builder, 1, lanes.load(14))
+        totals = [
+            cgutils.alloca_once_value(builder, lanes.load(12, h * LANES)) for h in range(LANES)
+        ]
+        with cgutils.for_range(builder, count) as loop:
+            i = loop.index
+            later = entries.later(i)
+            _ask_for_rows(lanes, 2, later, 4 * LANES)
+            _ask_for_rows(lanes, 4, later, FEATURES)
+            code.ask_for(builder, lanes.at(16, _times(builder, later, LANES)), 1)
+            node = entries.node(i)
+            place = _times(builder, node, 4 * LANES)
+            far, peak, share, centre = (
+                lanes.load(2, builder.add(place, place.type(field * LANES))) for field in range(4)
+            )
+            raw = builder.fadd(own, far)
+            positive, score = leaked(builder, raw, slope)
+            # The same score as before, minus the same peak: the weight comes out as it was.
+            weight = builder.fmul(exp_of_lanes(builder, builder.fsub(score, peak)), share)
+            # Read once, for the weight's gradient and for that of the features.
+            start = _times(builder, node, FEATURES)
+            grads = [lanes.load(4, builder.add(start, start.type(h * LANES))) for h in range(LANES)]
+            products = [builder.fmul(row, grad) for row, grad in zip(rows, grads, strict=True)]
+            change = sums_of_lanes(builder, products)
+            # Times 1 where nothing is dropped: that keeps the compiler from adding the products up
+            # in another order than dot_tile does, so that what is equal has the difference 0.
+            factor = lanes.load(10, _times(builder, i, LANES))
+            change = builder.fmul(change, factor)
+            # Softmax: a * (g - <out, grad>); then the slope of the side of 0 it was on.
+            change = builder.fmul(builder.fsub(change, centre), weight)
+            change = builder.select(positive, change, builder.fmul(change, slope))
+            builder.store(builder.fadd(builder.load(near_sum), change), near_sum)
+            # In the table of whoever walks this row: nobody else adds there meanwhile.
+            place = _times(builder, node, LANES)
+            lanes.store(builder.fadd(lanes.load(16, place), change), 16, place)
+            # Features got the dropped weight, the softmax did not.
+            weight = builder.fmul(weight, factor)
+            for h, (total, row) in enumerate(zip(totals, grads, strict=True)):
+                new = code.add(builder, builder.load(total), row, _spread(builder, weight, h))
+                builder.store(new, total)
+        lanes.store(builder.load(near_sum), 14)
+        for h, total in enumerate(totals):
+            lanes.store(builder.load(total), 12, h * LANES)
+        return context.get_dummy_value()
 
-        arrays = (near, targets, grad, others, x, kept, grad_x, grad_near, grad_far)
-        given = [kind for array in arrays for kind in (array, _WHOLE)]
-        return types.void(*given, _WHOLE, near.dtype), generate
-
-    return back_row
-
-
-_back_row, _back_row_dropping = (_back_row_of(dropping) for dropping in (False, True))
+    arrays = (near, targets, grad, others, x, kept, grad_x, grad_near, grad_far)
+    given = [kind for array in arrays for kind in (array, _WHOLE)]
+    return types.void(*given, _WHOLE, near.dtype), generate
 
 
 @helper
@@ -341,7 +332,7 @@ def _go_back(
 ):
     """What the entries ``k .. k + size`` add to the gradients of a narrow row; whether it was one.
 
-    Arguments as in :func:`_attend`.
+    ``kept`` is 1 where nothing is dropped; other arguments as in :func:`_attend`.
     """
     if heads != LANES or width != LANES or edge.shape[0] > 0 or grad_far.shape[0] == 0:
         return False
@@ -351,9 +342,7 @@ def _go_back(
     results = (target, base, total, sum_base, grad_far, far)
     if keys.shape[0] > 0:
         draw(kept, k, size, perm, entry_base, heads, keys, keep)
-        _back_row_dropping(*ends, *rows, *results, size, slope)
-    else:
-        _back_row(*ends, *rows, *results, size, slope)
+    _back_row(*ends, *rows, *results, size, slope)
     return True
 
 

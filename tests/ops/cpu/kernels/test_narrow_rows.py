@@ -95,3 +95,15 @@ def test_nan_stays_in_its_row():
     near[2, 5] = torch.nan
     out = ops.gat_attention(edges, x, torch.zeros(NODES, HEADS), near, 0.2)
     assert out.isnan().any(-1).nonzero().tolist() == [[2, 5]]
+
+
+def test_what_a_single_neighbour_weighs_cannot_change():
+    """Its weight is 1: gradients of scores are 0, not what rounding leaves of a difference."""
+    edges = torch.stack([torch.arange(NODES), torch.arange(NODES).roll(1)])
+    x, far, near, toward = drawn(
+        (NODES, HEADS, WIDTH), *[(NODES, HEADS)] * 2, (NODES, HEADS, WIDTH)
+    )
+    inputs = [far.requires_grad_(), near.requires_grad_()]
+    out = ops.gat_attention(edges, 100 * x, *inputs, 0.2)
+    for grad in torch.autograd.grad(out, inputs, toward):
+        assert (grad == 0).all()
