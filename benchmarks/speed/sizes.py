@@ -1,11 +1,15 @@
 """Graph attention beside PyG's (and DGL's, where it is installed) at every size of graph.
 
-``python -m benchmarks speed sizes``: forward and backward, eight heads of eight, by turns.
+``python -m benchmarks speed sizes``: forward and backward, eight heads of eight, by turns. Each
+size in processes of its own: with memory as a program gets it from its system, and with an
+allocator that keeps what was freed.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv
 
-from benchmarks.speed.child import RETURN_MEMORY, measure
+from benchmarks.speed.child import KEEP_MEMORY, RETURN_MEMORY, measure, run_module
 from benchmarks.speed.dgl_here import load_dgl
 from benchmarks.speed.graphs import random_edges
 from benchmarks.speed.inputs import Problem
 from benchmarks.speed.turns import in_turns
+from benchmarks.speed.twins import MEMORY
 from graphkit.nn import FusedGATConv
 
 HEADS, CHANNELS = 8, 8
@@ -68,9 +73,12 @@ def compare(what: str, nodes: int, edges: int, turns: int) -> list[dict[str, Any
 
 
 def rows(quick: bool = False) -> list[dict[str, Any]]:
-    """Four sizes; and what a step needs beside its inputs at 400,000 edges."""
-    sizes = {"quick": (200, 2_000, 3)} if quick else SIZES
-    found = [row for name, size in sizes.items() for row in compare(name, *size)]
+    """Four sizes, twice; and what a step needs beside its inputs at 400,000 edges."""
+    found = []
+    for name, size in ({"quick": (200, 2_000, 3)} if quick else SIZES).items():
+        for kept in (False, True):
+            words = [json.dumps([f"{name}, {MEMORY[kept]}", *size])]
+            found += run_module("benchmarks.speed.sizes", words, KEEP_MEMORY if kept else {})
     problem = Problem(nodes=200, edges=2_000) if quick else Problem()
     task = {"kind": "memory", "problem": problem.describe()}
     ours, rival = (
@@ -78,3 +86,7 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
     )
     found.append({"what": problem.label, "megabytes": ours, "rival_megabytes": rival})
     return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(compare(*json.loads(sys.argv[1]))))
