@@ -102,6 +102,7 @@ GUARDED_ABOVE = {
     "benchmarks/zoo/images/tasks.py": "the block around the archive that an image is out of",
     "benchmarks/speed/skeleton_reading.py": "files of its own, as a rival to graphkit's reader",
     "benchmarks/speed/child.py": "what its own child has written",
+    "benchmarks/speed/sizes.py": "what its own parent has asked for",
     "benchmarks/speed/twins.py": "what its own parent has asked for",
 }
 """Files that read without a block of their own, and who answers for what is raised."""
