@@ -35,6 +35,30 @@ class LosesHalfOfTheTangent(MeanConv):
         return super().combine((primal + x) / 2, edge_index)
 
 
+@caught_by("negated_views")
+class ReadsTheMemoryOfFeatures(MeanConv):
+    """And not the mark that its values are negated."""
+
+    def forward(self, x, edge_index, *args, **kwargs):
+        return super().forward(-x if x.is_neg() else x, edge_index, *args, **kwargs)
+
+
+class UnmarkedGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value):
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return -grad if grad.is_neg() else grad
+
+
+@caught_by("negated_views")
+class ReadsTheMemoryOfGradients(MeanConv):
+    def combine(self, x, edge_index):
+        return UnmarkedGradient.apply(super().combine(x, edge_index))
+
+
 class RemembersDegrees(MeanConv):
     """A mean by degrees that are kept; subclasses say under which key."""
 
