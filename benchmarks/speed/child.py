@@ -15,6 +15,8 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
     "MALLOC_TOP_PAD_": str(1 << 28),
 }
+MEMORY: dict[str, dict[str, str]] = {"memory by default": {}, "freed memory kept": KEEP_MEMORY}
+"""As a program gets it from its system, and with an allocator that keeps what was freed."""
 RETURN_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 16), "MALLOC_TRIM_THRESHOLD_": str(1 << 16)}
 
 

@@ -17,12 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv
 
-from benchmarks.speed.child import KEEP_MEMORY, RETURN_MEMORY, measure, run_module
+from benchmarks.speed.child import MEMORY, RETURN_MEMORY, measure, run_module
 from benchmarks.speed.dgl_here import load_dgl
 from benchmarks.speed.graphs import random_edges
 from benchmarks.speed.inputs import Problem
 from benchmarks.speed.turns import in_turns
-from benchmarks.speed.twins import MEMORY
 from graphkit.nn import FusedGATConv
 
 HEADS, CHANNELS = 8, 8
@@ -76,9 +75,9 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
     """Four sizes, twice; and what a step needs beside its inputs at 400,000 edges."""
     found = []
     for name, size in ({"quick": (200, 2_000, 3)} if quick else SIZES).items():
-        for kept in (False, True):
-            words = [json.dumps([f"{name}, {MEMORY[kept]}", *size])]
-            found += run_module("benchmarks.speed.sizes", words, KEEP_MEMORY if kept else {})
+        for memory, environment in MEMORY.items():
+            words = [json.dumps([f"{name}, {memory}", *size])]
+            found += run_module("benchmarks.speed.sizes", words, environment)
     problem = Problem(nodes=200, edges=2_000) if quick else Problem()
     task = {"kind": "memory", "problem": problem.describe()}
     ours, rival = (

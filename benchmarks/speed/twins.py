@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch_geometric.nn import GATv2Conv, GCNConv, GINConv, SAGEConv, TransformerConv
 
-from benchmarks.speed.child import KEEP_MEMORY, run_module
+from benchmarks.speed.child import MEMORY, run_module
 from benchmarks.speed.graphs import random_edges
 from benchmarks.speed.turns import in_turns
 from graphkit.nn import accelerate
@@ -39,7 +39,6 @@ def made(name: str, edge_dim: int | None) -> nn.Module:
 
 ATTENTIONS = ("GATv2Conv", "TransformerConv")
 SUMS = ("GCNConv", "SAGEConv", "GINConv")
-MEMORY = {False: "memory by default", True: "freed memory kept"}
 
 
 def step(layer: nn.Module, inputs: list[Any]) -> Callable[[], None]:
@@ -93,9 +92,9 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
     found = []
     for name, size, edge_dim in cases:
         words = [json.dumps([name, *size, edge_dim, turns[size]])]
-        for kept in (False, True) if size == large else (False,):
-            row = run_module("benchmarks.speed.twins", words, KEEP_MEMORY if kept else {})
-            row["size"] += f", {MEMORY[kept]}" if size == large else ""
+        for memory, environment in MEMORY.items() if size == large else [("", {})]:
+            row = run_module("benchmarks.speed.twins", words, environment)
+            row["size"] += f", {memory}" if memory else ""
             found.append(row)
     return found
 

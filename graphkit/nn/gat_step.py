@@ -78,21 +78,21 @@ class _GATStep(torch.autograd.Function):
         module, graph = implementation(backend, hidden), graph_of(edge_index, nodes, nodes)
         alone = self_attention.in_one_call(module, graph, hidden)
         if alone:
-            out, *found = module.gat_layer(
+            out, *saved = module.gat_layer(
                 graph, hidden, att_src, att_dst, bias, seed, slope, dropout
             )
         else:
-            found = self_attention.self_attention.kernel(
+            saved = self_attention.self_attention.kernel(
                 edge_index, hidden, att_src, att_dst, seed, *settings
             )
-            out = found[0].view(nodes, bias.size(0)) + bias
+            out = saved[0].view(nodes, bias.size(0)) + bias
         ctx.given = (seed, settings, module, graph if alone else None)
-        ctx.save_for_backward(edge_index, x, weight, att_src, att_dst, hidden, *found)
+        ctx.save_for_backward(edge_index, x, weight, att_src, att_dst, hidden, *saved)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        edge_index, x, weight, att_src, att_dst, hidden, *found = ctx.saved_tensors
+        edge_index, x, weight, att_src, att_dst, hidden, *saved = ctx.saved_tensors
         seed, settings, module, graph = ctx.given
         grad, needs = grads[0], ctx.needs_input_grad[3:]
         if torch.is_grad_enabled():
@@ -105,11 +105,11 @@ class _GATStep(torch.autograd.Function):
             return None, None, None, *both[:2], grad.sum(0) if needs[2] else None, *both[2:]
         if graph is not None and is_plain(grads) and not is_transformed(grads):
             grad_hidden, grad_src, grad_dst, grad_bias = module.gat_layer_backward(
-                graph, hidden, att_src, att_dst, found[0], grad, seed, *settings[:2]
+                graph, hidden, att_src, att_dst, saved[0], grad, seed, *settings[:2]
             )
         else:
             out, statistics, *scores = (
-                found if graph is None else module.parts_of_state(found[0], hidden)
+                saved if graph is None else module.parts_of_state(saved[0], hidden)
             )
             # Laid out once, for all that reads it: it may be one value, repeated.
             grad = grad.contiguous()

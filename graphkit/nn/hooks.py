@@ -56,7 +56,7 @@ def part_of(module: nn.Module, name: str) -> Any:
         >>> part_of(nn.Sequential(nn.Linear(2, 3)), "0")
         Linear(in_features=2, out_features=3, bias=True)
     """
-    found = module._modules.get(name)
-    if found is not None:
-        return found
+    part = module._modules.get(name)
+    if part is not None:
+        return part
     return None if module._parameters.get(name, module) is None else getattr(module, name)

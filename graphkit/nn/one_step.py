@@ -38,10 +38,10 @@ def may_be_one_step(x: Any, maps: Sequence[nn.Module | None], *parameters: Tenso
     for each in maps:
         if each is not None:
             # A weight that is no parameter may be made anew in every call.
-            own = each._parameters
-            if not is_untouched(each) or "weight" not in own or "bias" not in own:
+            weights = each._parameters
+            if not is_untouched(each) or "weight" not in weights or "bias" not in weights:
                 return False
-            values += (own["weight"], own["bias"])
+            values += (weights["weight"], weights["bias"])
     for value in values:
         if value is not None and value.dtype != dtype:
             return False

@@ -180,11 +180,12 @@ class FusedGATConv(FastPath, GATConv, fast=True):
         """Whether the layer is a linear map, attention and a bias, with nothing in between."""
         # From where PyTorch keeps them: its way to an attribute that is a module or a parameter
         # takes longer than all else here. What is not kept there is not told by its value.
-        own, lin = self._parameters, self._modules.get("lin")
-        bias, source, target = own.get("bias"), own.get("att_src"), own.get("att_dst")
+        parameters, lin = self._parameters, self._modules.get("lin")
+        bias = parameters.get("bias")
+        source, target = parameters.get("att_src"), parameters.get("att_dst")
         if lin is None or bias is None or source is None or target is None or not self.concat:
             return False
-        nothing = own.get("res", lin) is None and lin._parameters.get("bias", lin) is None
+        nothing = parameters.get("res", lin) is None and lin._parameters.get("bias", lin) is None
         if not nothing or self.flow != "source_to_target":
             return False
         return may_be_one_step(x, (lin,), source, target, bias)
@@ -193,10 +194,11 @@ class FusedGATConv(FastPath, GATConv, fast=True):
         """All of the layer as one step that PyTorch differentiates."""
         if self.add_self_loops:
             index, _ = with_self_loops(index, x.size(0))
-        own: Any = self._parameters
+        parameters: Any = self._parameters
         weight: Any = self._modules["lin"]._parameters["weight"]
-        ends, dropout = (own["att_src"], own["att_dst"]), self.dropout if self.training else 0.0
-        return gat_step(index, x, weight, own["bias"], ends, self.negative_slope, dropout)
+        ends = (parameters["att_src"], parameters["att_dst"])
+        dropout = self.dropout if self.training else 0.0
+        return gat_step(index, x, weight, parameters["bias"], ends, self.negative_slope, dropout)
 
     def attend_to_itself(self, index: Tensor, x: Tensor) -> Tensor:
         """The sums of one set of nodes, where nothing but its ends decides an edge's score."""

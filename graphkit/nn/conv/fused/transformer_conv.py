@@ -180,8 +180,8 @@ class FusedTransformerConv(FastPath, TransformerConv, fast=True):
 
     def in_one_step(self, x: Tensor, index: Tensor) -> Tensor:
         """All of the layer as one step that PyTorch differentiates."""
-        kept = [each._parameters for each in self.maps()]
-        pairs = [(each["weight"], each["bias"]) for each in kept]
+        parameters = [each._parameters for each in self.maps()]
+        pairs = [(each["weight"], each["bias"]) for each in parameters]
         dropout = self.dropout if self.training else 0.0
         return transformer_step(index, x, pairs, self.heads, dropout)
 

@@ -71,8 +71,11 @@ def test_a_bias_is_added_and_heard(transposed, dropout):
     edges = edges_of(transposed)
     features, bias = HEADS * WIDTH, (HEADS * WIDTH,)
     shapes = ((NODES, 5), (features, 5), bias, (1, HEADS, WIDTH), (1, HEADS, WIDTH))
-    call = lambda x, w, b, *ends: gat_step(edges, x, w, b, ends, 0.2, dropout)  # noqa: E731
-    found, wanted = both(call, drawn(*shapes))
+
+    def layer(x: Tensor, weight: Tensor, bias: Tensor, *ends: Tensor) -> Tensor:
+        return gat_step(edges, x, weight, bias, ends, 0.2, dropout)
+
+    found, wanted = both(layer, drawn(*shapes))
     for value, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(value, other, rtol=1e-4, atol=2e-4)
 
