@@ -8,11 +8,9 @@ from numba.extending import intrinsic
 
 from graphkit.ops.cpu.kernels import instructions as code
 from graphkit.ops.cpu.kernels.compiling import helper
-from graphkit.ops.cpu.kernels.lanes import Lanes, in_lanes_or, not_this
+from graphkit.ops.cpu.kernels.lanes import WHOLE, Lanes, in_lanes_or, not_this
+from graphkit.ops.cpu.kernels.narrow_rows import FEATURES
 from graphkit.ops.cpu.kernels.tiles import LANES
-
-FEATURES = LANES * LANES
-_WHOLE = types.int64
 
 
 @intrinsic
@@ -44,8 +42,8 @@ def _ends_back(
         return context.get_dummy_value()
 
     arrays = (x, src, dst, by_src, by_dst, grad_x, sums)
-    given = [kind for array in arrays for kind in (array, _WHOLE)]
-    return types.void(*given, _WHOLE), generate
+    given = [kind for array in arrays for kind in (array, WHOLE)]
+    return types.void(*given, WHOLE), generate
 
 
 @helper

@@ -16,6 +16,7 @@ from graphkit.ops.cpu.kernels import instructions as code
 from graphkit.ops.cpu.kernels.blocks import BLOCK, draw
 from graphkit.ops.cpu.kernels.compiling import helper
 from graphkit.ops.cpu.kernels.lanes import (
+    WHOLE,
     Lanes,
     exp_of_lanes,
     in_lanes_or,
@@ -30,7 +31,6 @@ from graphkit.ops.cpu.kernels.walking import AHEAD
 
 FEATURES = LANES * LANES
 LINE = 16
-_WHOLE = types.int64
 
 
 def _slots(builder, count, value):
@@ -63,7 +63,7 @@ class _Entries:
         value = self.builder.load(
             code.pointer_to(context, self.builder, self.kind, self.array, place)
         )
-        return context.cast(self.builder, value, self.kind.dtype, _WHOLE)
+        return context.cast(self.builder, value, self.kind.dtype, WHOLE)
 
 
 def _ask_for_rows(lanes, position, node, columns):
@@ -117,14 +117,14 @@ def _attend_row_of(dropping):
             lanes = Lanes(context, builder, signature, args)
             entries, count = _Entries(lanes, 6), args[20]
             slope = code.splat(builder, args[21], LANES)
-            own = lanes.load(0)
+            near_score = lanes.load(0)
             (top,) = _slots(builder, 1, same(-np.inf))
             # Scores first: exponentials need the largest one.
             with cgutils.for_range(builder, count) as loop:
                 i = loop.index
                 code.ask_for(builder, lanes.at(2, _times(builder, entries.later(i), LANES)))
                 far = lanes.load(2, _times(builder, entries.node(i), LANES))
-                _, score = leaked(builder, builder.fadd(own, far), slope)
+                _, score = leaked(builder, builder.fadd(near_score, far), slope)
                 lanes.store(score, 8, _times(builder, i, LANES))
                 old = builder.load(top)
                 # NaN is passed over.
@@ -167,8 +167,8 @@ def _attend_row_of(dropping):
             return context.get_dummy_value()
 
         arrays = (near, far, x, others, block, kept, out, statistics, bias, biased)
-        given = [kind for array in arrays for kind in (array, _WHOLE)]
-        return types.void(*given, _WHOLE, near.dtype), generate
+        given = [kind for array in arrays for kind in (array, WHOLE)]
+        return types.void(*given, WHOLE, near.dtype), generate
 
     return attend_row
 
@@ -207,7 +207,7 @@ def _back_row(
         entries, count = _Entries(lanes, 6), args[18]
         slope = code.splat(builder, args[19], LANES)
         # The row's own features stay in registers, beside its sums, for all of its entries.
-        own, rows = lanes.load(0), [lanes.load(8, h * LANES) for h in range(LANES)]
+        near_score, rows = lanes.load(0), [lanes.load(8, h * LANES) for h in range(LANES)]
         (near_sum,) = _slots(builder, 1, lanes.load(14))
         totals = [
             cgutils.alloca_once_value(builder, lanes.load(12, h * LANES)) for h in range(LANES)
@@ -223,7 +223,7 @@ def _back_row(
             far, peak, share, centre = (
                 lanes.load(2, builder.add(place, place.type(field * LANES))) for field in range(4)
             )
-            raw = builder.fadd(own, far)
+            raw = builder.fadd(near_score, far)
             positive, score = leaked(builder, raw, slope)
             # The same score as before, minus the same peak: the weight comes out as it was.
             weight = builder.fmul(exp_of_lanes(builder, builder.fsub(score, peak)), share)
@@ -254,8 +254,8 @@ def _back_row(
         return context.get_dummy_value()
 
     arrays = (near, targets, grad, others, x, kept, grad_x, grad_near, grad_far)
-    given = [kind for array in arrays for kind in (array, _WHOLE)]
-    return types.void(*given, _WHOLE, near.dtype), generate
+    given = [kind for array in arrays for kind in (array, WHOLE)]
+    return types.void(*given, WHOLE, near.dtype), generate
 
 
 @helper
@@ -289,9 +289,9 @@ def _attend(
     """
     if heads != LANES or width != LANES or size > BLOCK or edge.shape[0] > 0:
         return False
-    score, feature, own = first * LANES, first * FEATURES, row * LANES
-    ends, rows = (near, own, far, score), (x, feature, others, k)
-    results = (out, row * FEATURES, statistics, 2 * own, bias, 0, biased, row * FEATURES)
+    score, feature, near_score = first * LANES, first * FEATURES, row * LANES
+    ends, rows = (near, near_score, far, score), (x, feature, others, k)
+    results = (out, row * FEATURES, statistics, 2 * near_score, bias, 0, biased, row * FEATURES)
     if keys.shape[0] > 0:
         draw(kept, k, size, perm, entry_base, heads, keys, keep)
         _attend_row_dropping(*ends, *rows, block, 0, kept, 0, *results, size, slope)
@@ -336,10 +336,10 @@ def _go_back(
     """
     if heads != LANES or width != LANES or edge.shape[0] > 0 or grad_far.shape[0] == 0:
         return False
-    own, far = row * LANES, table + first * LANES
-    ends = (near, own, targets, 4 * first * LANES, grad, first * FEATURES, others, k)
+    near_score, far_score = row * LANES, table + first * LANES
+    ends = (near, near_score, targets, 4 * first * LANES, grad, first * FEATURES, others, k)
     rows = (x, row * FEATURES, kept, 0)
-    results = (target, base, total, sum_base, grad_far, far)
+    results = (target, base, total, sum_base, grad_far, far_score)
     if keys.shape[0] > 0:
         draw(kept, k, size, perm, entry_base, heads, keys, keep)
     _back_row(*ends, *rows, *results, size, slope)
