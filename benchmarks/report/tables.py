@@ -63,10 +63,14 @@ def factors(recipes: Iterable[Recipe]) -> str:
         metrics: Metrics = recipe.reproduced["metrics"]
         seeds = recipe.reproduced["seeds"]
         mean = {name: metric["mean"] for name, metric in metrics.items()}
-        objective = OWN.get(recipe.sections["model"].get("objective", ""), "the paper's")
+        model = recipe.sections["model"]
+        objective = OWN.get(model.get("objective", ""), "the paper's")
+        width = model["hidden_channels"] // model["num_factors"]
         shares = [mean[f"gates_{i / 10:.1f}"] for i in range(10)]
         bars = "".join(BARS[min(int(8 * share), 7)] for share in shares)
-        cells = [match[1], objective, str(seeds), percent(measured(recipe, "test_f1"))]
+        batch = str(recipe.sections["batch_size"])
+        f1 = percent(measured(recipe, "test_f1"))
+        cells = [match[1], objective, str(width), batch, str(seeds), f1]
         for stem, kind in (("ged", ".1f"), ("c", ".2f")):
             for rank in ("by_gate", "by_score", "random_gate", "single_graph"):
                 cells.append(f"{mean[f'{stem}_{rank}']:{kind}}")
@@ -75,7 +79,7 @@ def factors(recipes: Iterable[Recipe]) -> str:
             spread = "" if seeds == 1 else f" ± {against['std']:.0f}"
             cells.append(f"{against['mean']:.0f}{spread}")
         rows.append([*cells, bars])
-    head = ["K", "objective", "seeds", "F1"]
+    head = ["K", "objective", "width of a factor", "batch", "seeds", "F1"]
     head += [
         f"{what} {rank}"
         for what in ("GED", "C")
