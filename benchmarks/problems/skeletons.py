@@ -32,6 +32,7 @@ class View:
         sampling (str): ``"uniform"`` or ``"repeat"``.
         rotation (float or list): Largest angles of the random turns, in radians.
         scale (float): Largest relative change of the size of a clip, one number per axis.
+        joint_drop (float): Largest share of the joints that a clip loses for all its frames.
         test_clips (int): Looks at a clip in tests, their scores averaged.
     """
 
@@ -39,6 +40,7 @@ class View:
     sampling: str = "uniform"
     rotation: Any = 0.0
     scale: float = 0.0
+    joint_drop: float = 0.0
     test_clips: int = 1
 
     def __post_init__(self) -> None:
@@ -46,6 +48,8 @@ class View:
             raise ValueError(f"'sampling' must be 'uniform' or 'repeat', got {self.sampling!r}")
         if self.test_clips < 1 or not 0 <= self.scale < 1:
             raise ValueError("'test_clips' must be at least 1 and 'scale' in [0, 1)")
+        if not 0 <= self.joint_drop < 1:
+            raise ValueError(f"'joint_drop' must be in [0, 1), got {self.joint_drop}")
 
     def frames(self, lengths: Tensor, generator: torch.Generator | None, look: int) -> Tensor:
         """Positions of the frames of each clip; random with a generator."""
@@ -57,12 +61,16 @@ class View:
         )
 
     def augment(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Clips turned and stretched at random."""
+        """Clips turned, stretched and bereft of joints at random."""
         if self.rotation:
             x = RandomSkeletonRotation(self.rotation, x.size(3), generator).dense(x)
         if self.scale:
             drawn = torch.rand(x.size(0), x.size(1), 1, 1, 1, generator=generator)
             x = x * (1 + (2 * drawn - 1) * self.scale)
+        if self.joint_drop:
+            share = self.joint_drop * torch.rand(x.size(0), 1, 1, 1, 1, generator=generator)
+            drawn = torch.rand(x.size(0), 1, 1, x.size(3), 1, generator=generator)
+            x = x * (drawn >= share)
         return x
 
 

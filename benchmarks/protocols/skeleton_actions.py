@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems.skeletons import Schedule, SkeletonTask, View, read, scores
 from graphkit.datasets import SkeletonDataset, SyntheticSkeletons
@@ -32,15 +33,44 @@ TITLES = {"j": "joint", "b": "bone", "jm": "joint_motion", "bm": "bone_motion"}
 
 
 def load(
-    name: str, benchmark: str | None = None, num_clips: int = 400, num_person: int = 1
+    name: str,
+    benchmark: str | None = None,
+    held: dict[str, list[int]] | None = None,
+    num_clips: int = 400,
+    num_person: int = 1,
 ) -> tuple[SkeletonDataset, SkeletonDataset]:
-    """The training and the test clips; the last two keys are those of ``SyntheticSkeletons``."""
+    """The training and the test clips; the last two keys are those of ``SyntheticSkeletons``.
+
+    With ``held``, such as ``{subject: [8, 9]}``, both are cut from the training clips: those with
+    one of these values are tested on, and the true test clips are not looked at.
+    """
     if name == "SyntheticSkeletons":
-        return SyntheticSkeletons(num_clips, num_person=num_person).splits(benchmark)
-    dataset = load_dataset(name)
+        dataset: Any = SyntheticSkeletons(num_clips, num_person=num_person)
+    else:
+        dataset = load_dataset(name)
     if not isinstance(dataset, SkeletonDataset):
         raise ValueError(f"this protocol runs on sets of skeletons, got {name!r}")
-    return dataset.splits(benchmark)
+    learned, tested = dataset.splits(benchmark)
+    return (learned, tested) if held is None else held_out(learned, held)
+
+
+def held_out(
+    clips: SkeletonDataset, held: dict[str, list[int]]
+) -> tuple[SkeletonDataset, SkeletonDataset]:
+    """Clips without, and with, one of the values of the one fact that ``held`` names."""
+    if len(held) != 1 or not set(held) <= set(clips.info):
+        raise RecipeError(
+            f"section 'dataset': 'held' takes one of {sorted(clips.info)} and its values, "
+            f"got {held}"
+        )
+    ((fact, values),) = held.items()
+    mask = torch.isin(clips.info[fact][clips.chosen], torch.tensor(values))
+    parts = clips[~mask], clips[mask]
+    if not len(parts[0]) or not len(parts[1]):
+        raise RecipeError(
+            f"section 'dataset': 'held' leaves no clip to train or to test on, got {held}"
+        )
+    return parts
 
 
 def build(settings: dict[str, Any], dataset: SkeletonDataset) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Tables of differences within a seed: what edges add to adapters' graphs and sets of graphs."""
+"""Tables of differences within a seed: what edges and longer paths add."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks.harness.recipe import Recipe
 from benchmarks.problems.adapter_graphs import SOURCES, WITHOUT
 from benchmarks.report.markdown import gain_interval, markdown_table, measured, percent
 
-__all__ = ["adapter_edges", "fair_graphs", "interval"]
+__all__ = ["adapter_edges", "fair_graphs", "interval", "path_choice"]
 
 
 def interval(recipe: Recipe, name: str, overlap: float = 0.0) -> str:
@@ -61,3 +61,22 @@ def fair_graphs(recipes: Iterable[Recipe]) -> str:
         rows.append([recipe.dataset, str(folds), percent(theirs), bare, *cells])
     head = ["data", "folds", "published, no edges", "no edges"]
     return markdown_table([*head, "GIN", "GCN", "GraphSAGE", "GAT"], rows)
+
+
+def path_choice(recipes: Iterable[Recipe]) -> str:
+    """SPAGAN's candidates beside the network that gave them their paths, by data set."""
+    rows: list[list[str]] = []
+    names: list[str] = []
+    for recipe in recipes:
+        if recipe.protocol != "path_choice" or not recipe.reproduced:
+            continue
+        names = list(recipe.sections["candidates"])
+        gains = [interval(recipe, f"gain_{name}") for name in names]
+        kept = f"{100 * recipe.reproduced['metrics']['kept_edges']['mean']:.0f} %"
+        chosen = [interval(recipe, name) for name in ("gain", "free_gain")]
+        edges = percent(measured(recipe, "gat_test_accuracy"))
+        seeds = str(recipe.reproduced["seeds"])
+        rows.append([recipe.dataset, seeds, edges, *gains, *chosen, kept])
+    words = [name.replace("_", " ") for name in names]
+    head = ["data", "seeds", "edges alone", *words, "chosen", "chosen, or edges", "edges chosen"]
+    return markdown_table(head, rows)

@@ -12,7 +12,7 @@ from benchmarks.harness.recipe import Recipe
 from benchmarks.report.batches import mini_batches
 from benchmarks.report.best_known import best_known
 from benchmarks.report.markdown import gain_interval, markdown_table, measured, percent
-from benchmarks.report.paired import adapter_edges, fair_graphs
+from benchmarks.report.paired import adapter_edges, fair_graphs, path_choice
 from graphkit.guard import reading
 from graphkit.json_values import number
 from graphkit.text_files import json_of, read_json
@@ -22,6 +22,7 @@ __all__ = [
     "class_incremental",
     "distillation",
     "factors",
+    "skeleton_study",
     "skeletons",
     "strategies",
     "sweep",
@@ -237,6 +238,27 @@ def skeletons(recipes: Iterable[Recipe]) -> str:
     return markdown_table(head, sorted(rows))
 
 
+def skeleton_study(recipes: Iterable[Recipe]) -> str:
+    """What a setting of the skeleton networks is worth on clips held out of the training part."""
+    rows = []
+    for recipe in recipes:
+        held = recipe.sections.get("dataset", {}).get("held")
+        if not held or not recipe.reproduced:
+            continue
+        network, view = recipe.sections["network"], recipe.sections["view"]
+        result = recipe.reproduced
+        ((fact, values),) = held.items()
+        about = [f"{fact} {', '.join(map(str, values))}", str(network["hidden_channels"])]
+        about += [str(view["num_frames"]), f"{view.get('joint_drop', 0):g}"]
+        about += [f"{view['scale']:g}", str(recipe.sections["train"]["epochs"])]
+        cost = [f"{result['parameters']:,}", f"{result['minutes'] / result['seeds']:.1f}"]
+        cells = [percent(measured(recipe, f"{name}_accuracy")) for name in ("joint", "fusion")]
+        rows.append([*about, *cost, str(result["seeds"]), *cells])
+    head = ["held out", "width", "frames", "joints hidden, at most", "scale", "epochs"]
+    head += ["parameters", "minutes a seed", "seeds", "joint", "all four"]
+    return markdown_table(head, sorted(rows))
+
+
 def transferability(recipes: Iterable[Recipe]) -> str:
     """Every ranking of a zoo: its correlation with the truth and the regret of its first choice.
 
@@ -276,4 +298,6 @@ TABLES: dict[str, Any] = {
     "mini_batches": mini_batches,
     "adapter_edges": adapter_edges,
     "fair_graphs": fair_graphs,
+    "path_choice": path_choice,
+    "skeleton_study": skeleton_study,
 }

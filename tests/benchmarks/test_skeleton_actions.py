@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from benchmarks.cli import app
 from benchmarks.harness import recipe
+from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import skeleton_actions
 from graphkit.datasets import find_card
@@ -136,3 +137,22 @@ def test_other_data_and_unknown_models_are_refused() -> None:
     parts = skeleton_actions.load("SyntheticSkeletons", num_clips=8)
     with pytest.raises(ValueError, match=r"'network'.*STGCN.*'GAT'"):
         skeleton_actions.build({"name": "GAT"}, parts[0])
+
+
+def test_held_out_clips_come_from_the_training_part_alone() -> None:
+    name = "SyntheticSkeletons"
+    learned, tested = skeleton_actions.load(name, num_clips=64)
+    fewer, held = skeleton_actions.load(name, held={"subject": [1]}, num_clips=64)
+    assert set(held.info["subject"][held.chosen].tolist()) == {1}
+    assert 1 not in fewer.info["subject"][fewer.chosen].tolist()
+    both = {*fewer.chosen.tolist(), *held.chosen.tolist()}
+    assert both == set(learned.chosen.tolist())
+    assert not both & set(tested.chosen.tolist())
+
+
+@pytest.mark.parametrize(
+    "held", [{}, {"subject": [9]}, {"weather": [1]}, {"subject": [1], "label": [0]}]
+)
+def test_what_cannot_be_held_out_is_refused(held: dict[str, list[int]]) -> None:
+    with pytest.raises(RecipeError, match="'held'"):
+        skeleton_actions.load("SyntheticSkeletons", held=held, num_clips=64)

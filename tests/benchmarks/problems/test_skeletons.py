@@ -68,6 +68,22 @@ def test_an_epoch_sees_every_clip_once_and_follows_its_seed(parts):
     assert first[0].x.shape == (7, 3, 6, 25, 2)
 
 
+def test_training_hides_whole_joints(parts):
+    clips = read(parts[0], True)
+    plain, hidden = (
+        next(iter(SkeletonTask(clips, View(6, joint_drop=share), 24).batches(3)))
+        for share in (0.0, 0.6)
+    )
+    gone = (hidden.x == 0).all(1).all(1)
+    kept = torch.where(gone[:, None, None], 0.0, plain.x)
+    assert torch.equal(hidden.x, kept)
+    shares = gone[:, :, 0].float().mean(1)
+    assert 0.15 < float(shares.mean()) < 0.45
+    assert shares.unique().numel() > 5
+    with pytest.raises(ValueError, match="'joint_drop'"):
+        View(6, joint_drop=1.0)
+
+
 def test_processes_share_the_batches(parts):
     task = SkeletonTask(read(parts[0], False), View(6), batch_size=7)
     whole = list(task.batches(3))

@@ -13,10 +13,12 @@ from benchmarks.harness import recipe as recipes
 from benchmarks.report import tables
 from benchmarks.report.batches import mini_batches
 from benchmarks.report.best_known import REFERENCES, best_known
+from benchmarks.report.paired import path_choice
 from benchmarks.report.tables import (
     TABLES,
     class_incremental,
     distillation,
+    skeleton_study,
     skeletons,
     strategies,
     sweep,
@@ -163,3 +165,31 @@ def test_the_best_known_figure_stands_beside_runs_on_its_own_split_only() -> Non
     for reference in REFERENCES:
         assert 0.5 < reference.mean < 1
         assert re.search(r"arXiv:\d{4}\.\d{5}|doi:", reference.source)
+
+
+def test_paths_stand_beside_the_edges_alone() -> None:
+    names = list(recipes.load("paths-cora").sections["candidates"])
+    metrics = {f"gain_{name}": (0.01, 0.02) for name in names}
+    metrics |= {"gain": (-0.01, 0.0), "free_gain": (0.0, 0.0), "kept_edges": (0.75, 0.4)}
+    metrics |= {"gat_test_accuracy": (0.83, 0.005)}
+    row = path_choice([measured("paths-cora", metrics, 20)]).splitlines()[-1]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    half = 2.0930 * 0.02 / 20**0.5
+    gain = f"+1.0 ({100 * (0.01 - half):+.1f} … {100 * (0.01 + half):+.1f})"
+    chosen = ["-1.0 (-1.0 … -1.0)", "+0.0 (+0.0 … +0.0)", "75 %"]
+    assert cells == ["Cora", "20", "83.0 ± 0.5", *[gain] * len(names), *chosen]
+
+
+def test_a_study_of_skeletons_says_what_a_setting_costs() -> None:
+    study = measured("stigcn-nw-ucla", {}, 2).set(["dataset.held={subject: [8, 9]}"])
+    accuracies = {"joint_accuracy": (0.7, 0.01), "fusion_accuracy": (0.8, 0.02)}
+    study.reproduced = {
+        "metrics": {name: {"mean": mean, "std": std} for name, (mean, std) in accuracies.items()},
+        "seeds": 2,
+        "minutes": 5.0,
+        "parameters": 69354,
+    }
+    row = skeleton_study([study, recipes.load("stigcn-nw-ucla")]).splitlines()[-1]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    settings = ["subject 8, 9", "24", "16", "0", "0.1", "25"]
+    assert cells == [*settings, "69,354", "2.5", "2", "70.0 ± 1.0", "80.0 ± 2.0"]
