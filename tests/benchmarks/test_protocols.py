@@ -11,6 +11,7 @@ from benchmarks.problems.folds import summary
 from benchmarks.problems.graphs import inner_split
 from benchmarks.problems.nodes import load
 from benchmarks.protocols import graph_classification, node_classification
+from benchmarks.rivals.nodes import build
 
 
 def test_summary_chooses_the_epoch_inside_the_training_folds() -> None:
@@ -76,3 +77,14 @@ def test_gcn_learns_cora(data_root) -> None:
     dataset = {"name": "Cora", "sparse_features": True}
     found = node_classification.run(dataset, model, seed=0, fit=Fitter(train, seed=0))
     assert found["test_accuracy"] > 0.7
+
+
+def test_the_fused_rival_is_the_same_network() -> None:
+    x, edge_index = torch.rand(30, 5), torch.randint(0, 30, (2, 90))
+    plain, fused = (
+        build({"name": name, "hidden_channels": 4, "heads": 2}, 5, 3).eval()
+        for name in ("GAT", "FusedGAT")
+    )
+    fused.load_state_dict(plain.state_dict())
+    assert type(fused.conv1) is not type(plain.conv1)
+    torch.testing.assert_close(fused(x, edge_index), plain(x, edge_index))
