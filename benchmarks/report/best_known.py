@@ -39,10 +39,11 @@ class Reference:
         said = all(section.get(key) == value for key, value in self.options.items())
         same = recipe.protocol in self.protocols and recipe.dataset == self.dataset
         split = self.options.get("split", "public")
-        return same and said and section.get("split", "public") == split
+        whole = "held" not in section
+        return whole and same and said and section.get("split", "public") == split
 
 
-NODES = ("node_classification", "path_attention")
+NODES = ("node_classification", "path_attention", "path_choice")
 GRAPHS = ("graph_classification", "factor_classification", "fair_graphs")
 SKELETONS = ("skeleton_actions",)
 TEST, STREAMS = ("test_accuracy",), ("fusion_accuracy", "joint_accuracy")

@@ -41,6 +41,7 @@ STREAMS = {
     "fusion2": "joint + bone",
     "fusion": "all four",
 }
+KINDS = {None: "modern", "authors-": "authors'", "wide-": "modern, wide"}
 JUDGED = ("rho", "low", "high", "gain_low", "gain_high", "regret", "saved_low", "saved_high")
 FLOORS = ("popularity", "random")
 OWN = {"none": "no discriminator", "balance": "`FactorBalance` (ours)"}
@@ -228,11 +229,11 @@ def sweep_gains(runs: Any, pair: str) -> dict[tuple[str, str], dict[float, str]]
 def skeletons(recipes: Iterable[Recipe]) -> str:
     """Every network on skeletons: accuracy of its streams and of their fusion."""
     rows = []
-    for match, recipe in recorded(recipes, r"\w+?-(authors-)?(nw-ucla|utd-mhad)"):
+    for match, recipe in recorded(recipes, r"\w+?-(authors-|wide-)?(nw-ucla|utd-mhad)"):
         result = recipe.reproduced
         cells = [percent(measured(recipe, f"{stream}_accuracy")) for stream in STREAMS]
         about = [match[2], recipe.sections["network"]["name"]]
-        kind = "authors'" if match[1] else "modern"
+        kind = KINDS[match[1]]
         rows.append([*about, kind, f"{result['parameters']:,}", str(result["seeds"]), *cells])
     head = ["data", "network", "recipe", "parameters", "seeds", *STREAMS.values()]
     return markdown_table(head, sorted(rows))

@@ -162,6 +162,8 @@ def test_the_best_known_figure_stands_beside_runs_on_its_own_split_only() -> Non
     assert "83.1 ± 0.4, PyG" in best_known([cora])
     cora.sections["dataset"]["split"] = "random"
     assert len(best_known([cora]).splitlines()) == 2
+    held = measured("stigcn-nw-ucla-held-view", {"fusion_accuracy": (0.99, 0.01)}, 2)
+    assert len(best_known([held]).splitlines()) == 2
     for reference in REFERENCES:
         assert 0.5 < reference.mean < 1
         assert re.search(r"arXiv:\d{4}\.\d{5}|doi:", reference.source)
