@@ -65,13 +65,12 @@ def fair_graphs(recipes: Iterable[Recipe]) -> str:
 
 def path_choice(recipes: Iterable[Recipe]) -> str:
     """SPAGAN's candidates beside the network that gave them their paths, by data set."""
-    rows: list[list[str]] = []
-    names: list[str] = []
-    for recipe in recipes:
-        if recipe.protocol != "path_choice" or not recipe.reproduced:
-            continue
-        names = list(recipe.sections["candidates"])
-        gains = [interval(recipe, f"gain_{name}") for name in names]
+    done = [each for each in recipes if each.protocol == "path_choice" and each.reproduced]
+    names = list(dict.fromkeys(name for each in done for name in each.sections["candidates"]))
+    rows = []
+    for recipe in done:
+        tried = recipe.sections["candidates"]
+        gains = [interval(recipe, f"gain_{name}") if name in tried else "–" for name in names]
         kept = f"{100 * recipe.reproduced['metrics']['kept_edges']['mean']:.0f} %"
         chosen = [interval(recipe, name) for name in ("gain", "free_gain")]
         edges = percent(measured(recipe, "gat_test_accuracy"))

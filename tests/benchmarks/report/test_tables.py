@@ -174,12 +174,16 @@ def test_paths_stand_beside_the_edges_alone() -> None:
     metrics = {f"gain_{name}": (0.01, 0.02) for name in names}
     metrics |= {"gain": (-0.01, 0.0), "free_gain": (0.0, 0.0), "kept_edges": (0.75, 0.4)}
     metrics |= {"gat_test_accuracy": (0.83, 0.005)}
-    row = path_choice([measured("paths-cora", metrics, 20)]).splitlines()[-1]
+    photo = measured("paths-photo", metrics, 20)
+    row, fewer = path_choice([measured("paths-cora", metrics, 20), photo]).splitlines()[2:]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     half = 2.0930 * 0.02 / 20**0.5
     gain = f"+1.0 ({100 * (0.01 - half):+.1f} … {100 * (0.01 + half):+.1f})"
     chosen = ["-1.0 (-1.0 … -1.0)", "+0.0 (+0.0 … +0.0)", "75 %"]
     assert cells == ["Cora", "20", "83.0 ± 0.5", *[gain] * len(names), *chosen]
+    assert set(photo.sections["candidates"]) < set(names)
+    assert fewer.count(gain) == len(photo.sections["candidates"])
+    assert fewer.count(" – ") == len(names) - fewer.count(gain)
 
 
 def test_a_study_of_skeletons_says_what_a_setting_costs() -> None:
