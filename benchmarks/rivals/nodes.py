@@ -16,7 +16,7 @@ from torch_geometric.utils import degree
 from benchmarks.harness import references
 from benchmarks.harness.errors import RecipeError
 from benchmarks.rivals.graphs import PooledGNN
-from graphkit.nn import FusedGATConv
+from graphkit.nn import accelerate
 from graphkit.nn.head_linear import HeadLinear, feature_dropout
 from graphkit.ops import spmm
 from graphkit.words import did_you_mean
@@ -58,8 +58,6 @@ class GCN(nn.Module):
 class GAT(nn.Module):
     """PyG's ``GATConv`` twice, with the settings of PyG's citation benchmark."""
 
-    layer: type[GATConv] = GATConv
-
     def __init__(
         self,
         in_channels: int,
@@ -71,8 +69,8 @@ class GAT(nn.Module):
     ) -> None:
         super().__init__()
         self.dropout = dropout
-        self.conv1 = self.layer(in_channels, hidden_channels, heads, dropout=dropout)
-        self.conv2 = self.layer(
+        self.conv1 = GATConv(in_channels, hidden_channels, heads, dropout=dropout)
+        self.conv2 = GATConv(
             heads * hidden_channels, out_channels, out_heads, concat=False, dropout=dropout
         )
 
@@ -84,7 +82,17 @@ class GAT(nn.Module):
 class FusedGAT(GAT):
     """``GAT`` on graphkit's kernels, for graphs whose edges PyG's layers take minutes for."""
 
-    layer = FusedGATConv
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        heads: int = 8,
+        out_heads: int = 1,
+        dropout: float = 0.6,
+    ) -> None:
+        super().__init__(in_channels, hidden_channels, out_channels, heads, out_heads, dropout)
+        accelerate(self)
 
 
 class ResidualGAT(nn.Module):
