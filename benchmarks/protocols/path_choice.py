@@ -51,14 +51,15 @@ def run(
             made(data.x, data.edge_index)
         return made
 
-    givers = network()
-    base = fit(givers, NodeTask(data), tag="gat").metrics
+    giver = network()
+    base = fit(giver, NodeTask(data), tag="gat").metrics
     tests, losses = {}, {}
     for name, options in candidates.items():
         rest = dict(options)
         keep = float(rest.pop("keep", 1.0))
         paths = network(**rest)
-        paths.gat.load_state_dict(givers.gat.state_dict())
+        # All candidates read the same attention, so that gains differ by the paths alone.
+        paths.gat.load_state_dict(giver.gat.state_dict())
         paths.next_round(data.x, data.edge_index)
         found = fit(paths, NodeTask(data, forward=Resampled(keep)), tag=name).metrics
         tests[name], losses[name] = found["test_accuracy"], found["val_loss"]
