@@ -63,10 +63,16 @@ def run(
         paths.next_round(data.x, data.edge_index)
         found = fit(paths, NodeTask(data, forward=Resampled(keep)), tag=name).metrics
         tests[name], losses[name] = found["test_accuracy"], found["val_loss"]
+    return summary(base, tests, losses)
+
+
+def summary(
+    base: dict[str, float], tests: dict[str, float], losses: dict[str, float]
+) -> dict[str, float]:
+    """Gains over ``base`` of the candidates' test accuracies, and of what validation chooses."""
     without = base["test_accuracy"]
     best = min(losses, key=lambda name: losses[name])
     kept = base["val_loss"] <= losses[best]
-    chosen = {f"chose_{name}": float(name == best) for name in candidates}
     return {
         "gat_test_accuracy": without,
         "test_accuracy": tests[best],
@@ -74,7 +80,7 @@ def run(
         "free_gain": 0.0 if kept else tests[best] - without,
         "kept_edges": float(kept),
         **{f"gain_{name}": test - without for name, test in tests.items()},
-        **chosen,
+        **{f"chose_{name}": float(name == best) for name in tests},
     }
 
 
