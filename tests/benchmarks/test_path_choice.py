@@ -35,6 +35,17 @@ def test_every_candidate_stands_beside_the_network_of_its_paths() -> None:
     assert metrics["free_gain"] == (0.0 if metrics["kept_edges"] else metrics["gain"])
 
 
+def test_validation_chooses_and_may_keep_the_edges() -> None:
+    base = {"test_accuracy": 0.8, "val_loss": 0.5}
+    tests, losses = {"three": 0.9, "four": 0.7}, {"three": 0.6, "four": 0.55}
+    found = path_choice.summary(base, tests, losses)
+    assert (found["chose_four"], found["kept_edges"], found["free_gain"]) == (1.0, 1.0, 0.0)
+    assert found["gain"] == pytest.approx(-0.1)
+    found = path_choice.summary({**base, "val_loss": 0.58}, tests, losses)
+    assert found["kept_edges"] == 0.0
+    assert found["free_gain"] == found["gain"] == found["gain_four"]
+
+
 def test_the_first_stage_is_that_of_the_other_protocol() -> None:
     other = path_attention.run(DATASET, MODEL, seed=0, fit=Fitter(TRAIN, 0))
     assert run({"three": {"lengths": [2, 3]}})["gat_test_accuracy"] == other["gat_test_accuracy"]
