@@ -12,13 +12,17 @@ from benchmarks.harness.runner import code_of, fingerprint
 from graphkit.datasets import MissingDataError, dataset_cards
 from graphkit.datasets.store.loading import locate
 
-__all__ = ["expected_minutes", "is_stale", "outstanding", "want_of_data"]
+__all__ = ["expected_minutes", "has_other_settings", "is_stale", "outstanding", "want_of_data"]
 
 
 def is_stale(recipe: Recipe) -> bool:
     """Whether the recipe's settings or its code changed since ``reproduced`` was written."""
-    result = recipe.reproduced
-    return result["code"] != code_of(recipe) or result["settings"] != fingerprint(recipe)
+    return recipe.reproduced["code"] != code_of(recipe) or has_other_settings(recipe)
+
+
+def has_other_settings(recipe: Recipe) -> bool:
+    """Whether the recipe's settings changed since ``reproduced`` was written."""
+    return bool(recipe.reproduced["settings"] != fingerprint(recipe))
 
 
 def want_of_data(recipe: Recipe) -> str:

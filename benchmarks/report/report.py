@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import records
-from benchmarks.harness.missing import is_stale
+from benchmarks.harness.missing import has_other_settings, is_stale
 from benchmarks.harness.recipe import Recipe, load, names
 from benchmarks.harness.runner import write_text
 from benchmarks.report.gpu import gpu_table
@@ -89,6 +89,8 @@ def state(recipe: Recipe) -> str:
     text = f"{result['seeds']} seed{'s' * (result['seeds'] > 1)}, {result['minutes']:g} min"
     if "collapsed" in result["metrics"]:
         text += f", {round(result['metrics']['collapsed']['mean'] * result['seeds'])} collapsed"
+    if has_other_settings(recipe):
+        return text + ", **stale**: of other settings than the recipe's"
     return text + (", **stale**: the code has changed since" if is_stale(recipe) else "")
 
 
@@ -169,7 +171,9 @@ def report(check: bool = False, console: Console | None = None) -> bool:
     recipes = [load(name) for name in names()]
     pages = [path for folder in (PAGES, PAGES / "guides") for path in sorted(folder.glob("*.md"))]
     before = {path: path.read_text() for path in pages}
-    tables = {name: table(recipes) for name, table in TABLES.items()}
+    # A table names settings; a figure of other settings than the recipe's must not stand there.
+    same = [each for each in recipes if not each.reproduced or not has_other_settings(each)]
+    tables = {name: table(same) for name, table in TABLES.items()}
     tables |= {"gpu": gpu_table(), "scale": scale_table()}
     after = filled(before, {"results": markdown(recipes), "methods": methods_table(), **tables})
     if not check:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from benchmarks.harness import recipe as recipes
+from benchmarks.harness.missing import has_other_settings
 from benchmarks.report import tables
 from benchmarks.report.batches import mini_batches
 from benchmarks.report.best_known import REFERENCES, best_known
 from benchmarks.report.paired import path_choice
+from benchmarks.report.report import state
 from benchmarks.report.tables import (
     TABLES,
     class_incremental,
@@ -199,3 +201,12 @@ def test_a_study_of_skeletons_says_what_a_setting_costs() -> None:
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     settings = ["subject 8, 9", "24", "16", "0", "0.1", "25"]
     assert cells == [*settings, "69,354", "2.5", "2", "70.0 ± 1.0", "80.0 ± 2.0"]
+
+
+def test_figures_of_other_settings_are_named_as_such() -> None:
+    recipe = recipes.load("gat-cora")
+    assert not has_other_settings(recipe)
+    assert "other settings" not in state(recipe)
+    recipe.sections["model"]["heads"] = 4
+    assert has_other_settings(recipe)
+    assert state(recipe).endswith("**stale**: of other settings than the recipe's")
