@@ -46,23 +46,20 @@ def run(
 
     def network(**options: Any) -> Any:
         seed_everything(seed)
-        made = build({**model, **options}, data.num_features, classes)
-        with torch.no_grad():
-            made(data.x, data.edge_index)
-        return made
+        return build({**model, **options}, data.num_features, classes)
 
     giver = network()
     base = fit(giver, NodeTask(data), tag="gat").metrics
     tests, losses = {}, {}
-    for name, options in candidates.items():
-        rest = dict(options)
-        keep = float(rest.pop("keep", 1.0))
-        paths = network(**rest)
+    for name, candidate in candidates.items():
+        options = dict(candidate)
+        keep = float(options.pop("keep", 1.0))
+        paths = network(**options)
         # All candidates read the same attention, so that gains differ by the paths alone.
         paths.gat.load_state_dict(giver.gat.state_dict())
         paths.next_round(data.x, data.edge_index)
-        found = fit(paths, NodeTask(data, forward=Resampled(keep)), tag=name).metrics
-        tests[name], losses[name] = found["test_accuracy"], found["val_loss"]
+        metrics = fit(paths, NodeTask(data, forward=Resampled(keep)), tag=name).metrics
+        tests[name], losses[name] = metrics["test_accuracy"], metrics["val_loss"]
     return summary(base, tests, losses)
 
 
@@ -72,13 +69,13 @@ def summary(
     """Gains over ``base`` of the candidates' test accuracies, and of what validation chooses."""
     without = base["test_accuracy"]
     best = min(losses, key=lambda name: losses[name])
-    kept = base["val_loss"] <= losses[best]
+    prefers_edges = base["val_loss"] <= losses[best]
     return {
         "gat_test_accuracy": without,
         "test_accuracy": tests[best],
         "gain": tests[best] - without,
-        "free_gain": 0.0 if kept else tests[best] - without,
-        "kept_edges": float(kept),
+        "free_gain": 0.0 if prefers_edges else tests[best] - without,
+        "kept_edges": float(prefers_edges),
         **{f"gain_{name}": test - without for name, test in tests.items()},
         **{f"chose_{name}": float(name == best) for name in tests},
     }

@@ -71,11 +71,11 @@ def path_choice(recipes: Iterable[Recipe]) -> str:
     for recipe in done:
         tried = recipe.sections["candidates"]
         gains = [interval(recipe, f"gain_{name}") if name in tried else "–" for name in names]
-        kept = f"{100 * recipe.reproduced['metrics']['kept_edges']['mean']:.0f} %"
-        chosen = [interval(recipe, name) for name in ("gain", "free_gain")]
+        edges_chosen = f"{100 * recipe.reproduced['metrics']['kept_edges']['mean']:.0f} %"
+        chosen_gains = [interval(recipe, name) for name in ("gain", "free_gain")]
         edges = percent(measured(recipe, "gat_test_accuracy"))
         seeds = str(recipe.reproduced["seeds"])
-        rows.append([recipe.dataset, seeds, edges, *gains, *chosen, kept])
+        rows.append([recipe.dataset, seeds, edges, *gains, *chosen_gains, edges_chosen])
     words = [name.replace("_", " ") for name in names]
     head = ["data", "seeds", "edges alone", *words, "chosen", "chosen, or edges", "edges chosen"]
     return markdown_table(head, rows)

@@ -82,16 +82,8 @@ class GAT(nn.Module):
 class FusedGAT(GAT):
     """``GAT`` on graphkit's kernels, for graphs whose edges PyG's layers take minutes for."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        hidden_channels: int,
-        out_channels: int,
-        heads: int = 8,
-        out_heads: int = 1,
-        dropout: float = 0.6,
-    ) -> None:
-        super().__init__(in_channels, hidden_channels, out_channels, heads, out_heads, dropout)
+    def __init__(self, *sizes: int, **options: Any) -> None:
+        super().__init__(*sizes, **options)
         accelerate(self)
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.harness import recipe as recipes
+from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.fitting import Fitter
 from benchmarks.problems.folds import summary
 from benchmarks.problems.graphs import inner_split
@@ -88,3 +90,10 @@ def test_the_fused_rival_is_the_same_network() -> None:
     fused.load_state_dict(plain.state_dict())
     assert type(fused.conv1) is not type(plain.conv1)
     torch.testing.assert_close(fused(x, edge_index), plain(x, edge_index))
+
+
+@pytest.mark.parametrize("setting", ["nonsense=3", "sizes=[4]", "options={}", "heads=many"])
+def test_the_fused_rival_takes_the_keys_of_the_plain_one(setting: str) -> None:
+    for name in ("gat-cora", "gat-cs"):
+        with pytest.raises(RecipeError, match=f"'model'.*{setting.partition('=')[0]}"):
+            recipes.load(name).set([f"model.{setting}"])
