@@ -87,6 +87,14 @@ class FusedGAT(GAT):
         accelerate(self)
 
 
+class FusedGCN(GCN):
+    """``GCN`` on graphkit's kernels, for graphs whose edges PyG's layers take minutes for."""
+
+    def __init__(self, *sizes: int, **options: Any) -> None:
+        super().__init__(*sizes, **options)
+        accelerate(self)
+
+
 class ResidualGAT(nn.Module):
     """``GATConv`` with skip connections in every layer: the model of GAT's paper for PPI."""
 
@@ -196,7 +204,18 @@ class GIN(nn.Module):
 
 BASELINES: dict[str, type[nn.Module]] = {
     cls.__name__: cls
-    for cls in (MLP, GCN, GAT, FusedGAT, ResidualGAT, GraphSAGE, SparseSAGE, GIN, PooledGNN)
+    for cls in (
+        MLP,
+        GCN,
+        FusedGCN,
+        GAT,
+        FusedGAT,
+        ResidualGAT,
+        GraphSAGE,
+        SparseSAGE,
+        GIN,
+        PooledGNN,
+    )
 } | {"NodeGIN": pyg_models.GIN}
 
 

@@ -81,19 +81,21 @@ def test_gcn_learns_cora(data_root) -> None:
     assert found["test_accuracy"] > 0.7
 
 
-def test_the_fused_rival_is_the_same_network() -> None:
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [("GAT", {"hidden_channels": 4, "heads": 2}), ("GCN", {"hidden_channels": 4})],
+)
+def test_the_fused_rival_is_the_same_network(name: str, sizes: dict[str, int]) -> None:
     x, edge_index = torch.rand(30, 5), torch.randint(0, 30, (2, 90))
-    plain, fused = (
-        build({"name": name, "hidden_channels": 4, "heads": 2}, 5, 3).eval()
-        for name in ("GAT", "FusedGAT")
-    )
+    plain, fused = (build({"name": n, **sizes}, 5, 3).eval() for n in (name, f"Fused{name}"))
     fused.load_state_dict(plain.state_dict())
     assert type(fused.conv1) is not type(plain.conv1)
     torch.testing.assert_close(fused(x, edge_index), plain(x, edge_index))
 
 
-@pytest.mark.parametrize("setting", ["nonsense=3", "sizes=[4]", "options={}", "heads=many"])
-def test_the_fused_rival_takes_the_keys_of_the_plain_one(setting: str) -> None:
-    for name in ("gat-cora", "gat-cs"):
+@pytest.mark.parametrize("plain", ["gat", "gcn"])
+@pytest.mark.parametrize("setting", ["nonsense=3", "sizes=[4]", "options={}", "dropout=many"])
+def test_the_fused_rival_takes_the_keys_of_the_plain_one(plain: str, setting: str) -> None:
+    for name in (f"{plain}-cora", f"{plain}-cs"):
         with pytest.raises(RecipeError, match=f"'model'.*{setting.partition('=')[0]}"):
             recipes.load(name).set([f"model.{setting}"])
