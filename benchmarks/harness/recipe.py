@@ -241,11 +241,15 @@ def check_train(place: str, value: dict[str, Any], module: Any) -> None:
 
 def check_model(place: str, value: dict[str, Any], module: Any) -> None:
     """Keys of the section ``model`` against the model that it names."""
-    from benchmarks.rivals.nodes import model_class
+    from benchmarks.rivals.nodes import ACCELERATE, BASELINES, model_class
 
     if "name" not in value:
         raise RecipeError(f"{place}: the key 'name' is missing")
     cls = model_class(value["name"], place)
+    own = ["name"]
+    if value["name"] in BASELINES:
+        own.append(ACCELERATE)
+        check_value(place, ACCELERATE, value.get(ACCELERATE, False), bool)
     widths = ("in_channels", "out_channels")
     if references.is_reference(value["name"]):
         taken = parameters(cls)
@@ -253,7 +257,7 @@ def check_model(place: str, value: dict[str, Any], module: Any) -> None:
         for width in widths:
             if width not in taken and not anything:
                 raise RecipeError(f"{place}: '{value['name']}' must take the keyword '{width}'")
-    rest = {key: item for key, item in value.items() if key != "name"}
+    rest = {key: item for key, item in value.items() if key not in own}
     check_keys(place, rest, cls, provided=widths)
 
 

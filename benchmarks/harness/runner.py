@@ -20,7 +20,7 @@ from benchmarks.harness.fitting import Fitter
 from benchmarks.harness.keys import OFFERED, parameters
 from benchmarks.harness.progress import Display, EpochWatch
 from benchmarks.harness.recipe import Recipe
-from benchmarks.rivals.nodes import BASELINES
+from benchmarks.rivals.nodes import ACCELERATE, BASELINES
 from graphkit.catalog import ROOMS
 from graphkit.datasets import MissingDataError, dataset_cards
 from graphkit.files import replacing
@@ -82,10 +82,12 @@ def fingerprint(recipe: Recipe) -> str:
 
 
 def names_in(value: Any) -> Iterator[str]:
-    """What a recipe's sections call by ``name``: models, strategies, data sets."""
+    """What a recipe's sections call by ``name``, models, strategies, data sets, or ask for."""
     if isinstance(value, dict):
         if isinstance(value.get("name"), str):
             yield value["name"]
+        if value.get(ACCELERATE) is True:
+            yield ACCELERATE
         value = list(value.values())
     if isinstance(value, list):
         for item in value:

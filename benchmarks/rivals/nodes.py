@@ -79,22 +79,6 @@ class GAT(nn.Module):
         return self.conv2(F.dropout(F.elu(x), self.dropout, self.training), edge_index)
 
 
-class FusedGAT(GAT):
-    """``GAT`` on graphkit's kernels, for graphs whose edges PyG's layers take minutes for."""
-
-    def __init__(self, *sizes: int, **options: Any) -> None:
-        super().__init__(*sizes, **options)
-        accelerate(self)
-
-
-class FusedGCN(GCN):
-    """``GCN`` on graphkit's kernels, for graphs whose edges PyG's layers take minutes for."""
-
-    def __init__(self, *sizes: int, **options: Any) -> None:
-        super().__init__(*sizes, **options)
-        accelerate(self)
-
-
 class ResidualGAT(nn.Module):
     """``GATConv`` with skip connections in every layer: the model of GAT's paper for PPI."""
 
@@ -203,20 +187,12 @@ class GIN(nn.Module):
 
 
 BASELINES: dict[str, type[nn.Module]] = {
-    cls.__name__: cls
-    for cls in (
-        MLP,
-        GCN,
-        FusedGCN,
-        GAT,
-        FusedGAT,
-        ResidualGAT,
-        GraphSAGE,
-        SparseSAGE,
-        GIN,
-        PooledGNN,
-    )
+    cls.__name__: cls for cls in (MLP, GCN, GAT, ResidualGAT, GraphSAGE, SparseSAGE, GIN, PooledGNN)
 } | {"NodeGIN": pyg_models.GIN}
+
+
+ACCELERATE = "accelerate"
+"""Key of the ``model`` section, beside the arguments of a baseline."""
 
 
 def model_class(name: str, where: str = "recipe") -> type[nn.Module]:
@@ -235,7 +211,14 @@ def model_class(name: str, where: str = "recipe") -> type[nn.Module]:
 
 
 def build(settings: dict[str, Any], in_channels: int, out_channels: int) -> nn.Module:
-    """The model of a recipe's ``model`` section."""
+    """The model of a recipe's ``model`` section.
+
+    ``accelerate: true`` runs a baseline's layers on graphkit's kernels: the same network, for
+    graphs whose edges PyG's own layers take minutes for.
+    """
     settings = dict(settings)
-    cls = model_class(settings.pop("name"))
-    return cls(in_channels=in_channels, out_channels=out_channels, **settings)
+    name = settings.pop("name")
+    fused = name in BASELINES and settings.pop(ACCELERATE, False)
+    cls = model_class(name)
+    model = cls(in_channels=in_channels, out_channels=out_channels, **settings)
+    return accelerate(model).model if fused else model

@@ -14,6 +14,7 @@ from benchmarks.problems.graphs import inner_split
 from benchmarks.problems.nodes import load
 from benchmarks.protocols import graph_classification, node_classification
 from benchmarks.rivals.nodes import build
+from graphkit.nn.fast_path import FastPath
 
 
 def test_summary_chooses_the_epoch_inside_the_training_folds() -> None:
@@ -83,19 +84,27 @@ def test_gcn_learns_cora(data_root) -> None:
 
 @pytest.mark.parametrize(
     ("name", "sizes"),
-    [("GAT", {"hidden_channels": 4, "heads": 2}), ("GCN", {"hidden_channels": 4})],
+    [
+        ("GAT", {"heads": 2}),
+        ("GCN", {}),
+        ("GraphSAGE", {}),
+        ("NodeGIN", {"num_layers": 2}),
+    ],
 )
-def test_the_fused_rival_is_the_same_network(name: str, sizes: dict[str, int]) -> None:
+def test_an_accelerated_rival_is_the_same_network(name: str, sizes: dict[str, int]) -> None:
     x, edge_index = torch.rand(30, 5), torch.randint(0, 30, (2, 90))
-    plain, fused = (build({"name": n, **sizes}, 5, 3).eval() for n in (name, f"Fused{name}"))
+    model = {"name": name, "hidden_channels": 4, **sizes}
+    plain, fused = (build({**model, "accelerate": key}, 5, 3).eval() for key in (False, True))
     fused.load_state_dict(plain.state_dict())
-    assert type(fused.conv1) is not type(plain.conv1)
+    kinds = [{type(part) for part in each.modules()} for each in (plain, fused)]
+    assert any(issubclass(kind, FastPath) for kind in kinds[1] - kinds[0])
+    assert not any(issubclass(kind, FastPath) for kind in kinds[0])
     torch.testing.assert_close(fused(x, edge_index), plain(x, edge_index))
 
 
-@pytest.mark.parametrize("plain", ["gat", "gcn"])
-@pytest.mark.parametrize("setting", ["nonsense=3", "sizes=[4]", "options={}", "dropout=many"])
-def test_the_fused_rival_takes_the_keys_of_the_plain_one(plain: str, setting: str) -> None:
-    for name in (f"{plain}-cora", f"{plain}-cs"):
-        with pytest.raises(RecipeError, match=f"'model'.*{setting.partition('=')[0]}"):
-            recipes.load(name).set([f"model.{setting}"])
+def test_only_baselines_are_accelerated_and_by_yes_or_no() -> None:
+    recipes.load("gat-cora").set(["model.accelerate=true"])
+    with pytest.raises(RecipeError, match=r"'model'.*accelerate.*maybe"):
+        recipes.load("gat-cora").set(["model.accelerate=maybe"])
+    with pytest.raises(RecipeError, match=r"'model'.*accelerate"):
+        recipes.load("spagan-cora").set(["model.accelerate=true"])
