@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Iterable
 
 from benchmarks.harness.recipe import Recipe
+from benchmarks.harness.records import can_confirm
 from benchmarks.harness.runner import code_of, fingerprint
 from graphkit.datasets import MissingDataError, dataset_cards
 from graphkit.datasets.store.loading import locate
@@ -38,7 +39,8 @@ def want_of_data(recipe: Recipe) -> str:
 
 def expected_minutes(recipe: Recipe, known: Iterable[Recipe]) -> float:
     """What a run may cost: as at its last one, else as the median of recipes of its protocol, on
-    the same data set where there are such.
+    the same data set where there are such. Where the first seed may confirm what was recorded,
+    it is taken to do so.
 
     Args:
         recipe (Recipe): The recipe.
@@ -48,7 +50,9 @@ def expected_minutes(recipe: Recipe, known: Iterable[Recipe]) -> float:
     near = [each for each in kin if each.dataset == recipe.dataset]
     like = [recipe] if recipe.reproduced else near or kin
     per_seed = [each.reproduced["minutes"] / each.reproduced["seeds"] for each in like]
-    return recipe.seeds * statistics.median(per_seed) if per_seed else float("inf")
+    alone = bool(recipe.reproduced) and not has_other_settings(recipe)
+    seeds = 1 if alone and can_confirm(recipe.reproduced, recipe.seeds) else recipe.seeds
+    return seeds * statistics.median(per_seed) if per_seed else float("inf")
 
 
 def outstanding(recipes: list[Recipe]) -> tuple[list[Recipe], dict[str, str]]:

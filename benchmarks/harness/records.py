@@ -18,7 +18,7 @@ from benchmarks.harness import plain_yaml
 from benchmarks.harness.environment import ROOT
 from graphkit.files import replacing
 
-__all__ = ["ResultError", "confirms", "names", "path_of", "read", "write"]
+__all__ = ["ResultError", "can_confirm", "confirms", "names", "path_of", "read", "write"]
 
 FOLDER = ROOT / "benchmarks" / "results"
 TRANSFERS = "zoo-"
@@ -106,6 +106,12 @@ def confirms(result: dict[str, Any], first: dict[str, float], seeds: int) -> boo
     before = {name: metric.get("values", [None])[0] for name, metric in result["metrics"].items()}
     # What is not a number differs from itself, so such a result is computed anew.
     return before == first
+
+
+def can_confirm(result: dict[str, Any], seeds: int) -> bool:
+    """Whether a run of the first seed alone could confirm a result of so many seeds."""
+    noted = all("values" in metric for metric in result["metrics"].values())
+    return noted and bool(result["seeds"] == seeds)
 
 
 def remedy(name: str) -> str:

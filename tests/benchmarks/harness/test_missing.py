@@ -179,6 +179,21 @@ def test_the_cheapest_come_first_and_the_unknown_last(monkeypatch: pytest.Monkey
     assert not without
 
 
+def test_a_first_seed_that_may_confirm_costs_one_seed() -> None:
+    recipe = recipes.load("gcn-karate")
+    metrics = {"test_accuracy": {"mean": 0.5, "std": 0.1, "values": [0.4, 0.5, 0.6]}}
+    facts = {"minutes": 6.0, "seeds": 3, "metrics": metrics, "settings": fingerprint(recipe)}
+
+    def cost(seeds: int = 3, **changes: Any) -> float:
+        found = RESULT | facts | changes
+        return expected_minutes(dataclasses.replace(recipe, seeds=seeds, reproduced=found), [])
+
+    assert cost() == 2
+    assert cost(seeds=4) == 8
+    assert cost(settings="-") == 6
+    assert cost(metrics={"test_accuracy": {"mean": 0.5, "std": 0.1}}) == 6
+
+
 @pytest.mark.parametrize("words", [["--set", "train.epochs=2"], ["--cluster"]])
 def test_what_does_not_go_with_it_is_refused(words: list[str], tmp_path: Path) -> None:
     done = run(tmp_path, *words)
