@@ -10,10 +10,17 @@ from collections.abc import Iterable
 from benchmarks.harness.recipe import Recipe
 from benchmarks.harness.records import can_confirm
 from benchmarks.harness.runner import code_of, fingerprint
-from graphkit.datasets import MissingDataError, dataset_cards
+from graphkit.datasets import DatasetCard, MissingDataError, dataset_cards
 from graphkit.datasets.store.loading import locate
 
-__all__ = ["expected_minutes", "has_other_settings", "is_stale", "outstanding", "want_of_data"]
+__all__ = [
+    "card_of",
+    "expected_minutes",
+    "has_other_settings",
+    "is_stale",
+    "outstanding",
+    "want_of_data",
+]
 
 
 def is_stale(recipe: Recipe) -> bool:
@@ -26,9 +33,15 @@ def has_other_settings(recipe: Recipe) -> bool:
     return bool(recipe.reproduced["settings"] != fingerprint(recipe))
 
 
+def card_of(recipe: Recipe) -> DatasetCard | None:
+    """The card of a recipe's data set: graphkit's, or one that its protocol brings along."""
+    known = {card.name: card for card in dataset_cards()}
+    return (known | getattr(recipe.module, "CARDS", {})).get(recipe.dataset)
+
+
 def want_of_data(recipe: Recipe) -> str:
     """Why a recipe's data set is not here; empty where it is, or where only a run can tell."""
-    card = {card.name: card for card in dataset_cards()}.get(recipe.dataset)
+    card = card_of(recipe)
     try:
         if card is not None:
             locate(card, None, fetch=False)

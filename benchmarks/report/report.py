@@ -17,6 +17,7 @@ from benchmarks.harness.runner import write_text
 from benchmarks.report.gpu import gpu_table
 from benchmarks.report.markdown import markdown_table, measured, percent
 from benchmarks.report.scale import scale_table
+from benchmarks.report.standing import standing, waiting
 from benchmarks.report.tables import TABLES
 from graphkit.plot import load_pyplot
 
@@ -117,8 +118,7 @@ def markdown(recipes: Iterable[Recipe]) -> str:
         ["recipe", "metric", "reported", "reproduced", "run"],
         rows(recipe for recipe in recipes if recipe.reproduced),
     )
-    waiting = ", ".join(f"`{recipe.name}`" for recipe in recipes if not recipe.reproduced)
-    return f"{table}\n\nReady, not run here: {waiting}."
+    return f"{table}\n\nReady, not run here:\n\n{waiting(recipes)}"
 
 
 def fill(text: str, name: str, content: str) -> str:
@@ -187,4 +187,5 @@ def report(check: bool = False, console: Console | None = None) -> bool:
         plot(plotted, PLOT)
     if console is not None:
         console.print(markdown(recipes), highlight=False, markup=False)
+        console.print(f"\n{standing(recipes)}", highlight=False, markup=False, soft_wrap=True)
     return after == before

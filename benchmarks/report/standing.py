@@ -1,0 +1,47 @@
+"""Which recipes have figures, which of these are stale, and what the others wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from benchmarks.harness.missing import card_of, is_stale, want_of_data
+from benchmarks.harness.recipe import Recipe
+from benchmarks.report.markdown import markdown_table
+
+__all__ = ["by_dataset", "standing", "waiting"]
+
+
+def by_dataset(recipes: Iterable[Recipe]) -> dict[tuple[str, str], list[str]]:
+    """Names of recipes by data set and how to get it, sorted; dashes where none is known."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for recipe in sorted(recipes, key=lambda each: (each.dataset, each.name)):
+        card = card_of(recipe)
+        key = (recipe.dataset or "–", "–" if card is None else card.source)
+        found.setdefault(key, []).append(recipe.name)
+    return found
+
+
+def waiting(recipes: Iterable[Recipe]) -> str:
+    """The table of recipes without figures, by data set, and how to get that."""
+    without = by_dataset(each for each in recipes if not each.reproduced)
+    rows = [[*key, ", ".join(f"`{name}`" for name in names)] for key, names in without.items()]
+    return markdown_table(["data set", "how to get it", "recipes without figures"], rows)
+
+
+def standing(recipes: Iterable[Recipe]) -> str:
+    """What a run could still add on this machine, and what it lacks for the rest."""
+    recipes = list(recipes)
+    without = [each for each in recipes if not each.reproduced]
+    lacking = [each for each in without if want_of_data(each)]
+    ready = [each.name for each in without if each not in lacking]
+    stale = [each.name for each in recipes if each.reproduced and is_stale(each)]
+    lines = [f"{len(recipes) - len(without)} of {len(recipes)} recipes have figures."]
+    if stale:
+        lines.append(f"Stale ({len(stale)}): {', '.join(stale)}")
+    if ready:
+        lines.append(f"Not run, data not known to be missing ({len(ready)}): {', '.join(ready)}")
+    if stale or ready:
+        lines.append("Both are run, cheapest first, by: python -m benchmarks run all --missing")
+    for (dataset, source), names in by_dataset(lacking).items():
+        lines.append(f"No data here, {dataset} ({', '.join(names)}); to get it: {source}")
+    return "\n".join(lines)
