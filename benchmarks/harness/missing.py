@@ -35,8 +35,8 @@ def has_other_settings(recipe: Recipe) -> bool:
 
 def card_of(recipe: Recipe) -> DatasetCard | None:
     """The card of a recipe's data set: graphkit's, or one that its protocol brings along."""
-    known = {card.name: card for card in dataset_cards()}
-    return (known | getattr(recipe.module, "CARDS", {})).get(recipe.dataset)
+    cards = {card.name: card for card in dataset_cards()}
+    return (cards | getattr(recipe.module, "CARDS", {})).get(recipe.dataset)
 
 
 def want_of_data(recipe: Recipe) -> str:

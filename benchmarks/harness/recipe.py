@@ -246,9 +246,9 @@ def check_model(place: str, value: dict[str, Any], module: Any) -> None:
     if "name" not in value:
         raise RecipeError(f"{place}: the key 'name' is missing")
     cls = model_class(value["name"], place)
-    own = ["name"]
+    other_keys = ["name"]
     if value["name"] in BASELINES:
-        own.append(ACCELERATE)
+        other_keys.append(ACCELERATE)
         check_value(place, ACCELERATE, value.get(ACCELERATE, False), bool)
     widths = ("in_channels", "out_channels")
     if references.is_reference(value["name"]):
@@ -257,8 +257,8 @@ def check_model(place: str, value: dict[str, Any], module: Any) -> None:
         for width in widths:
             if width not in taken and not anything:
                 raise RecipeError(f"{place}: '{value['name']}' must take the keyword '{width}'")
-    rest = {key: item for key, item in value.items() if key not in own}
-    check_keys(place, rest, cls, provided=widths)
+    arguments = {key: item for key, item in value.items() if key not in other_keys}
+    check_keys(place, arguments, cls, provided=widths)
 
 
 CHECKED = {"dataset": check_dataset, "train": check_train, "model": check_model}

@@ -82,7 +82,7 @@ def fingerprint(recipe: Recipe) -> str:
 
 
 def names_in(value: Any) -> Iterator[str]:
-    """What a recipe's sections call by ``name``, models, strategies, data sets, or ask for."""
+    """Models, strategies and data sets that a recipe's sections name, and ``accelerate``."""
     if isinstance(value, dict):
         if isinstance(value.get("name"), str):
             yield value["name"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchmarks.harness.missing import card_of, is_stale, want_of_data
+from benchmarks.harness.missing import card_of, outstanding
 from benchmarks.harness.recipe import Recipe
 from benchmarks.report.markdown import markdown_table
 
@@ -31,17 +31,19 @@ def waiting(recipes: Iterable[Recipe]) -> str:
 def standing(recipes: Iterable[Recipe]) -> str:
     """What a run could still add on this machine, and what it lacks for the rest."""
     recipes = list(recipes)
-    without = [each for each in recipes if not each.reproduced]
-    lacking = [each for each in without if want_of_data(each)]
-    ready = [each.name for each in without if each not in lacking]
-    stale = [each.name for each in recipes if each.reproduced and is_stale(each)]
-    lines = [f"{len(recipes) - len(without)} of {len(recipes)} recipes have figures."]
+    ready, lacking = outstanding(recipes)
+    stale = [each.name for each in ready if each.reproduced]
+    unrun = [each.name for each in ready if not each.reproduced]
+    with_figures = sum(bool(each.reproduced) for each in recipes)
+    lines = [f"{with_figures} of {len(recipes)} recipes have figures."]
     if stale:
         lines.append(f"Stale ({len(stale)}): {', '.join(stale)}")
+    if unrun:
+        lines.append(f"Not run, data not known to be missing ({len(unrun)}): {', '.join(unrun)}")
     if ready:
-        lines.append(f"Not run, data not known to be missing ({len(ready)}): {', '.join(ready)}")
-    if stale or ready:
         lines.append("Both are run, cheapest first, by: python -m benchmarks run all --missing")
-    for (dataset, source), names in by_dataset(lacking).items():
+    for (dataset, source), names in by_dataset(
+        each for each in recipes if each.name in lacking
+    ).items():
         lines.append(f"No data here, {dataset} ({', '.join(names)}); to get it: {source}")
     return "\n".join(lines)

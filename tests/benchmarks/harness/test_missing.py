@@ -185,8 +185,8 @@ def test_a_first_seed_that_may_confirm_costs_one_seed() -> None:
     facts = {"minutes": 6.0, "seeds": 3, "metrics": metrics, "settings": fingerprint(recipe)}
 
     def cost(seeds: int = 3, **changes: Any) -> float:
-        found = RESULT | facts | changes
-        return expected_minutes(dataclasses.replace(recipe, seeds=seeds, reproduced=found), [])
+        result = RESULT | facts | changes
+        return expected_minutes(dataclasses.replace(recipe, seeds=seeds, reproduced=result), [])
 
     assert cost() == 2
     assert cost(seeds=4) == 8

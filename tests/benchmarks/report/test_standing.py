@@ -14,9 +14,9 @@ from benchmarks.report.standing import standing, waiting
 
 def named(name: str, ran: bool) -> recipes.Recipe:
     """A recipe that was run, or not."""
-    found = recipes.load(name)
+    recipe = recipes.load(name)
     result = {"seeds": 1, "minutes": 1.0, "code": "-", "settings": "-", "metrics": {}}
-    return dataclasses.replace(found, reproduced=result if ran else {})
+    return dataclasses.replace(recipe, reproduced=result if ran else {})
 
 
 def test_what_is_stale_ready_or_without_data_is_told_apart(data_folder: Path) -> None:
