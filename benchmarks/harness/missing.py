@@ -51,14 +51,16 @@ def want_of_data(recipe: Recipe) -> str:
 
 
 def expected_minutes(recipe: Recipe, known: Iterable[Recipe]) -> float:
-    """What a run may cost: as at its last one, else as the median of recipes of its protocol, on
-    the same data set where there are such. Where the first seed may confirm what was recorded,
+    """What a run may cost: as at its last one, else as the recipe says, else as the median of
+    recipes of its protocol, on the same data set where there are such. Where the first seed may confirm what was recorded,
     it is taken to do so.
 
     Args:
         recipe (Recipe): The recipe.
         known (iterable of Recipe): Recipes, of which those that were run are looked at.
     """
+    if not recipe.reproduced and recipe.hours_a_seed is not None:
+        return recipe.seeds * recipe.hours_a_seed * 60
     kin = [each for each in known if each.reproduced and each.protocol == recipe.protocol]
     near = [each for each in kin if each.dataset == recipe.dataset]
     like = [recipe] if recipe.reproduced else near or kin

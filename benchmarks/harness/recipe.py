@@ -20,8 +20,14 @@ from benchmarks.harness.keys import OFFERED, check_keys, check_value, parameters
 from graphkit.words import did_you_mean
 
 FOLDER = Path(__file__).parent.parent / "recipes"
-FIELDS = ("about", "protocol", "seeds", "group", "reported")
-HEAD = {"about": str, "protocol": str, "group": str, "reported": dict[str, Any]}
+FIELDS = ("about", "protocol", "seeds", "group", "reported", "hours_a_seed")
+HEAD = {
+    "about": str,
+    "protocol": str,
+    "group": str,
+    "reported": dict[str, Any],
+    "hours_a_seed": float,
+}
 
 
 @dataclass
@@ -38,6 +44,8 @@ class Recipe:
         reported (dict): Published figures: ``{metric: {mean, std, source}}``.
         reproduced (dict): Our figures, from ``benchmarks/results``; empty where it was not run.
         group (str): A name under which recipes are run together.
+        hours_a_seed (float, optional): What one seed takes on one core, given where that is too
+            long for an ordinary machine.
         file (Path, optional): The file of a recipe that is not of this checkout.
     """
 
@@ -49,6 +57,7 @@ class Recipe:
     reported: dict[str, Any] = field(default_factory=dict)
     reproduced: dict[str, Any] = field(default_factory=dict)
     group: str = ""
+    hours_a_seed: float | None = None
     file: Path | None = None
 
     @property
@@ -199,6 +208,9 @@ def validate(recipe: Recipe) -> None:
         )
     if not isinstance(recipe.seeds, int) or isinstance(recipe.seeds, bool) or recipe.seeds < 1:
         raise RecipeError(f"{where}: 'seeds' must be a positive integer, got {recipe.seeds!r}")
+    hours = recipe.hours_a_seed
+    if hours is not None and not 0 < hours < float("inf"):
+        raise RecipeError(f"{where}: 'hours_a_seed' must be a positive number, got {hours!r}")
     module = recipe.module
     sections = dict(recipe.sections)
     # The fitter holds the section "train": who takes the one needs the other.
@@ -241,15 +253,18 @@ def check_train(place: str, value: dict[str, Any], module: Any) -> None:
 
 def check_model(place: str, value: dict[str, Any], module: Any) -> None:
     """Keys of the section ``model`` against the model that it names."""
-    from benchmarks.rivals.nodes import ACCELERATE, BASELINES, model_class
+    from benchmarks.rivals.nodes import ACCELERATE, BASELINES, SPARSE, model_class
 
     if "name" not in value:
         raise RecipeError(f"{place}: the key 'name' is missing")
     cls = model_class(value["name"], place)
     other_keys = ["name"]
     if value["name"] in BASELINES:
-        other_keys.append(ACCELERATE)
-        check_value(place, ACCELERATE, value.get(ACCELERATE, False), bool)
+        other_keys += [ACCELERATE, SPARSE]
+        for key in (ACCELERATE, SPARSE):
+            check_value(place, key, value.get(key, False), bool)
+        if value.get(SPARSE) and not value.get(ACCELERATE):
+            raise RecipeError(f"{place}: '{SPARSE}' needs '{ACCELERATE}: true'")
     widths = ("in_channels", "out_channels")
     if references.is_reference(value["name"]):
         taken = parameters(cls)

@@ -22,9 +22,15 @@ def by_dataset(recipes: Iterable[Recipe]) -> dict[tuple[str, str], list[str]]:
 
 
 def waiting(recipes: Iterable[Recipe]) -> str:
-    """The table of recipes without figures, by data set, and how to get that."""
+    """The table of recipes without figures, by data set, and how to get that; with the hours of a
+    seed where these are too many for an ordinary machine."""
+    recipes = list(recipes)
     without = by_dataset(each for each in recipes if not each.reproduced)
-    rows = [[*key, ", ".join(f"`{name}`" for name in names)] for key, names in without.items()]
+    hours = {each.name: f" ({each.hours_a_seed:g} h)" for each in recipes if each.hours_a_seed}
+    rows = [
+        [*key, ", ".join(f"`{name}`{hours.get(name, '')}" for name in names)]
+        for key, names in without.items()
+    ]
     return markdown_table(["data set", "how to get it", "recipes without figures"], rows)
 
 
@@ -33,7 +39,8 @@ def standing(recipes: Iterable[Recipe]) -> str:
     recipes = list(recipes)
     ready, lacking = outstanding(recipes)
     stale = [each.name for each in ready if each.reproduced]
-    unrun = [each.name for each in ready if not each.reproduced]
+    unrun = [each.name for each in ready if not each.reproduced and not each.hours_a_seed]
+    long = {each.name: each.hours_a_seed for each in ready if each.name not in (*stale, *unrun)}
     with_figures = sum(bool(each.reproduced) for each in recipes)
     lines = [f"{with_figures} of {len(recipes)} recipes have figures."]
     if stale:
@@ -42,6 +49,9 @@ def standing(recipes: Iterable[Recipe]) -> str:
         lines.append(f"Not run, data not known to be missing ({len(unrun)}): {', '.join(unrun)}")
     if ready:
         lines.append("Both are run, cheapest first, by: python -m benchmarks run all --missing")
+    if long:
+        told = ", ".join(f"{name} {hours:g}" for name, hours in long.items())
+        lines.append(f"Too long for this machine, hours a seed on one core ({len(long)}): {told}")
     for (dataset, source), names in by_dataset(
         each for each in recipes if each.name in lacking
     ).items():

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from benchmarks.rivals.graphs import PooledGNN
 from graphkit.nn import accelerate
 from graphkit.nn.head_linear import HeadLinear, feature_dropout
 from graphkit.ops import spmm
+from graphkit.ops.layout.memo import remember
 from graphkit.words import did_you_mean
 
 
@@ -191,8 +193,8 @@ BASELINES: dict[str, type[nn.Module]] = {
 } | {"NodeGIN": pyg_models.GIN}
 
 
-ACCELERATE = "accelerate"
-"""Key of the ``model`` section, beside the arguments of a baseline."""
+ACCELERATE, SPARSE = "accelerate", "sparse_features"
+"""Keys of the ``model`` section, beside the arguments of a baseline."""
 
 
 def model_class(name: str, where: str = "recipe") -> type[nn.Module]:
@@ -214,11 +216,25 @@ def build(settings: dict[str, Any], in_channels: int, out_channels: int) -> nn.M
     """The model of a recipe's ``model`` section.
 
     ``accelerate: true`` runs a baseline's layers on graphkit's kernels: the same network, for
-    graphs whose edges PyG's own layers take minutes for.
+    graphs whose edges PyG's own layers take minutes for. With ``sparse_features: true`` these
+    read bags of words as sparse CSR, whose zeros need neither a product nor a draw of dropout.
     """
     settings = dict(settings)
     name = settings.pop("name")
     fused = name in BASELINES and settings.pop(ACCELERATE, False)
+    sparse = name in BASELINES and settings.pop(SPARSE, False)
     cls = model_class(name)
     model = cls(in_channels=in_channels, out_channels=out_channels, **settings)
-    return accelerate(model).model if fused else model
+    if fused:
+        model = accelerate(model).model
+    if sparse:
+        model.register_forward_pre_hook(without_zeros)
+    return model
+
+
+def without_zeros(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs of a model with sparse features, made once for each tensor of features."""
+    x, *rest = inputs
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
+        return remember(x, SPARSE, x.to_sparse_csr), *rest

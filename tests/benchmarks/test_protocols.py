@@ -102,9 +102,30 @@ def test_an_accelerated_rival_is_the_same_network(name: str, sizes: dict[str, in
     torch.testing.assert_close(fused(x, edge_index), plain(x, edge_index))
 
 
+def test_a_rival_with_sparse_features_is_the_same_network() -> None:
+    x, edge_index = torch.rand(30, 5), torch.randint(0, 30, (2, 90))
+    x = x * (x > 0.5)
+    model = {"name": "GAT", "hidden_channels": 4, "heads": 2, "accelerate": True}
+    plain, sparse = (build({**model, "sparse_features": key}, 5, 3) for key in (False, True))
+    sparse.load_state_dict(plain.state_dict())
+    seen = []
+    sparse.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].layout))
+    torch.testing.assert_close(sparse.eval()(x, edge_index), plain.eval()(x, edge_index))
+    for network in (plain, sparse):
+        network(x, edge_index).square().sum().backward()
+    wanted = [each.grad for each in plain.parameters()]
+    torch.testing.assert_close([each.grad for each in sparse.parameters()], wanted)
+    assert seen == [torch.sparse_csr] * 2
+    # What was written to is read anew.
+    x[0] += 1.0
+    torch.testing.assert_close(sparse(x, edge_index), plain(x, edge_index))
+
+
 def test_only_baselines_are_accelerated_and_by_yes_or_no() -> None:
     recipes.load("gat-cora").set(["model.accelerate=true"])
     with pytest.raises(RecipeError, match=r"'model'.*accelerate.*maybe"):
         recipes.load("gat-cora").set(["model.accelerate=maybe"])
     with pytest.raises(RecipeError, match=r"'model'.*accelerate"):
         recipes.load("spagan-cora").set(["model.accelerate=true"])
+    with pytest.raises(RecipeError, match=r"'sparse_features' needs 'accelerate: true'"):
+        recipes.load("gat-karate").set(["model.sparse_features=true"])
