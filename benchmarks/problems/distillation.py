@@ -20,7 +20,7 @@ from benchmarks.problems.graphs import inner_split, pick
 from benchmarks.rivals import nodes
 from graphkit.datasets import load as load_dataset
 from graphkit.metrics import micro_f1
-from graphkit.nn import DGCNN
+from graphkit.nn import DGCNN, accelerate
 from graphkit.train import GraphTask, NodeTask, Result, Task
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -53,12 +53,14 @@ class Problem:
         return {part: metrics[f"{part}_{self.score}"] for part in ("val", "test")}
 
     def network(self, name: str, **settings: Any) -> nn.Module:
-        """A model of one of the families in :obj:`NETWORKS`."""
+        """A model of one of the families in :obj:`NETWORKS`; ``accelerate: true`` runs the layers
+        of PyG's on graphkit's kernels."""
         if name not in NETWORKS:
             raise ValueError(f"unknown network '{name}'; there are {sorted(NETWORKS)}")
-        return NETWORKS[name](
-            in_channels=self.in_channels, out_channels=self.out_channels, **settings
-        )
+        fused = settings.pop(nodes.ACCELERATE, False)
+        widths = {"in_channels": self.in_channels, "out_channels": self.out_channels}
+        model = NETWORKS[name](**widths, **settings)
+        return accelerate(model).model if fused else model
 
 
 def load(
