@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from benchmarks.harness.recipe import Recipe
 from benchmarks.harness.records import can_confirm
 from benchmarks.harness.runner import code_of, fingerprint
-from graphkit.datasets import DatasetCard, MissingDataError, dataset_cards
+from graphkit.datasets import MissingDataError
 from graphkit.datasets.store.loading import locate
 
 __all__ = [
-    "card_of",
     "expected_minutes",
     "has_other_settings",
     "is_stale",
@@ -33,15 +32,9 @@ def has_other_settings(recipe: Recipe) -> bool:
     return bool(recipe.reproduced["settings"] != fingerprint(recipe))
 
 
-def card_of(recipe: Recipe) -> DatasetCard | None:
-    """The card of a recipe's data set: graphkit's, or one that its protocol brings along."""
-    cards = {card.name: card for card in dataset_cards()}
-    return (cards | getattr(recipe.module, "CARDS", {})).get(recipe.dataset)
-
-
 def want_of_data(recipe: Recipe) -> str:
     """Why a recipe's data set is not here; empty where it is, or where only a run can tell."""
-    card = card_of(recipe)
+    card = recipe.card
     try:
         if card is not None:
             locate(card, None, fetch=False)
@@ -52,8 +45,8 @@ def want_of_data(recipe: Recipe) -> str:
 
 def expected_minutes(recipe: Recipe, known: Iterable[Recipe]) -> float:
     """What a run may cost: as at its last one, else as the recipe says, else as the median of
-    recipes of its protocol, on the same data set where there are such. Where the first seed may confirm what was recorded,
-    it is taken to do so.
+    recipes of its protocol, on the same data set where there are such. Where the first seed may
+    confirm what was recorded, it is taken to do so.
 
     Args:
         recipe (Recipe): The recipe.

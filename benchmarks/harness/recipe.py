@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,6 +18,9 @@ from benchmarks.harness import plain_yaml, records, references, sources
 from benchmarks.harness.errors import RecipeError
 from benchmarks.harness.keys import OFFERED, check_keys, check_value, parameters
 from graphkit.words import did_you_mean
+
+if TYPE_CHECKING:
+    from graphkit.datasets import DatasetCard
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 FIELDS = ("about", "protocol", "seeds", "group", "reported", "hours_a_seed")
@@ -77,6 +80,19 @@ class Recipe:
         """Name of the data set."""
         section = self.sections.get("dataset", {})
         return str(section.get("name", "")) if isinstance(section, dict) else ""
+
+    @property
+    def cards(self) -> dict[str, DatasetCard]:
+        """Cards of data sets by name: graphkit's, and those that the protocol brings along."""
+        from graphkit.datasets import dataset_cards
+
+        own: dict[str, DatasetCard] = getattr(self.module, "CARDS", {})
+        return {card.name: card for card in dataset_cards()} | own
+
+    @property
+    def card(self) -> DatasetCard | None:
+        """The card of the recipe's data set."""
+        return self.cards.get(self.dataset)
 
     def set(self, assignments: Iterable[str]) -> Recipe:
         """A copy with ``section.key=value`` assignments (values are YAML) applied and checked; what

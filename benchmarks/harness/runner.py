@@ -22,7 +22,7 @@ from benchmarks.harness.progress import Display, EpochWatch
 from benchmarks.harness.recipe import Recipe
 from benchmarks.rivals.nodes import ACCELERATE, BASELINES
 from graphkit.catalog import ROOMS
-from graphkit.datasets import MissingDataError, dataset_cards
+from graphkit.datasets import MissingDataError
 from graphkit.files import replacing
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def code_of(recipe: Recipe) -> str:
         named.append(recipe.protocol)
     else:
         roots.append((recipe.module.__name__, "run"))
-    cards = {card.name: card for card in dataset_cards()}
+    cards = recipe.cards
     packages = [importlib.import_module(f"graphkit.{room}") for room in ROOMS]
     for name in names_in(recipe.sections):
         if name in BASELINES:
@@ -120,7 +120,7 @@ def facts_of(recipe: Recipe, options: Options) -> dict[str, str]:
         "settings": fingerprint(recipe),
         "launch": json.dumps(options.launch, sort_keys=True),
         "code": code_of(recipe),
-        "data": states.data_of(recipe.sections),
+        "data": states.data_of(recipe.dataset, recipe.card),
     }
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from graphkit.datasets import dataset_cards
+from graphkit.datasets import DatasetCard
 from graphkit.datasets.store.loading import fingerprint, locate
 from graphkit.files import replacing
 from graphkit.guard import reading
@@ -71,11 +71,8 @@ def differences(folder: Path, recipe: str, facts: dict[str, str]) -> list[str]:
     return [words for name, words in WORDS.items() if before.get(name) != facts[name]]
 
 
-def data_of(sections: dict[str, Any]) -> str:
-    """Identifies the files of the data set that a recipe names; ``"-"`` where there are none."""
-    dataset = sections.get("dataset")
-    name = dataset.get("name") if isinstance(dataset, dict) else None
-    card = {card.name: card for card in dataset_cards()}.get(str(name))
+def data_of(name: str, card: DatasetCard | None) -> str:
+    """Identifies the files of the data set of that name and card; ``"-"`` where there are none."""
     # What is missing, damaged or fetched later, the run itself says better.
     with suppress(OSError, ValueError):
         if card is not None:

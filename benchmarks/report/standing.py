@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchmarks.harness.missing import card_of, outstanding
+from benchmarks.harness.missing import outstanding
 from benchmarks.harness.recipe import Recipe
 from benchmarks.report.markdown import markdown_table
 
@@ -15,8 +15,7 @@ def by_dataset(recipes: Iterable[Recipe]) -> dict[tuple[str, str], list[str]]:
     """Names of recipes by data set and how to get it, sorted; dashes where none is known."""
     found: dict[tuple[str, str], list[str]] = {}
     for recipe in sorted(recipes, key=lambda each: (each.dataset, each.name)):
-        card = card_of(recipe)
-        key = (recipe.dataset or "–", "–" if card is None else card.source)
+        key = (recipe.dataset or "–", "–" if recipe.card is None else recipe.card.source)
         found.setdefault(key, []).append(recipe.name)
     return found
 
@@ -26,7 +25,9 @@ def waiting(recipes: Iterable[Recipe]) -> str:
     seed where these are too many for an ordinary machine."""
     recipes = list(recipes)
     without = by_dataset(each for each in recipes if not each.reproduced)
-    hours = {each.name: f" ({each.hours_a_seed:g} h)" for each in recipes if each.hours_a_seed}
+    hours = {
+        each.name: f" ({each.hours_a_seed:g} h a seed)" for each in recipes if each.hours_a_seed
+    }
     rows = [
         [*key, ", ".join(f"`{name}`{hours.get(name, '')}" for name in names)]
         for key, names in without.items()

@@ -11,10 +11,6 @@ from torch_geometric import EdgeIndex
 
 T = TypeVar("T")
 CONSTANTS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
-MEMBERS = {
-    torch.sparse_csr: ("crow_indices", "col_indices", "values"),
-    torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
-}
 Key = tuple[tuple[Any, ...], ...]
 
 
@@ -23,11 +19,10 @@ class Memo:
 
     Only two kinds of input can be seen to be unchanged: constants such as numbers and strings,
     which are compared by value, and tensors, which are the same if they are the very same object,
-    in the same place of memory, and PyTorch counted no in-place write; a sparse CSR or CSC tensor
-    is looked at part by part.  With any other input (``Data``, lists, dictionaries, other sparse
-    tensors) nothing is kept, and every call computes.  So it is where a graph is compiled, and
-    for tensors of inference mode.  What is written through ``tensor.data`` or NumPy PyTorch does
-    not count: call :meth:`forget` after it.
+    in the same place of memory, and PyTorch counted no in-place write.  With any other input
+    (``Data``, lists, dictionaries, sparse tensors) nothing is kept, and every call computes.  So
+    it is where a graph is compiled, and for tensors of inference mode.  What is written through
+    ``tensor.data`` or NumPy PyTorch does not count: call :meth:`forget` after it.
 
     A deep copy or a pickle starts empty.  A call costs a microsecond per input.
 
@@ -93,10 +88,6 @@ def key_of(inputs: Sequence[Any], watched: Sequence[Any] = ()) -> Key | None:
                 parts.append((kind, item))
             elif kind in (Tensor, nn.Parameter) and item.layout is torch.strided:
                 parts.append((id(item), item._version, item.data_ptr()))
-            elif kind in (Tensor, nn.Parameter) and item.layout in MEMBERS:
-                # Its own version does not count what is written to its parts.
-                members = [getattr(item, name)() for name in MEMBERS[item.layout]]
-                parts.append((id(item), *((part._version, part.data_ptr()) for part in members)))
             elif kind is EdgeIndex:
                 # Writes to the wrapper and to the tensor inside are counted apart.
                 inner = item.as_tensor()

@@ -3,7 +3,7 @@ import pickle
 import pytest
 import torch
 
-from benchmarks.harness import recipe
+from benchmarks.harness import recipe, runner
 from benchmarks.harness.fitting import Fitter
 from benchmarks.protocols import factor_benchmarks
 from graphkit.datasets import DamagedDataError, MissingDataError
@@ -45,6 +45,20 @@ def write_pattern(folder):
         }
 
     torch.save([[graph(n) for n in (4, 6)] for _ in range(3)], raw / "PATTERN_v2.pt")
+
+
+def test_other_files_of_a_set_that_a_protocol_brings_are_no_continuation(data_folder, tmp_path):
+    zinc = recipe.load("factorgcn-zinc")
+
+    def data():
+        return runner.facts_of(zinc, runner.Options(1, tmp_path))["data"]
+
+    assert data() == "-"
+    write_zinc(data_folder)
+    before = data()
+    assert before != "-"
+    (data_folder / "ZINC" / "raw" / "val.index").write_text("0,1,2\n")
+    assert data() not in ("-", before)
 
 
 def test_zinc_in_the_published_format(data_folder):

@@ -26,21 +26,6 @@ def test_same_objects_only():
     assert memo.hits == 1
 
 
-@pytest.mark.filterwarnings("ignore:Sparse CS. tensor support")
-@pytest.mark.parametrize("layout", ["csr", "csc"])
-def test_sparse_tensors_are_looked_at_part_by_part(layout):
-    memo = Memo()
-    x = getattr(torch.eye(2), f"to_sparse_{layout}")()
-    assert [memo((x,), lambda: 1), memo((x,), lambda: 2)] == [1, 1]
-    assert memo((x.clone(),), lambda: 3) == 3
-    plain = x.col_indices() if layout == "csr" else x.row_indices()
-    for number, part in enumerate((x.values(), plain)):
-        assert memo((x,), lambda number=number: 10 + number) == 10 + number
-        assert memo((x,), lambda: 4) == 10 + number
-        part.mul_(1)
-    assert memo((x,), lambda: 5) == 5
-
-
 def test_inference_tensors_are_never_kept():
     with torch.inference_mode():
         x = torch.ones(2)

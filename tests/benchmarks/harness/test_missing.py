@@ -177,6 +177,10 @@ def test_the_cheapest_come_first_and_the_unknown_last(monkeypatch: pytest.Monkey
     assert expected_minutes(kin, [far]) == 9
     assert expected_minutes(dataclasses.replace(known[1], seeds=4), known) == 18
     assert not without
+    # What a recipe says of itself comes before its kin, what a run took before both.
+    long = dataclasses.replace(kin, hours_a_seed=2.0, seeds=3)
+    assert expected_minutes(long, known) == 360
+    assert expected_minutes(dataclasses.replace(known[0], hours_a_seed=2.0), known) == 1
 
 
 def test_a_first_seed_that_may_confirm_costs_one_seed() -> None:

@@ -52,6 +52,8 @@ def test_a_good_recipe_passes(folder: Path) -> None:
         (None, {"protocl": "x"}, r"recipe 'x': unknown key 'protocl'"),
         (None, {"protocol": "node_clasification"}, r"did you mean 'node_classification'"),
         (None, {"seeds": 0}, r"'seeds' must be a positive integer, got 0"),
+        (None, {"hours_a_seed": "many"}, r"'hours_a_seed' takes a number, got 'many'"),
+        (None, {"hours_a_seed": 0}, r"'hours_a_seed' must be a positive number, got 0"),
         (None, {"about": None}, r"the key 'about' is missing"),
         (None, {"dataset": None}, r"the key 'dataset' is missing"),
         (None, {"train": 3}, r"section 'train': must be a mapping, got 3"),

@@ -44,11 +44,11 @@ def test_another_precision_and_other_code_are_no_continuation(tmp_path: Path, mo
 def test_files_of_a_data_set_tell_a_run_apart(tmp_path: Path) -> None:
     graph = tmp_path / "graph.pt"
     graph.write_bytes(b"one")
-    before = states.data_of({"dataset": {"name": str(graph)}})
+    before = states.data_of(str(graph), None)
     graph.write_bytes(b"two")
-    assert states.data_of({"dataset": {"name": str(graph)}}) != before
-    assert states.data_of({"dataset": {"name": str(tmp_path / "none.pt")}}) == "-"
-    assert states.data_of({}) == "-"
+    assert states.data_of(str(graph), None) != before
+    assert states.data_of(str(tmp_path / "none.pt"), None) == "-"
+    assert states.data_of("", None) == "-"
 
 
 def test_every_cut_and_flipped_bit_of_a_finished_seed_is_seen(tmp_path: Path) -> None:

@@ -32,6 +32,17 @@ def test_what_is_stale_ready_or_without_data_is_told_apart(data_folder: Path) ->
     assert len(told) == 6
 
 
+def test_what_is_too_long_is_told_with_its_hours(data_folder: Path) -> None:
+    long = dataclasses.replace(named("gcn-karate", False), hours_a_seed=72.6)
+    told = standing([named("gat-karate", False), long]).splitlines()
+    assert told[1] == "Not run, data not known to be missing (1): gat-karate"
+    assert told[3] == "Too long for this machine, hours a seed on one core (1): gcn-karate 72.6"
+    assert "`gcn-karate` (72.6 h a seed) |" in waiting([long])
+    # Once it was run, it is like any other.
+    ran = dataclasses.replace(named("gat-karate", True), hours_a_seed=72.6)
+    assert standing([ran]).splitlines()[1] == "Stale (1): gat-karate"
+
+
 def test_where_all_is_done_there_is_nothing_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(missing, "code_of", lambda recipe: "-")
     monkeypatch.setattr(missing, "fingerprint", lambda recipe: "-")
