@@ -15,7 +15,8 @@ def by_dataset(recipes: Iterable[Recipe]) -> dict[tuple[str, str], list[str]]:
     """Names of recipes by data set and how to get it, sorted; dashes where none is known."""
     found: dict[tuple[str, str], list[str]] = {}
     for recipe in sorted(recipes, key=lambda each: (each.dataset, each.name)):
-        key = (recipe.dataset or "–", "–" if recipe.card is None else recipe.card.source)
+        card = recipe.card
+        key = (recipe.dataset or "–", "–" if card is None else card.source)
         found.setdefault(key, []).append(recipe.name)
     return found
 
@@ -40,8 +41,9 @@ def standing(recipes: Iterable[Recipe]) -> str:
     recipes = list(recipes)
     ready, lacking = outstanding(recipes)
     stale = [each.name for each in ready if each.reproduced]
-    unrun = [each.name for each in ready if not each.reproduced and not each.hours_a_seed]
-    long = {each.name: each.hours_a_seed for each in ready if each.name not in (*stale, *unrun)}
+    never = [each for each in ready if not each.reproduced]
+    unrun = [each.name for each in never if not each.hours_a_seed]
+    long = {each.name: each.hours_a_seed for each in never if each.hours_a_seed}
     with_figures = sum(bool(each.reproduced) for each in recipes)
     lines = [f"{with_figures} of {len(recipes)} recipes have figures."]
     if stale:

@@ -108,14 +108,14 @@ def test_a_rival_with_sparse_features_is_the_same_network() -> None:
     model = {"name": "GAT", "hidden_channels": 4, "heads": 2, "accelerate": True}
     plain, sparse = (build({**model, "sparse_features": key}, 5, 3) for key in (False, True))
     sparse.load_state_dict(plain.state_dict())
-    seen = []
-    sparse.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].layout))
+    layouts = []
+    sparse.conv1.register_forward_pre_hook(lambda _, inputs: layouts.append(inputs[0].layout))
     torch.testing.assert_close(sparse.eval()(x, edge_index), plain.eval()(x, edge_index))
     for network in (plain, sparse):
         network(x, edge_index).square().sum().backward()
     wanted = [each.grad for each in plain.parameters()]
     torch.testing.assert_close([each.grad for each in sparse.parameters()], wanted)
-    assert seen == [torch.sparse_csr] * 2
+    assert layouts == [torch.sparse_csr] * 2
     # What was written to is read anew.
     x[0] += 1.0
     torch.testing.assert_close(sparse(x, edge_index), plain(x, edge_index))
