@@ -158,8 +158,9 @@ def attend_rows(
                 start_in = b * num_in * features
                 add_entries(target, base, x, start_in, others, k, size, block, 0, heads, width)
             if slot >= 0:
-                piece_statistics[0, slot * heads : (slot + 1) * heads] = shift
-                piece_statistics[1, slot * heads : (slot + 1) * heads] = low
+                for h in range(heads):
+                    piece_statistics[0, slot * heads + h] = shift[h]
+                    piece_statistics[1, slot * heads + h] = low[h]
             else:
                 _finish(out, statistics, row, shift, low, decay, bias, biased, heads, width)
             start = end

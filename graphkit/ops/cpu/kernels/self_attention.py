@@ -11,10 +11,10 @@ from graphkit.ops.cpu.kernels.attention import attend_pieces, attend_rows
 from graphkit.ops.cpu.kernels.attention_back import attend_back, describe_targets
 from graphkit.ops.cpu.kernels.compiling import helper, kernel
 from graphkit.ops.cpu.kernels.ends import score_ends, score_ends_back
-from graphkit.ops.cpu.kernels.sharing import share, share_tasks
+from graphkit.ops.cpu.kernels.sharing import share_tasks, tasks_for
 from graphkit.ops.cpu.kernels.sorting import cut
 from graphkit.ops.cpu.kernels.sums import add_pieces
-from graphkit.ops.cpu.kernels.vector import add_rows, add_scaled
+from graphkit.ops.cpu.kernels.vector import add_rows, add_scaled, copy
 
 ROWS_PER_CHUNK = 512
 
@@ -55,7 +55,7 @@ def attend(team, order, shape, words, slope, keep, x_at, src_at, dst_at, bias_at
     # The steps are those of large graphs, one after another: what is saved is the way to Python
     # and back between them, which takes longer than they do.
     given = (x, ends[0], ends[1], heads, width, score_src, score_dst)
-    share(score_ends, team[0], team[1], rows_total, given)
+    share_tasks(score_ends, team[0], team[1], tasks_for(rows_total, team[1]), rows_total, given)
     indptr, others, perm = _order(order, nodes, edges)
     rows, entries = cut(indptr, parts)
     slots = np.full(2 * units, -1, np.int64)
@@ -87,7 +87,7 @@ def attend(team, order, shape, words, slope, keep, x_at, src_at, dst_at, bias_at
         bias,
         biased,
     )
-    share(attend_rows, team[0], team[1], units, walked)
+    share_tasks(attend_rows, team[0], team[1], tasks_for(units, team[1]), units, walked)
     attend_pieces(slots, pieces, piece_statistics, out, statistics, bias, biased, heads, width)
 
 
@@ -114,7 +114,9 @@ def attend_back_all(
     # from Python.
     targets = np.empty(4 * rows_total * heads, x.dtype)
     given = (score_dst, statistics, out, toward, steps, grad, heads, width, targets)
-    share(describe_targets, team[0], team[1], rows_total, given)
+    share_tasks(
+        describe_targets, team[0], team[1], tasks_for(rows_total, team[1]), rows_total, given
+    )
     grad_x = array_at(outs[0], rows_total * features, slope)
     grad_src = np.empty(rows_total * heads, x.dtype)
     grad_dst = np.empty(tables * rows_total * heads, x.dtype)
@@ -176,9 +178,7 @@ def attend_back_all(
         grad if outs[3] != 0 else nothing,
         sums[table:],
     )
-    share(score_ends_back, team[0], team[1], chunks, given)
+    share_tasks(score_ends_back, team[0], team[1], tasks_for(chunks, team[1]), chunks, given)
     add_rows(sums, 0, sums, table, table, chunks, table)
-    array_at(outs[1], features, slope)[:] = sums[:features]
-    array_at(outs[2], features, slope)[:] = sums[features : 2 * features]
-    if outs[3] != 0:
-        array_at(outs[3], features, slope)[:] = sums[2 * features : 3 * features]
+    for t in range(3 if outs[3] != 0 else 2):
+        copy(array_at(outs[1 + t], features, slope), 0, sums, t * features, features)

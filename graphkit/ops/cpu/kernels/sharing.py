@@ -102,9 +102,9 @@ def _serve(
 
 
 @helper
-def share(body, team, threads, units, arguments):
-    """Calls ``body`` on ranges of ``0..units``; by this thread alone if ``team`` is 0."""
-    share_tasks(body, team, threads, min(units, TASKS_PER_THREAD * threads), units, arguments)
+def tasks_for(units, threads):
+    """Into how many ranges ``units`` are cut, so that whoever is done early finds more."""
+    return min(units, TASKS_PER_THREAD * threads)
 
 
 def _template(team, threads, tasks, units, *arguments):

@@ -104,8 +104,9 @@ def exponent_rows(
                 take_in(block, size, top, shift, low, decay, width)
             if slot >= 0:
                 slots[slot] = b * num_rows + r
-                pieces[0, slot * width : (slot + 1) * width] = shift
-                pieces[1, slot * width : (slot + 1) * width] = low
+                for c in range(width):
+                    pieces[0, slot * width + c] = shift[c]
+                    pieces[1, slot * width + c] = low[c]
             else:
                 copy(peak, (b * num_rows + r) * width, shift, 0, width)
                 copy(total, (b * num_rows + r) * width, low, 0, width)

@@ -23,7 +23,8 @@ def number_ranges(first, last, seen, sizes, calls):
 
 @kernel
 def shared_out(team, count, units, seen, sizes, calls):
-    sharing.share(number_ranges, team, count, units, (seen, sizes, calls))
+    tasks = sharing.tasks_for(units, count)
+    sharing.share_tasks(number_ranges, team, count, tasks, units, (seen, sizes, calls))
 
 
 @pytest.mark.parametrize("team", TEAMS)
