@@ -7,7 +7,6 @@ import importlib
 import json
 import shutil
 import statistics
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from benchmarks.harness.fitting import Fitter
 from benchmarks.harness.keys import OFFERED, parameters
 from benchmarks.harness.progress import Display, EpochWatch
 from benchmarks.harness.recipe import Recipe
+from benchmarks.harness.spent import SpentTime
 from benchmarks.rivals.nodes import ACCELERATE, BASELINES
 from graphkit.catalog import ROOMS
 from graphkit.datasets import MissingDataError
@@ -131,14 +131,14 @@ def run_seed(
     done = folder / f"seed-{seed}.json"
     if options.resume and done.exists():
         return states.read(done)
-    started = time.perf_counter()
+    spent = SpentTime(folder / f"seed-{seed}.spent", options.resume, options.leads)
     fit = Fitter(
         recipe.sections.get("train", {}),
         seed,
         options.fabric,
         folder / f"seed-{seed}",
         options.resume,
-        (EpochWatch(display),),
+        (EpochWatch(display), spent),
     )
     sections = {name: value for name, value in recipe.sections.items() if name != "train"}
     offered = {"seed": seed, "fit": fit, "note_size": fit.note_size}
@@ -146,13 +146,14 @@ def run_seed(
     metrics = numbers(recipe.module.run(**sections, **taken), recipe.protocol)
     outcome = {
         "metrics": metrics,
-        "seconds": time.perf_counter() - started,
+        "seconds": spent.seconds,
         "parameters": fit.parameters,
         "peak_memory_mb": peak_memory_mb(),
     }
     if options.leads:
         states.write(done, outcome)
         shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
+    spent.done()
     options.barrier()
     return outcome
 
