@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,9 @@ class Command:
             raise ValueError(
                 "--missing runs recipes as they are, on this machine; leave out --set and --cluster"
             )
+        if self.seeds is not None:
+            asked = self.seeds if isinstance(self.seeds, int) else len(self.seeds)
+            loaded = [replace(recipe, seeds=asked) for recipe in loaded]
         ready, without = outstanding(loaded)
         self.without_data.update(without)
         return ready

@@ -15,6 +15,7 @@ from graphkit.datasets.store.loading import locate
 
 __all__ = [
     "expected_minutes",
+    "has_fewer_seeds",
     "has_other_settings",
     "is_stale",
     "outstanding",
@@ -23,13 +24,20 @@ __all__ = [
 
 
 def is_stale(recipe: Recipe) -> bool:
-    """Whether the recipe's settings or its code changed since ``reproduced`` was written."""
-    return recipe.reproduced["code"] != code_of(recipe) or has_other_settings(recipe)
+    """Whether the recipe's settings or its code changed since ``reproduced`` was written, or it
+    asks for more seeds."""
+    changed = recipe.reproduced["code"] != code_of(recipe) or has_other_settings(recipe)
+    return changed or has_fewer_seeds(recipe)
 
 
 def has_other_settings(recipe: Recipe) -> bool:
     """Whether the recipe's settings changed since ``reproduced`` was written."""
     return bool(recipe.reproduced["settings"] != fingerprint(recipe))
+
+
+def has_fewer_seeds(recipe: Recipe) -> bool:
+    """Whether ``reproduced`` is of fewer seeds than the recipe asks for."""
+    return bool(recipe.reproduced.get("seeds", recipe.seeds) < recipe.seeds)
 
 
 def want_of_data(recipe: Recipe) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import records
-from benchmarks.harness.missing import has_other_settings, is_stale
+from benchmarks.harness.missing import has_fewer_seeds, has_other_settings, is_stale
 from benchmarks.harness.recipe import Recipe, load, names
 from benchmarks.harness.runner import write_text
 from benchmarks.report.gpu import gpu_table
@@ -92,6 +92,8 @@ def state(recipe: Recipe) -> str:
         text += f", {round(result['metrics']['collapsed']['mean'] * result['seeds'])} collapsed"
     if has_other_settings(recipe):
         return text + ", **stale**: of other settings than the recipe's"
+    if has_fewer_seeds(recipe):
+        return text + f", **stale**: the recipe asks for {recipe.seeds} seeds"
     return text + (", **stale**: the code has changed since" if is_stale(recipe) else "")
 
 

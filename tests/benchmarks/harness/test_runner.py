@@ -108,7 +108,7 @@ def test_record_writes_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     recipe = recipes.load("gcn-karate")
     assert not recipe.reproduced
     with Display(1, quiet=True) as display:
-        result = run_recipe(recipe, Options(1, tmp_path / "runs"), display)
+        result = run_recipe(recipe, Options(None, tmp_path / "runs"), display)
     for _ in range(2):
         record(recipe, result)
         assert [path.name for path in tmp_path.glob("*.*")] == ["gcn-karate.yaml"]
@@ -130,6 +130,19 @@ def test_a_changed_program_makes_results_stale(
     assert not missing.is_stale(recipe)
     monkeypatch.setattr(missing, "code_of", lambda recipe: "another")
     assert missing.is_stale(recipe)
+
+
+def test_a_result_of_fewer_seeds_than_asked_for_is_stale() -> None:
+    recipe = recipes.load("gcn-karate")
+    mark = {"code": runner.code_of(recipe), "settings": runner.fingerprint(recipe)}
+    for seeds, stale in (
+        (recipe.seeds - 1, True),
+        (recipe.seeds, False),
+        (recipe.seeds + 1, False),
+    ):
+        recipe.reproduced = {**mark, "seeds": seeds, "minutes": 1.0, "metrics": {}}
+        assert missing.is_stale(recipe) is stale
+        assert (f"asks for {recipe.seeds} seeds" in report.state(recipe)) is stale
 
 
 def test_fill_replaces_only_its_block() -> None:

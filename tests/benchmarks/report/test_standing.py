@@ -46,7 +46,9 @@ def test_what_is_too_long_is_told_with_its_hours(data_folder: Path) -> None:
 def test_where_all_is_done_there_is_nothing_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(missing, "code_of", lambda recipe: "-")
     monkeypatch.setattr(missing, "fingerprint", lambda recipe: "-")
-    assert standing([named("gat-karate", True)]) == "1 of 1 recipes have figures."
+    done = named("gat-karate", True)
+    assert standing([dataclasses.replace(done, seeds=1)]) == "1 of 1 recipes have figures."
+    assert "Stale (1): gat-karate" in standing([dataclasses.replace(done, seeds=2)])
 
 
 def test_the_page_lists_recipes_without_figures_by_data_set() -> None:
