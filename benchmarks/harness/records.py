@@ -9,6 +9,9 @@ last digit, the figures stay, and ``confirmed`` names the commit at which it did
 
 from __future__ import annotations
 
+import math
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,16 @@ from benchmarks.harness import plain_yaml
 from benchmarks.harness.environment import ROOT
 from graphkit.files import replacing
 
-__all__ = ["ResultError", "can_confirm", "confirms", "names", "path_of", "read", "write"]
+__all__ = [
+    "ResultError",
+    "can_confirm",
+    "confirms",
+    "deviation",
+    "names",
+    "path_of",
+    "read",
+    "write",
+]
 
 FOLDER = ROOT / "benchmarks" / "results"
 TRANSFERS = "zoo-"
@@ -112,6 +124,13 @@ def can_confirm(result: dict[str, Any], seeds: int) -> bool:
     """Whether a run of the first seed alone could confirm a result of so many seeds."""
     noted = all("values" in metric for metric in result["metrics"].values())
     return noted and bool(result["seeds"] == seeds)
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The sample standard deviation: 0 of one value, not a number where a value is none."""
+    if len(values) < 2:
+        return 0.0
+    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
 
 
 def remedy(name: str) -> str:

@@ -254,8 +254,11 @@ def attempt(
 
 def spread(values: list[float]) -> dict[str, Any]:
     """Mean, sample standard deviation and the values."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return {"mean": statistics.fmean(values), "std": deviation, "values": values}
+    return {
+        "mean": statistics.fmean(values),
+        "std": records.deviation(values),
+        "values": values,
+    }
 
 
 def record(recipe: Recipe, result: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.recipe import Recipe
+from benchmarks.harness.records import deviation
 from benchmarks.report.batches import mini_batches
 from benchmarks.report.best_known import best_known
 from benchmarks.report.markdown import gain_interval, markdown_table, measured, percent
@@ -218,7 +219,7 @@ def sweep_gains(runs: Any, pair: str) -> dict[tuple[str, str], dict[float, str]]
             continue
         settings = json_of(text)
         lead = [100 * (run[option]["test"] - run["labels {}"]["test"]) for run in runs]
-        spread = f" ± {statistics.stdev(lead):.1f}" if len(lead) > 1 else ""
+        spread = f" ± {deviation(lead):.1f}" if len(lead) > 1 else ""
         layer = settings.get("pair", [pair])[0]
         place = (str(settings["kernel"]), f"`{layer}`" if layer else "output")
         cell = f"{statistics.fmean(lead):+.1f}{spread}"

@@ -116,7 +116,9 @@ def pairs_of(results: Iterable[dict[str, Any]]) -> list[Pair]:
 
 def figure(values: list[float], unit: str) -> str:
     """Mean and sample deviation, as people read them."""
-    from statistics import fmean, stdev
+    from statistics import fmean
+
+    from benchmarks.harness.records import deviation
 
     scale = 100 if unit == RATE else 1
     # What spreads times is other work of the machine, not the seed.
@@ -124,7 +126,7 @@ def figure(values: list[float], unit: str) -> str:
         return f"{fmean(values):.0f} {unit}"
     text = f"{scale * fmean(values):.1f}"
     if len(values) > 1:
-        text += f" ± {scale * stdev(values):.1f}"
+        text += f" ± {scale * deviation(values):.1f}"
     return f"{text} {unit}"
 
 

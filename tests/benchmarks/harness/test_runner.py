@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,31 @@ def test_record_writes_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     other = fresh.set(["train.epochs=7"])
     other.reproduced = fresh.reproduced
     assert missing.is_stale(other)
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_a_metric_that_is_no_number_on_some_seed_loses_no_result(
+    odd: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    recipe = recipes.load("gcn-karate")
+
+    def outcome(recipe: Any, seed: int, *rest: Any) -> dict[str, Any]:
+        metrics = {"test_accuracy": 0.1 * seed, "t": odd if seed == 1 else 2.0}
+        return {"metrics": metrics, "seconds": 1.0, "parameters": 1, "peak_memory_mb": 1.0}
+
+    monkeypatch.setattr(runner, "run_seed", outcome)
+    with Display(1, quiet=True) as display:
+        result = run_recipe(recipe, Options(3, tmp_path / "runs"), display)
+    assert result["metrics"]["test_accuracy"]["std"] == pytest.approx(0.1)
+    record(recipe, result)
+    kept = records.read("gcn-karate")["metrics"]
+    assert kept["t"]["mean"] == pytest.approx((4 + odd) / 3, nan_ok=True)
+    assert math.isnan(kept["t"]["std"])
+    assert kept["t"]["values"] == pytest.approx([2.0, odd, 2.0], nan_ok=True)
+    assert kept["test_accuracy"]["mean"] == pytest.approx(0.1)
+    told = report.rows([recipes.load("gcn-karate")])
+    assert any("10.0" in cell or "0.1" in cell for row in told for cell in row)
 
 
 def test_a_changed_program_makes_results_stale(
