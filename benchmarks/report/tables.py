@@ -42,7 +42,7 @@ STREAMS = {
     "fusion2": "joint + bone",
     "fusion": "all four",
 }
-KINDS = {None: "modern", "authors-": "authors'", "wide-": "modern, wide"}
+KINDS = {None: "modern", "authors-": "authors'", "long-": "modern, long", "wide-": "modern, wide"}
 JUDGED = ("rho", "low", "high", "gain_low", "gain_high", "regret", "saved_low", "saved_high")
 FLOORS = ("popularity", "random")
 OWN = {"none": "no discriminator", "balance": "`FactorBalance` (ours)"}
@@ -230,7 +230,7 @@ def sweep_gains(runs: Any, pair: str) -> dict[tuple[str, str], dict[float, str]]
 def skeletons(recipes: Iterable[Recipe]) -> str:
     """Every network on skeletons: accuracy of its streams and of their fusion."""
     rows = []
-    for match, recipe in recorded(recipes, r"\w+?-(authors-|wide-)?(nw-ucla|utd-mhad)"):
+    for match, recipe in recorded(recipes, r"\w+?-(authors-|long-|wide-)?(nw-ucla|utd-mhad)"):
         result = recipe.reproduced
         cells = [percent(measured(recipe, f"{stream}_accuracy")) for stream in STREAMS]
         about = [match[2], recipe.sections["network"]["name"]]
