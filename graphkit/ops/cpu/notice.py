@@ -23,6 +23,7 @@ class CompileNotice(event.Listener):
     """
 
     def __init__(self, package: str, delay: float = DELAY) -> None:
+        super().__init__()
         self.package, self.delay = package, delay
         self.depth = 0
         self.timer: threading.Timer | None = None

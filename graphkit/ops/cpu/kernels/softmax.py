@@ -103,6 +103,7 @@ def exponent_rows(
                     copy(block, i * width, x, source * width, width)
                 take_in(block, size, top, shift, low, decay, width)
             if slot >= 0:
+                # Two chunks share this row: its peak is known only when both are done.
                 slots[slot] = b * num_rows + r
                 for c in range(width):
                     pieces[0, slot * width + c] = shift[c]
