@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from collections.abc import Iterable
@@ -80,7 +81,9 @@ def factors(recipes: Iterable[Recipe]) -> str:
         for rank in ("gate", "score"):
             against = metrics[f"t_by_{rank}"]
             spread = "" if seeds == 1 else f" ± {against['std']:.0f}"
-            cells.append(f"{against['mean']:.0f}{spread}")
+            # Where all graphs have one template there are no two rankings to tell apart.
+            known = math.isfinite(against["mean"])
+            cells.append(f"{against['mean']:.0f}{spread}" if known else "–")
         rows.append([*cells, bars])
     head = ["K", "objective", "width of a factor", "batch", "seeds", "F1"]
     head += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from benchmarks.report.tables import (
     TABLES,
     class_incremental,
     distillation,
+    factors,
     skeleton_study,
     skeletons,
     strategies,
@@ -53,6 +55,16 @@ def test_strategies_stand_beside_the_published_row() -> None:
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     found = "50.0 ± 1.0, 25.0 ± 2.0"
     assert cells == ["TWP", "97.3, 0.6", found, "–", found]
+
+
+def test_a_test_that_says_nothing_is_a_dash() -> None:
+    told: dict[str, tuple[float, float]] = {f"gates_0.{tenth}": (0.1, 0.0) for tenth in range(10)}
+    for stem in ("ged", "c"):
+        for rank in ("by_gate", "by_score", "random_gate", "single_graph"):
+            told[f"{stem}_{rank}"] = (1.0, 0.0)
+    told |= {"test_f1": (1.0, 0.0), "t_by_gate": (math.nan, math.nan), "t_by_score": (-3.0, 2.0)}
+    row = factors([measured("factorgcn-synthetic2", told, 3)]).splitlines()[-1]
+    assert [cell.strip() for cell in row.strip("|").split("|")][-3:-1] == ["–", "-3 ± 2"]
 
 
 def test_distillation_gives_students_interval() -> None:
