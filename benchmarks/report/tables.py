@@ -82,8 +82,8 @@ def factors(recipes: Iterable[Recipe]) -> str:
             against = metrics[f"t_by_{rank}"]
             spread = "" if seeds == 1 else f" ± {against['std']:.0f}"
             # Where all graphs have one template there are no two rankings to tell apart.
-            known = math.isfinite(against["mean"])
-            cells.append(f"{against['mean']:.0f}{spread}" if known else "–")
+            tested = math.isfinite(against["mean"])
+            cells.append(f"{against['mean']:.0f}{spread}" if tested else "–")
         rows.append([*cells, bars])
     head = ["K", "objective", "width of a factor", "batch", "seeds", "F1"]
     head += [

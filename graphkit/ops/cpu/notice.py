@@ -55,10 +55,10 @@ class CompileNotice(event.Listener):
         """The words."""
         self.said = True
         folder = cache_folder()
-        kept = "" if folder is None else f"; they are kept in {folder}, so this happens once"
+        promise = "" if folder is None else f"; they are kept in {folder}, so this happens once"
         print(
             "graphkit compiles its kernels for this machine, up to half a minute for each op"
-            f"{kept}",
+            f"{promise}",
             file=sys.stderr,
             flush=True,
         )

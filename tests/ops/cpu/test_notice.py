@@ -9,6 +9,7 @@ import pytest
 from numba.core import event
 
 from graphkit.ops.cpu import notice
+from graphkit.ops.cpu.kernels import compiling as compiling_module
 from graphkit.ops.cpu.kernels.compiling import cache_folder, kernel
 
 
@@ -97,7 +98,9 @@ def test_without_a_folder_no_promise_is_made(teller, monkeypatch, capsys):
     assert "once" not in capsys.readouterr().err
 
 
-def test_compiling_a_kernel_is_noticed(teller):
+def test_compiling_a_kernel_is_noticed(teller, monkeypatch):
+    # What an earlier run of this test kept would be loaded, not compiled.
+    monkeypatch.setattr(compiling_module, "cache_folder", lambda: None)
     begun = threading.Event()
     teller.package, teller.delay = __name__, 60.0
     before = teller.on_start
