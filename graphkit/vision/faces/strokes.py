@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit.ops.dtypes import is_half
 from graphkit.precision import positive
+from graphkit.refusals import refuse_infinite
 
 __all__ = ["draw_strokes"]
 
@@ -45,7 +47,9 @@ def draw_strokes(points: Tensor, strokes: Tensor, size: int = 32, width: float =
         )
     if size < 1 or width <= 0:
         raise ValueError(f"'size' and 'width' must be positive, got {size} and {width}")
-    if not torch.compiler.is_compiling() and not points.sum().isfinite():
+    if is_half(points):
+        refuse_infinite("points", points)
+    elif not torch.compiler.is_compiling() and not points.sum().isfinite():
         raise ValueError("'points' holds NaN or infinite values")
     place = (torch.arange(size, device=points.device, dtype=points.dtype) + 0.5) / size * 2 - 1
     row, column = place.repeat_interleave(size), place.repeat(size)
