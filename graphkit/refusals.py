@@ -4,10 +4,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
-__all__ = ["refuse_infinite", "refuse_outside"]
+__all__ = [
+    "refuse_infinite",
+    "refuse_mask",
+    "refuse_nan",
+    "refuse_negative",
+    "refuse_other_shapes",
+    "refuse_outside",
+    "refuse_unless_positive",
+    "refuse_zeros",
+]
 
 
 def refuse_infinite(name: str, x: Tensor) -> None:
@@ -56,3 +67,91 @@ def refuse_outside(name: str, index: Tensor, size: int) -> None:
     for worst in (index.min(), index.max()):
         if not 0 <= worst < size:
             raise ValueError(f"'{name}' must be from 0 to {size - 1}, got {int(worst)}")
+
+
+def refuse_negative(name: str, index: Tensor | None) -> None:
+    """Raises if a whole number is negative: -1 would name the last. A mask names none.
+
+    Args:
+        name (str): What the argument is called.
+        index (torch.Tensor, optional): The argument; :obj:`None` passes.
+
+    Raises:
+        ValueError: If one is.
+    """
+    if index is not None and index.dtype != torch.bool and (index < 0).any():
+        raise ValueError(f"'{name}' must not be negative, got {int(index.min())}")
+
+
+def refuse_mask(name: str, index: Tensor) -> None:
+    """Raises if numbers are of a type that PyTorch takes for a mask: bool and uint8.
+
+    Args:
+        name (str): What the argument is called.
+        index (torch.Tensor): The argument.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if index.dtype in (torch.bool, torch.uint8):
+        raise ValueError(f"'{name}' is {index.dtype}, which selects as a mask; make it int64")
+
+
+def refuse_nan(name: str, x: Tensor) -> None:
+    """Raises if a value is NaN: comparisons would take it for a number that loses.
+
+    Args:
+        name (str): What the argument is called.
+        x (torch.Tensor): The argument.
+
+    Raises:
+        ValueError: If one is.
+    """
+    if not torch.compiler.is_compiling() and x.isnan().any():
+        raise ValueError(f"'{name}' holds NaN")
+
+
+def refuse_zeros(name: str, x: Tensor) -> None:
+    """Raises if there are values and all are zero.
+
+    Args:
+        name (str): What the argument is called.
+        x (torch.Tensor): The argument.
+
+    Raises:
+        ValueError: If they are.
+    """
+    if x.numel() and not x.any():
+        raise ValueError(f"'{name}' is zero everywhere, which says nothing")
+
+
+def refuse_other_shapes(
+    name: str, given: Iterable[Tensor | None], wanted: Iterable[torch.Size]
+) -> None:
+    """Raises unless tensors are of the right shapes: others might be broadcast.
+
+    Args:
+        name (str): What the argument is called.
+        given (iterable of torch.Tensor): The tensors; :obj:`None` passes.
+        wanted (iterable of torch.Size): The shapes, as many.
+
+    Raises:
+        ValueError: At the first that is of another.
+    """
+    for place, (tensor, shape) in enumerate(zip(given, wanted, strict=True)):
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(f"'{name}' {place} is {list(tensor.shape)}, not {list(shape)}")
+
+
+def refuse_unless_positive(name: str, value: float | None) -> None:
+    """Raises unless a number is above zero; NaN is not.
+
+    Args:
+        name (str): What the argument is called.
+        value (float, optional): The argument; :obj:`None` passes.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if value is not None and not value > 0:
+        raise ValueError(f"'{name}' must be above 0, got {value}")
