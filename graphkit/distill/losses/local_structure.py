@@ -171,7 +171,7 @@ class LocalStructureLoss(DistillationLoss):
         divergence = bounded_divergence if self.kernel in BOUNDED else general_divergence
         if is_half(student):
             # The sum over nodes may overflow where the mean does not.
-            wider = (widened(side) for side in pair)
+            wider = widened(pair[0]), widened(pair[1])
             return rows_mean(divergence(*wider, edge_index, student.size(0))).to(student.dtype)
         return rows_mean(divergence(*pair, edge_index, student.size(0)).to(student.dtype))
 
