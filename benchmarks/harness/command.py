@@ -75,6 +75,11 @@ class Command:
             raise ValueError(
                 "--record keeps figures of the recipe as it is; leave out --set and --seed"
             )
+        precision = self.launch.get("precision", PLAIN["precision"])
+        if self.record and precision != PLAIN["precision"]:
+            raise ValueError(
+                f"--record keeps figures in full precision; leave out --precision {precision}"
+            )
         if not self.missing:
             return loaded
         from benchmarks.harness.missing import outstanding

@@ -12,9 +12,11 @@ from typing import Protocol
 
 __all__ = ["Function", "Key", "Plain", "Source", "bound"]
 
-REFUSALS = {"graphkit.words", "graphkit.lopsided"}
+REFUSALS = {"graphkit.words", "graphkit.lopsided", "graphkit.refusals"}
 """Where functions live that do nothing, raise or warn: a statement that calls one changes no
 figure."""
+HALF = ("graphkit.ops.dtypes", "is_half")
+"""What asks for 16 bits: no record is made in them, so nothing under it changes a figure."""
 REFLECTION = {"eval", "exec", "locals", "vars"}
 
 Key = tuple[str, str]
@@ -138,13 +140,25 @@ class Plain(ast.NodeTransformer):
         ]
 
     def without_refusals(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """The statements without calls for nothing but an error or a warning."""
+        """The statements without calls for nothing but an error or a warning, and without what
+        is done in half precision alone."""
         rest = []
         for statement in body:
+            if isinstance(statement, ast.If) and self.asks_for_half(statement.test):
+                rest += statement.orelse
+                continue
             call = statement.value if isinstance(statement, ast.Expr) else None
             if not (isinstance(call, ast.Call) and self.home(call.func) in REFUSALS):
                 rest.append(statement)
         return rest
+
+    def asks_for_half(self, test: ast.expr) -> bool:
+        """Whether a test, or one that must hold with others, is that of half precision."""
+        parts = (
+            test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
+        )
+        calls = [part.func for part in parts if isinstance(part, ast.Call)]
+        return any(self.meaning(function) == HALF for function in calls)
 
     def home(self, function: ast.expr) -> str:
         """The module that something comes from; empty if it is none of the checkout."""

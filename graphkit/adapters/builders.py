@@ -13,6 +13,7 @@ from torch import Tensor
 from torch_geometric.utils import coalesce, to_undirected
 
 from graphkit.ops.points.graphs import knn_graph
+from graphkit.refusals import refuse_infinite
 
 __all__ = [
     "bipartite_edges",
@@ -218,6 +219,8 @@ def correlation_edges(
         raise ValueError(f"'threshold' must be above 0, got {threshold}")
     if k is not None and k < 1:
         raise ValueError(f"'k' must be at least 1, got {k}")
+    refuse_infinite("a", a)
+    refuse_infinite("b", other)
     first, second = (_standard(rows) for rows in (a, other))
     r = (first @ second.t()).clamp(-1, 1)
     size = r.abs()
@@ -241,7 +244,7 @@ def _standard(rows: Tensor) -> Tensor:
     centred = rows - rows.mean(1, keepdim=True)
     size = centred.norm(dim=1, keepdim=True)
     # What rounding leaves of a constant row is no variation.
-    flat = size <= 1e-5 * rows.norm(dim=1, keepdim=True)
+    flat = size <= 100 * torch.finfo(rows.dtype).eps * rows.norm(dim=1, keepdim=True)
     return torch.where(flat, 0.0, centred / size.clamp(min=torch.finfo(rows.dtype).tiny))
 
 

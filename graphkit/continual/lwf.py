@@ -20,6 +20,7 @@ from graphkit.continual.strategy import (
 )
 from graphkit.modes import evaluating
 from graphkit.precision import wide
+from graphkit.refusals import refuse_negative
 
 Group = Tensor | int | None
 """The columns of a task: these, the first so many, or all that the teacher has."""
@@ -160,6 +161,8 @@ class LwF(Strategy):
     def remember(
         self, loss_fns: list[LossFn], output_fns: list[OutputFn], columns: Tensor | None
     ) -> None:
+        # From the end they would be others once the outputs have grown.
+        refuse_negative("columns", columns)
         self.teach()
         self.groups.append(columns)
         self.width = None

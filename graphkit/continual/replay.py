@@ -12,6 +12,7 @@ from torch_geometric.utils import subgraph
 
 from graphkit.catalog import no_method
 from graphkit.continual.strategy import LossFn, OutputFn, Strategy, columns_of
+from graphkit.refusals import refuse_negative, refuse_outside
 
 Memory = dict[str, Tensor]
 """A small graph: ``x``, ``edge_index``, the ``rows`` with a label, their ``y``, the ``columns``."""
@@ -77,6 +78,9 @@ class GraphReplay(Strategy, ABC):
                 f"'rows' and 'y' must be as many node numbers and labels, at least one, got "
                 f"{list(rows.shape)} of {rows.dtype} and {list(y.shape)}"
             )
+        refuse_outside("rows", rows, len(x))
+        refuse_negative("y", y)
+        refuse_negative("columns", columns)
         columns = y.unique() if columns is None else columns
         if not bool(torch.isin(y, columns).all()):
             raise ValueError(f"'y' holds labels that are not among 'columns' {columns.tolist()}")

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from graphkit.ops.dtypes import is_half, widened
+
 __all__ = ["Evaluator"]
 
 TASKS = {
@@ -97,6 +99,8 @@ class Evaluator:
         if key not in input_dict:
             raise ValueError(f"'{key}' is missing; expected {self.expected_input_format}")
         value = input_dict[key]
+        if isinstance(value, torch.Tensor) and is_half(value):
+            value = widened(value)  # No array holds bfloat16.
         if isinstance(value, torch.Tensor):
             value = value.detach().cpu().numpy()
         value = np.asarray(value)

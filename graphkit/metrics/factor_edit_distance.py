@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from graphkit.metrics.factor_consistency import consistency_score
+from graphkit.refusals import refuse_infinite
 
 __all__ = ["FactorGED", "factor_ged"]
 
@@ -120,8 +121,8 @@ def factor_ged(
         - **output:** costs :math:`(B)`, matches :math:`(B, T)`
 
     Raises:
-        ValueError: If shapes do not fit, a score is NaN, an edge comes twice or lacks its other
-            direction, or an option is unknown.
+        ValueError: If shapes do not fit, a score is NaN or infinite, an edge comes twice or lacks
+            its other direction, or an option is unknown.
 
     Example:
         >>> import torch
@@ -134,6 +135,8 @@ def factor_ged(
     """
     if break_ties not in ("first", "random"):
         raise ValueError(f"'break_ties' must be 'first' or 'random', got {break_ties!r}")
+    # Minus infinity would tie with the edges that fill up smaller graphs of the batch.
+    refuse_infinite("score", score)
     score = score.detach().double()
     rank, mask, graph, graphs = undirected(score, truth, edge_index, batch)
     generator = torch.Generator().manual_seed(seed)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from graphkit.refusals import refuse_outside
+
 __all__ = ["NeighbourTest", "neighbour_test"]
 
 
@@ -52,7 +54,9 @@ def neighbour_test(
         - **output:** five numbers
 
     Raises:
-        ValueError: If there is no edge, a kind is missing, or kinds are not 0 and 1.
+        ValueError: If there is no edge, a kind is missing, kinds are not 0 and 1, or an end is no
+            node.
+        TypeError: If kinds or ends are no whole numbers.
 
     Example:
         >>> import torch
@@ -66,6 +70,8 @@ def neighbour_test(
         raise ValueError(f"'y' must hold 0 and 1, both, in one dimension; it holds {kinds}")
     if edge_index.size(1) == 0:
         raise ValueError("'edge_index' holds no edge; raise the number of neighbours")
+    refuse_outside("y", y, 2)
+    refuse_outside("edge_index", edge_index, len(y))
     source, target = edge_index
     share = float((y[source] == y[target]).double().mean())
     generator = torch.Generator().manual_seed(seed)

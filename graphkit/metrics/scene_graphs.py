@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphkit.refusals import refuse_outside
+
 __all__ = [
     "distinct_share",
     "hits_at_k",
@@ -22,14 +24,14 @@ def hits_at_k(scores: Tensor, target: Tensor, k: int) -> Tensor:
     Args:
         scores (torch.Tensor): Scores of all categories.
         target (torch.Tensor): The right ones.
-        k (int): How many guesses count.
+        k (int): How many guesses count; which of several equal ones do is not said.
 
     Shapes:
         - **input:** scores :math:`(n, C)`, targets :math:`(n)`
         - **output:** :math:`(n)`, booleans
 
     Raises:
-        ValueError: If shapes do not fit, ``k`` is out of range or a score is NaN.
+        ValueError: If shapes do not fit, ``k`` or a target is out of range or a score is NaN.
 
     Example:
         >>> import torch
@@ -85,7 +87,7 @@ def perplexity(logits: Tensor, target: Tensor) -> float:
         - **output:** a number of at least 1
 
     Raises:
-        ValueError: If shapes do not fit or a logit is NaN.
+        ValueError: If shapes do not fit, a target is out of range or a logit is NaN.
 
     Example:
         >>> import torch
@@ -116,7 +118,8 @@ def relation_hits(scores: Tensor, links: Tensor, batch: Tensor, num_graphs: int,
         - **output:** :math:`(L)`, booleans
 
     Raises:
-        ValueError: If shapes do not fit, ``k`` is not positive or a score is NaN.
+        ValueError: If shapes do not fit, a link or graph is out of range, ``k`` is not positive or
+            a score is NaN.
 
     Example:
         >>> import torch
@@ -132,6 +135,10 @@ def relation_hits(scores: Tensor, links: Tensor, batch: Tensor, num_graphs: int,
         )
     if links.dim() != 2 or links.size(0) != 3:
         raise ValueError(f"'links' must have shape [3, L], got {list(links.shape)}")
+    refuse_outside("batch", batch, num_graphs)
+    refuse_outside("links", links[0], scores.size(0))
+    refuse_outside("links", links[1], scores.size(1))
+    refuse_outside("links", links[2], scores.size(2))
     if k < 1 or scores.isnan().any():
         raise ValueError(f"'k' must be positive and no score NaN, got k={k}")
     sizes = torch.bincount(batch, minlength=num_graphs)
@@ -205,5 +212,6 @@ def check(scores: Tensor, target: Tensor) -> None:
             f"'scores' must have shape [n, C] and 'target' [n], got {list(scores.shape)} and "
             f"{list(target.shape)}"
         )
+    refuse_outside("target", target, scores.size(1))
     if scores.isnan().any():
         raise ValueError("'scores' holds NaN")

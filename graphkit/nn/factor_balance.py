@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import method
 from graphkit.lopsided import watch_terms
+from graphkit.ops.dtypes import is_half, widened
 
 
 @method(
@@ -82,6 +83,8 @@ class FactorBalance(nn.Module):
             raise ValueError(
                 f"'gate' must have shape [{edge_index.size(1)}, K], got {list(gate.shape)}"
             )
+        if is_half(gate):
+            return self.forward(widened(gate), edge_index).to(gate.dtype)
         counts = (edge_index[0] != edge_index[1]).to(gate.dtype)
         total = counts.sum().clamp(min=1)
         mean = (counts @ gate) / total

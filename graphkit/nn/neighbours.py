@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import no_method
+from graphkit.ops.dtypes import is_half
 from graphkit.ops.points.graphs import knn_graph
+from graphkit.refusals import refuse_infinite
 
 __all__ = ["NearestNeighbours", "nearest_neighbours"]
 
@@ -47,7 +49,9 @@ def nearest_neighbours(
         raise ValueError(f"'x' must have shape [N, C], got {list(x.shape)}")
     if k < 1:
         raise ValueError(f"'k' must be at least 1, got {k}")
-    if not torch.isfinite(x.sum()):
+    if is_half(x):
+        refuse_infinite("x", x)
+    elif not torch.isfinite(x.sum()):
         raise ValueError("'x' holds NaN or infinite values")
     sizes = set_sizes(x, batch)
     if (sizes < k + (not loop)).any():
@@ -74,11 +78,13 @@ class NearestNeighbours(nn.Module):
     tapped.
 
     Args:
-        k (int): Most neighbours per point, itself among them; smaller sets take all.
+        k (int): Most neighbours per point, itself among them. As every point has as many, the
+            smallest set of a batch bounds them for all: put sets of :obj:`k` points or more
+            together if what one gives must not depend on the others.
 
     Shapes:
         - **input:** points :math:`(N, C)`, set of each point :math:`(N)`
-        - **output:** :math:`(2, N k)`
+        - **output:** :math:`(2, N \min(k, n))` with :math:`n` points in the smallest set
 
     Example:
         >>> import torch

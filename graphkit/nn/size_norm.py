@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.ops import segment_reduce
+from graphkit.ops.dtypes import is_half, widened
 
 __all__ = ["RelativeSizeNorm"]
 
@@ -48,6 +49,8 @@ class RelativeSizeNorm(nn.Module):
 
     def forward(self, x: Tensor, batch: Tensor) -> Tensor:
         """The features, rescaled graph by graph."""
+        if is_half(x):
+            return self.forward(widened(x), batch).to(x.dtype)
         graphs = int(batch[-1]) + 1 if batch.numel() else 0
         sizes = segment_reduce(x.new_ones(len(x), 1), batch, graphs)[:, 0]
         mean = sizes.sum() / max(graphs, 1)

@@ -11,6 +11,14 @@ def wide_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
+def is_half(value: Tensor) -> bool:
+    """Whether the values are of 16 bits: float16 sums overflow at 65,504.
+
+    Records are made in float32, so what a function does only ``if is_half(…):`` ages none.
+    """
+    return value.dtype in (torch.float16, torch.bfloat16)
+
+
 def widened(value: Tensor) -> Tensor:
     """The tensor in the dtype sums are taken in."""
     return value.to(wide_dtype(value.dtype))

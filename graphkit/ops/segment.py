@@ -9,7 +9,7 @@ from torch import Tensor
 from graphkit.ops import checks
 from graphkit.ops.autograd import softmax, sums
 from graphkit.ops.backends import active_backend
-from graphkit.ops.dtypes import wide_dtype
+from graphkit.ops.dtypes import is_half, wide_dtype, widened
 
 Reduce = Literal["sum", "mean", "max", "logsumexp"]
 
@@ -75,6 +75,9 @@ def segment_reduce(
         raise ValueError(f"reduce must be sum, mean, max or logsumexp, got {reduce!r}")
     if return_arg and reduce != "max":
         raise ValueError(f"return_arg=True needs reduce='max', got {reduce!r}")
+    if reduce == "mean" and is_half(x):
+        # The sum and the count may overflow where the mean does not.
+        return segment_reduce(widened(x), index, num_segments, "mean").to(x.dtype)
     shape = (num_segments, *x.shape[1:])
     where = (index, -1, batch, num_segments, active_backend())
     if reduce == "max":

@@ -18,7 +18,7 @@ from graphkit.catalog import method
 from graphkit.files import replacing
 from graphkit.guard import reading
 from graphkit.ops.cpu.kernels import sorting
-from graphkit.sampling.partitions import partition
+from graphkit.sampling.partitions import algorithm_of, partition
 from graphkit.tensor_files import read_tensors
 
 CARD: dict[str, Any] = {
@@ -72,8 +72,8 @@ class ClusterData(Dataset[Any]):
         - **output:** graphs of about :math:`N / P` nodes
 
     Raises:
-        ValueError: If an argument is out of range, or the file in :obj:`save_dir` is damaged or
-            belongs to another graph.
+        ValueError: If an argument is out of range, or the file in :obj:`save_dir` is damaged,
+            belongs to another graph or was cut by another algorithm than the one that is named.
 
     Example:
         >>> from torch_geometric.datasets import KarateClub
@@ -101,21 +101,23 @@ class ClusterData(Dataset[Any]):
             raise ValueError("'data' has no edge_index")
         if sparse_format not in ("csr", "csc"):
             raise ValueError(f"'sparse_format' must be 'csr' or 'csc', not '{sparse_format}'")
+        used = algorithm_of(algorithm)
         self.num_parts, self.recursive = num_parts, recursive
         self.keep_inter_cluster_edges, self.sparse_format = keep_inter_cluster_edges, sparse_format
         name = f"part_{num_parts}{'_recursive' if recursive else ''}"
         file = None if save_dir is None else Path(save_dir) / name / (filename or "clusters.pt")
         if file is not None and file.exists():
-            self.partition = read_partition(file, data, num_parts, sparse_format)
+            self.partition = read_partition(file, data, num_parts, sparse_format, algorithm)
         else:
             if log:
                 print(f"cutting {data.num_nodes} nodes into {num_parts} parts", file=sys.stderr)
             size = data.num_nodes or 0
-            part = partition(data.edge_index, size, num_parts, recursive, algorithm)
+            part = partition(data.edge_index, size, num_parts, recursive, used)
             self.partition = sorted_by(part, data.edge_index, num_parts, sparse_format)
             if file is not None:
                 with replacing(file) as out:
-                    torch.save({k: getattr(self.partition, k) for k in ENTRIES}, out)
+                    entries = {k: getattr(self.partition, k) for k in ENTRIES}
+                    torch.save(entries | {"algorithm": used}, out)
         self.data = copy.copy(data)
         rearrange(self.data, data, self.partition.node_perm, self.partition.edge_perm)
         self.data.edge_index = None
@@ -240,9 +242,14 @@ def rearrange(out: Data, data: Data, node: Tensor, edge: Tensor) -> None:
 
 
 def read_partition(
-    file: Path, data: Data, num_parts: int, sparse_format: Literal["csr", "csc"]
+    file: Path,
+    data: Data,
+    num_parts: int,
+    sparse_format: Literal["csr", "csc"],
+    algorithm: str | None,
 ) -> Partition:
-    """A partition out of a file, which must be that of this graph."""
+    """A partition out of a file, which must be that of this graph, and by this algorithm if one is
+    named."""
     assert data.edge_index is not None
     entries = read_tensors(file, "delete it")
     with reading(file, advice="it is damaged or of another graph: delete it"):
@@ -258,4 +265,8 @@ def read_partition(
         same = inside and all(torch.equal(getattr(fresh, n), getattr(saved, n)) for n in ENTRIES)
     if not same:
         raise ValueError(f"'{file}' belongs to another graph or another order of edges; delete it")
+    # Older files do not say by what they were cut.
+    by = entries.get("algorithm", algorithm)
+    if algorithm not in (None, by):
+        raise ValueError(f"'{file}' was cut by algorithm='{by}', not '{algorithm}'; delete it")
     return saved

@@ -67,7 +67,8 @@ def layerwise(
             reads 2: degrees of neighbours are in its weights. (default: tried out for every layer
             on a small graph, and refused beyond 3)
         resume (bool, optional): Go on with what :obj:`folder` holds, if it is of the same layers,
-            weights, edges, features and chunks: all are read once to know. (default: :obj:`True`)
+            weights, edges, features, hops and chunks: all are read once to know.
+            (default: :obj:`True`)
         progress (bool, optional): Show a bar on a terminal. (default: :obj:`True`)
 
     Returns:
@@ -89,6 +90,8 @@ def layerwise(
     """
     if chunk_size < 1:
         raise ValueError(f"'chunk_size' must be at least 1, got {chunk_size}")
+    if hops is not None and hops < 1:
+        raise ValueError(f"'hops' must be at least 1, got {hops}")
     stack = stack_of(layers)
     sampler = NeighborSampler(data, [-1])
     if sampler.is_hetero:
@@ -101,7 +104,7 @@ def layerwise(
             modes.enter_context(evaluating(module))
         state = State(place, [sampler.num_nodes, len(stack), chunk_size])
         if place is not None:
-            state.open(mark_of(modules, sampler, rows), tried(stack, rows), resume)
+            state.open(mark_of(modules, sampler, rows, hops), tried(stack, rows), resume)
         if progress:
             modes.enter_context(state.shown())
         for number, layer in enumerate(stack):
@@ -143,8 +146,8 @@ class State:
             self.sums = {str(layer): list(sums) for layer, sums in saved.get("sums", {}).items()}
         if not same:
             raise ValueError(
-                f"'{file}' belongs to another run: other layers, weights, edges, 'x' or "
-                "'chunk_size'; use another folder, or resume=False"
+                f"'{file}' belongs to another run: other layers, weights, edges, 'x', "
+                "'hops' or 'chunk_size'; use another folder, or resume=False"
             )
         nodes, _, size = self.shape
         self.check(self.layer - 1, -(-nodes // size))
@@ -208,11 +211,11 @@ def checksum(rows: np.ndarray) -> int:
     return zlib.crc32(rows.tobytes())
 
 
-def mark_of(modules: list[Any], sampler: NeighborSampler, rows: Tensor) -> str:
-    """What tells a run from others, as far as it can be read: weights, edges, features."""
+def mark_of(modules: list[Any], sampler: NeighborSampler, rows: Tensor, hops: int | None) -> str:
+    """What tells a run from others, as far as it can be read: weights, edges, features, hops."""
     edges = sampler.graph.edges[None]
     states = [module for module in modules if isinstance(module, nn.Module)]
-    return digest_of(edges.colptr, edges.row, rows, *states)
+    return digest_of(edges.colptr, edges.row, rows, hops, *states)
 
 
 def tried(stack: list[Layer], rows: Tensor) -> list[float]:
@@ -277,6 +280,8 @@ def on_chunk(
     found = layer(rows[out.node], torch.stack([out.row, out.col]))
     if found.dim() == 0 or found.size(0) != out.node.numel():
         raise ValueError(f"a layer gave {list(found.shape)} for {out.node.numel()} nodes")
+    if found.dtype == torch.bfloat16:
+        raise ValueError("a layer gave bfloat16, which no array holds: give layers of float32")
     return found[: nodes.numel()]
 
 

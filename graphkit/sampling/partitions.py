@@ -57,10 +57,7 @@ def partition(
     """
     if not 1 <= num_parts <= max(num_nodes, 1):
         raise ValueError(f"'num_parts' must be from 1 to {num_nodes}, got {num_parts}")
-    if algorithm is None:
-        algorithm = "metis" if find_spec("pymetis") else "greedy"
-    if algorithm not in ALGORITHMS:
-        raise ValueError(f"'algorithm' must be 'metis' or 'greedy', not '{algorithm}'")
+    algorithm = algorithm_of(algorithm)
     if recursive and algorithm == "greedy":
         raise ValueError("'recursive' needs METIS; the greedy algorithm has no such form")
     if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
@@ -110,3 +107,12 @@ def without_gaps(part: Tensor, num_parts: int) -> Tensor:
         sizes[largest] -= half.numel()
         sizes[empty] = half.numel()
     return part
+
+
+def algorithm_of(name: str | None) -> str:
+    """The algorithm of this name, or the one that is taken where none is named."""
+    if name is None:
+        return "metis" if find_spec("pymetis") else "greedy"
+    if name not in ALGORITHMS:
+        raise ValueError(f"'algorithm' must be 'metis' or 'greedy', not '{name}'")
+    return name

@@ -160,6 +160,14 @@ class GraphSAINTRandomWalkSampler(SeededPasses, DataLoader[Any]):
 
     def count_norms(self) -> tuple[Tensor, Tensor]:
         """How much rarer than others nodes and edges are in batches."""
+        if self.generator is None:
+            return self.counted()
+        seed = torch.empty((), dtype=torch.long).random_(generator=self.generator)
+        with self.node_sampler.seeded(int(seed)):
+            return self.counted()
+
+    def counted(self) -> tuple[Tensor, Tensor]:
+        """:meth:`count_norms`, by the draws that come next."""
         node_count, edge_count = torch.zeros(self.N), torch.zeros(self.E)
         total = batches = 0
         while total < self.N * self.sample_coverage:

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from graphkit.guard import reading
 from graphkit.modes import modes_kept
+from graphkit.refusals import refuse_unless_positive
 from graphkit.train.callback import Callback
 from graphkit.train.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
 from graphkit.train.in_precision import TRUE_TYPES, InPrecision
@@ -128,6 +129,7 @@ class Trainer:
         ):
             if value is not None and value < least:
                 raise ValueError(f"'{name}' must be at least {least}, got {value}")
+        refuse_unless_positive("clip_norm", clip_norm)
         if resume and checkpoint is None:
             raise ValueError("'resume' needs 'checkpoint', the file to resume from")
         self.epochs, self.patience, self.min_epochs, self.monitor = (

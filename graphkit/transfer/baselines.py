@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphkit import catalog
+from graphkit.refusals import refuse_zeros
 from graphkit.transfer.model_cosines import edge_vector, ranks
 
 __all__ = ["cka", "h_score", "leep", "log_me", "rsa"]
@@ -180,7 +181,7 @@ def log_me(features: Tensor, y: Tensor, iterations: int = 100, tolerance: float 
         - **output:** a number, larger is better
 
     Raises:
-        ValueError: If shapes do not fit.
+        ValueError: If shapes do not fit, or features are zero everywhere.
 
     Example:
         >>> import torch
@@ -190,6 +191,7 @@ def log_me(features: Tensor, y: Tensor, iterations: int = 100, tolerance: float 
         True
     """
     f, y = labelled(features, y)
+    refuse_zeros("features", f)
     left, values, _ = torch.linalg.svd(f, full_matrices=False)
     s, count, width = values.square().numpy(), f.size(0), f.size(1)
     evidences = []

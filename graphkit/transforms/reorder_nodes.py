@@ -86,8 +86,11 @@ class ReorderNodes(BaseTransform):
         for key, value in data.to_dict().items():
             if not isinstance(value, Tensor):
                 continue
-            if "index" in key:
-                data[key] = place[value.long()].to(value.dtype)
+            if "index" in key or key == "face":
+                numbers = value.long()
+                inside = (numbers >= 0) & (numbers < count)
+                # Other numbers, such as -1 for none, name no node and stay.
+                data[key] = numbers.where(~inside, place[numbers * inside]).to(value.dtype)
             elif data.is_node_attr(key):
                 data[key] = value.index_select(data.__cat_dim__(key, value), order)
         data[ORDER] = order

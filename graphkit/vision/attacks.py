@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.catalog import method
+from graphkit.refusals import refuse_nan
 from graphkit.words import refuse_class
 
 __all__ = ["attack_ensemble", "logit_margin", "pgd"]
@@ -202,6 +203,7 @@ def attack_ensemble(
     with torch.no_grad():
         clean = logits(x)
     check_labels(clean, y)
+    refuse_nan("logits", clean)
     wrong = clean.scatter(1, y.unsqueeze(1), -torch.inf).argsort(1, descending=True)
 
     def towards(target: Tensor) -> Callable[[Tensor], Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import method
 from graphkit.precision import normalize, positive
+from graphkit.refusals import refuse_other_shapes
 
 __all__ = ["ImpressionSpace"]
 
@@ -155,6 +156,7 @@ class ImpressionSpace(nn.Module):
         sizes = [size, *(h.shape for h in self(last.new_zeros(size)))]
         if last.shape != sizes[-1]:
             raise ValueError(f"'maps' ends in {list(last.shape)}, not {list(sizes[-1])}")
+        refuse_other_shapes("maps", maps, sizes[1:])
         target = last
         for level in range(len(self.blocks) - 1, -1, -1):
             given = maps[level - 1] if level else None
@@ -226,6 +228,7 @@ class ImpressionSpace(nn.Module):
                 f"them given, got {len(maps)}"
             )
         known = next(h for h in maps if h is not None)
+        refuse_other_shapes("maps", maps, [h.shape for h in self(known.new_zeros(size))])
         x = known.new_full(size, (self.low + self.high) / 2).requires_grad_()
         optimizer = torch.optim.Adam([x], lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method
+from graphkit.ops.dtypes import is_half, widened
 
 __all__ = ["PatchReorder", "PatchReorderCNN"]
 
@@ -104,6 +105,8 @@ class PatchReorder(nn.Module):
 
     def energy(self, blocks: Tensor) -> Tensor:
         """Energies of the finest blocks, ``[B, 1 or C, side, side]``."""
+        if is_half(blocks):
+            blocks = widened(blocks)
         energy = blocks.square().sum(3) if self.norm == "l2" else blocks.abs().sum(3)
         energy = energy.sum(1, keepdim=True) if self.consistent else energy
         return energy.unflatten(2, (self.side, self.side))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from graphkit.catalog import method, no_method
 from graphkit.modes import evaluating
 from graphkit.precision import wide
+from graphkit.refusals import refuse_mask
 from graphkit.taps import tap
 from graphkit.words import refuse_class
 
@@ -108,6 +109,7 @@ def semantic_percent(
         )
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(weight):
         raise ValueError(f"'y' must be classes from 0 to {len(weight) - 1}")
+    refuse_mask("y", y)
     maps = torch.einsum("bc,bchw->bhw", wide(weight)[y], wide(features)).unsqueeze(1)
     if size is not None:
         maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit.ops.dtypes import is_half, widened
 from graphkit.vision.udor import UDOR
 from graphkit.words import refuse_class
 
@@ -142,5 +143,7 @@ def visual_integrity(x: Tensor, edited: Tensor, kept: Tensor) -> Tensor:
         >>> visual_integrity(x, x, x > 0)
         tensor(0.)
     """
+    if is_half(x):
+        return visual_integrity(widened(x), widened(edited), kept).to(x.dtype)
     cells = kept.expand_as(x).to(x.dtype)
     return ((x - edited).abs() * cells).sum() / cells.sum().clamp(min=1)

@@ -12,6 +12,7 @@ from graphkit.adapters import (
     builders,
     chain_edges,
     complete_edges,
+    correlation_edges,
     grid_edges,
     knn_edges,
     lattice_edges,
@@ -175,3 +176,12 @@ def test_constant_rows_are_correlated_with_none():
         builders.correlation_edges(a, threshold=0.0)
     with pytest.raises(ValueError, match="do not compare"):
         builders.correlation_edges(a, torch.zeros(2, 3))
+
+
+def test_correlations_of_large_doubles_and_of_nan():
+    rows = torch.tensor([[1e6, 1e6 + 1, 1e6 + 2, 1e6 + 5], [0, 1, 2, 5.0]], dtype=torch.double)
+    edges, r = correlation_edges(rows)
+    assert edges.tolist() == [[0, 1], [1, 0]]
+    assert torch.allclose(r, torch.ones_like(r))
+    with pytest.raises(ValueError, match="'a' holds NaN"):
+        correlation_edges(rows.log(), k=1)

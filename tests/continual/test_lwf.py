@@ -225,3 +225,9 @@ def test_dropout_is_no_forgetting() -> None:
     assert all(module.training for module in model.modules())
     wander(model)
     assert lwf.penalty(output_fn=output).item() > 1e-4
+
+
+def test_columns_from_the_end_are_refused() -> None:
+    model, x = nn.Linear(2, 4), torch.rand(3, 2)
+    with pytest.raises(ValueError, match="'columns' must not be negative, got -2"):
+        LwF(model).finish_task(lambda m: m(x).sum(), columns=torch.tensor([-2, -1]))

@@ -7,6 +7,7 @@ import io
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from graphkit.continual import ERGNN, SSM
 from graphkit.continual.replay import GraphReplay
@@ -117,3 +118,16 @@ def test_errors_say_what_is_missing() -> None:
     see(replay, data, 1)
     with pytest.raises(ValueError, match=r"call penalty\(loss\)"):
         replay.penalty()
+
+
+def test_numbers_that_name_nothing_are_refused() -> None:
+    x, edges = torch.randn(4, 2), torch.tensor([[0, 3, 1], [3, 0, 2]])
+    strategy, y = ERGNN(nn.Linear(2, 2), 2), torch.tensor([0, 1, 1])
+    for rows in ([-1, 0, 1], [0, 1, 4]):
+        with pytest.raises(ValueError, match="'rows' must be from 0 to 3"):
+            strategy.see_task(x, edges, torch.tensor(rows), y)
+    rows = torch.arange(3)
+    with pytest.raises(ValueError, match="'y' must not be negative, got -1"):
+        strategy.see_task(x, edges, rows, y - 1)
+    with pytest.raises(ValueError, match="'columns' must not be negative, got -2"):
+        strategy.see_task(x, edges, rows, y, torch.tensor([-2, 0, 1]))

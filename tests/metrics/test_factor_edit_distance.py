@@ -167,3 +167,9 @@ def test_refuses_by_name(change, name):
 def test_unknown_floor_is_refused(sample):
     with pytest.raises(ValueError, match="floor"):
         judge(sample, torch.ones(sample.num_edges, 4)).compare("ceiling")
+
+
+def test_infinite_scores_are_refused() -> None:
+    edges = torch.tensor([[0, 1], [1, 0]])
+    with pytest.raises(ValueError, match="'score' holds NaN or infinite"):
+        factor_ged(torch.full((2, 1), -torch.inf), torch.ones(2, 1), edges)

@@ -47,3 +47,11 @@ def test_wrong_arguments_are_named():
             neighbour_test(EDGES, y)
     with pytest.raises(ValueError, match="no edge"):
         neighbour_test(EDGES[:, :0], torch.tensor([0, 1]))
+
+
+def test_ends_and_kinds_that_are_none_are_refused() -> None:
+    edges, kinds = torch.tensor([[0, 1, 2, -1], [1, 0, 3, 2]]), torch.tensor([1, 1, 0, 0])
+    with pytest.raises(ValueError, match="'edge_index' must be from 0 to 3, got -1"):
+        neighbour_test(edges, kinds)
+    with pytest.raises(TypeError, match="'y' must hold whole numbers"):
+        neighbour_test(edges.abs(), kinds.bool())

@@ -94,3 +94,14 @@ def test_diversity_by_sets():
 def test_wrong_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    scores, graphs = torch.rand(3, 2, 2), torch.zeros(3, dtype=torch.long)
+    for link in ([0, 0, 2], [-1, 0, 0], [0, 2, 0]):
+        with pytest.raises(ValueError, match="'links' must be from 0 to"):
+            relation_hits(scores, torch.tensor(link).view(3, 1), graphs, 1, 12)
+    with pytest.raises(ValueError, match="'target' must be from 0 to 3, got -1"):
+        hits_at_k(torch.rand(3, 4), torch.tensor([-1, 3, 2]), 4)
+    with pytest.raises(ValueError, match="'target' must be from 0 to 3, got -100"):
+        perplexity(torch.zeros(3, 4), torch.tensor([-100, 1, 2]))

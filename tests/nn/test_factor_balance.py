@@ -52,3 +52,11 @@ def test_refusals():
         FactorBalance(usage=-1.0)
     with pytest.raises(ValueError, match="gate"):
         FactorBalance()(torch.rand(3, 2), EDGES)
+
+
+def test_half_gates_of_many_edges() -> None:
+    edges = torch.randint(50, (2, 200_000))
+    gates = torch.tensor([0.25, 0.25, 0.25, 0.125]).expand(200_000, 4)
+    loss = FactorBalance()(gates.half(), edges)
+    assert loss.dtype == torch.float16
+    torch.testing.assert_close(loss.float(), FactorBalance()(gates, edges), rtol=1e-3, atol=0)

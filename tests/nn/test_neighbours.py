@@ -66,3 +66,10 @@ def test_wrong_input_is_named(points):
     for call in (lambda: nearest_neighbours(x, 0), lambda: NearestNeighbours(0)):
         with pytest.raises(ValueError, match=r"'k'.*0"):
             call()
+
+
+def test_large_half_points_are_finite() -> None:
+    x = torch.arange(3000.0).view(-1, 1).half()
+    assert nearest_neighbours(x, 2).shape == (2, 6000)
+    with pytest.raises(ValueError, match="'x' holds NaN or infinite"):
+        nearest_neighbours(x * torch.inf, 2)

@@ -37,3 +37,10 @@ def test_evaluation_does_not_depend_on_the_batch() -> None:
     alone = norm(x[4:6], torch.zeros(2, dtype=torch.long))
     torch.testing.assert_close(whole[4:6], alone)
     assert norm(x[:0], BATCH[:0]).shape == (0, 3)
+
+
+def test_half_features_of_many_nodes() -> None:
+    batch = torch.arange(70).repeat_interleave(1000)
+    norm = RelativeSizeNorm().half()
+    assert bool((norm(torch.ones(70_000, 1).half(), batch) == 1).all())
+    assert norm.running_size.item() == 1000

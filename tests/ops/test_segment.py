@@ -66,3 +66,11 @@ def test_what_does_not_fit_is_refused_by_name():
         ops.segment_reduce(x, INDEX, 4)
     with pytest.raises(TypeError, match="x must be floating point"):
         ops.segment_reduce(INDEX, INDEX, 6)
+
+
+@pytest.mark.parametrize(("count", "value"), [(70_000, 0.5), (1_000, 100.0)])
+def test_a_half_mean_is_right_where_sum_or_count_overflow(count: int, value: float) -> None:
+    x = torch.full((count, 1), value, dtype=torch.float16)
+    mean = ops.segment_reduce(x, torch.zeros(count, dtype=torch.long), 1, "mean")
+    assert mean.dtype == torch.float16
+    assert mean.item() == value

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from graphkit.sampling import ClusterData, ClusterLoader
 from tests.sampling.graphs import graph
@@ -52,7 +53,7 @@ def test_a_partition_is_kept_and_looked_at(tmp_path):
     data = graph()
     first = parts_of(data, save_dir=tmp_path)
     (file,) = tmp_path.rglob("*.pt")
-    again = ClusterData(data, 6, log=False, save_dir=tmp_path, algorithm="metis")
+    again = ClusterData(data, 6, log=False, save_dir=tmp_path)
     assert torch.equal(first.partition.node_perm, again.partition.node_perm)
     for other in (graph(seed=1), graph(50)):
         with pytest.raises(ValueError, match="delete it"):
@@ -85,3 +86,14 @@ def test_what_is_wrong_is_refused_by_name(capsys):
         parts_of(data)[6]
     ClusterData(data, 2)
     assert "60 nodes into 2 parts" in capsys.readouterr().err
+
+
+def test_another_algorithm_is_no_kept_partition(tmp_path):
+    data = Data(edge_index=torch.randint(30, (2, 90)), num_nodes=30)
+    options = {"save_dir": tmp_path, "log": False}
+    ClusterData(data, 3, algorithm="greedy", **options)
+    ClusterData(data, 3, **options)
+    with pytest.raises(ValueError, match="was cut by algorithm='greedy', not 'metis'"):
+        ClusterData(data, 3, algorithm="metis", **options)
+    with pytest.raises(ValueError, match="must be 'metis' or 'greedy', not 'nonsense'"):
+        ClusterData(data, 3, algorithm="nonsense", **options)

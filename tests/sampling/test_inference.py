@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torch_geometric.data import Data
 from torch_geometric.nn import GAT, GCN, GIN, GCNConv, GraphSAGE, SAGEConv
 
 from graphkit.sampling import layerwise, open_graph, write_graph
@@ -172,3 +173,19 @@ def test_what_is_wrong_is_refused():
             layerwise(layers, data, **options)
     with pytest.raises(ValueError, match="homogeneous"):
         layerwise([SAGEConv(5, 8)], hetero())
+
+
+def test_hops_tell_runs_apart_and_must_be_positive(tmp_path):
+    data = Data(x=torch.rand(12, 3), edge_index=torch.randint(12, (2, 40)))
+    layers = [GCNConv(3, 4).eval()]
+    layerwise(layers, data, tmp_path, hops=1, chunk_size=5, progress=False)
+    with pytest.raises(ValueError, match=r"another run.*'hops'"):
+        layerwise(layers, data, tmp_path, chunk_size=5, progress=False)
+    with pytest.raises(ValueError, match="'hops' must be at least 1, got -1"):
+        layerwise(layers, data, hops=-1, progress=False)
+
+
+def test_bfloat16_layers_are_refused() -> None:
+    data = Data(x=torch.rand(6, 3).bfloat16(), edge_index=torch.randint(6, (2, 9)))
+    with pytest.raises(ValueError, match="a layer gave bfloat16"):
+        layerwise([GCNConv(3, 4).bfloat16().eval()], data, hops=2, progress=False)

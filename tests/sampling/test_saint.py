@@ -93,3 +93,16 @@ def test_what_is_wrong_is_refused_by_name():
     data.node_norm = torch.ones(60)
     with pytest.raises(ValueError, match="node_norm"):
         GraphSAINTRandomWalkSampler(data, 1, 1)
+
+
+def test_norms_come_from_the_given_generator() -> None:
+    data = Data(edge_index=torch.randint(20, (2, 60)), num_nodes=20)
+    norms = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(0)
+        loader = GraphSAINTRandomWalkSampler(
+            data, 4, 2, 5, sample_coverage=20, log=False, generator=generator
+        )
+        norms.append(loader.norms[0])
+    assert torch.equal(*norms)

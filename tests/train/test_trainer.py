@@ -319,3 +319,9 @@ def test_a_loaded_run_does_not_write_into_the_state_it_came_from() -> None:
     other.keep_best(0.5)
     other.history.append({})
     torch.testing.assert_close(state, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("norm", [-1.0, 0.0, float("nan")])
+def test_a_norm_that_would_train_uphill_is_refused(norm: float) -> None:
+    with pytest.raises(ValueError, match="'clip_norm' must be above 0"):
+        Trainer(epochs=1, clip_norm=norm)

@@ -153,3 +153,8 @@ def test_evidence_stops_where_it_no_longer_changes() -> None:
     assert abs(log_me(f, y, iterations=1) - settled) > 1e-6
     # A change as large as all of it ends after one step.
     assert log_me(f, y, tolerance=1e9) == log_me(f, y, iterations=1)
+
+
+def test_features_of_zeros_have_no_evidence() -> None:
+    with pytest.raises(ValueError, match="'features' is zero everywhere"):
+        log_me(torch.zeros(4, 2), torch.tensor([0, 0, 1, 1]))

@@ -84,3 +84,17 @@ def test_what_cannot_be_reordered_is_refused() -> None:
     with pytest.raises(ValueError, match="8 rows for 9 nodes"):
         in_given_order(torch.ones(8), once)
     assert ReorderNodes()(HeteroData()).to_dict() == HeteroData().to_dict()
+
+
+def test_faces_move_along_and_numbers_of_no_node_stay() -> None:
+    data = Data(
+        pos=torch.arange(4.0).view(-1, 1),
+        face=torch.tensor([[0, 1], [1, 2], [2, 3]]),
+        edge_index=torch.tensor([[0, 3, 1, 2], [3, 1, 2, 0]]),
+        parent_index=torch.tensor([-1, 0, 1, 2]),
+    )
+    new = ReorderNodes()(data)
+    assert torch.equal(new.pos[new.face], data.pos[data.face])
+    known = data.parent_index >= 0
+    assert new.parent_index[~known].tolist() == [-1]
+    assert torch.equal(new.pos[new.parent_index[known]], data.pos[data.parent_index[known]])

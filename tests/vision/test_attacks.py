@@ -168,3 +168,9 @@ def test_the_ensemble_finds_what_autoattack_finds():
     ours, clean = (float(right[name].float().mean()) for name in ("all", "clean"))
     assert theirs < clean - 0.2
     assert abs(ours - theirs) <= 0.02
+
+
+def test_logits_of_nan_are_not_robust():
+    x = torch.full((2, 2), 0.5)
+    with pytest.raises(ValueError, match="'logits' holds NaN"):
+        attack_ensemble(lambda z: z * torch.nan, x, torch.tensor([0, 0]), 0.1, 0.1, steps=1)

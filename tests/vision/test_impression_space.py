@@ -159,3 +159,12 @@ def test_the_blocks_of_a_torchvision_network_respond_as_its_feature_extractor_sa
     relation = space.relation(x)
     assert torch.allclose(relation, relation.T)
     assert torch.allclose(relation.diagonal(), torch.ones(3).double())
+
+
+def test_responses_that_would_be_broadcast_are_refused():
+    space = ImpressionSpace([nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)])
+    x = torch.rand(2, 1, 6, 6)
+    first, last = space(x)
+    for decode in (space.decode_layerwise, space.decode_joint):
+        with pytest.raises(ValueError, match=r"'maps' 0 is \[1, 4, 6, 6\], not \[2, 4, 6, 6\]"):
+            decode([first[:1], last], x.shape, steps=1)

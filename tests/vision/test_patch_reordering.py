@@ -108,3 +108,8 @@ def test_the_network_reorders_behind_its_convolutions():
     hidden = F.relu(model.lin1(model.reorder(maps).flatten(1)))
     assert torch.equal(model(x), model.lin2(hidden))
     assert not torch.equal(model(x), plain(x))
+
+
+def test_half_energies_do_not_overflow():
+    x = torch.tensor([[300.0, 400.0], [500.0, 600.0]])[None, None]
+    assert PatchReorder()(x.half())[0, 0].tolist() == [[600, 500], [400, 300]]

@@ -212,3 +212,9 @@ def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="NaN"):
         make().mix(spoiled(x), y)
     assert isinstance(make().mix(x, y), Mixed)
+
+
+def test_classes_that_index_as_a_mask_are_refused():
+    maps, weight = torch.rand(3, 4, 5, 5), torch.randn(3, 4)
+    with pytest.raises(ValueError, match=r"'y' is torch\.uint8, which selects as a mask"):
+        semantic_percent(maps, weight, torch.tensor([2, 1, 1], dtype=torch.uint8))

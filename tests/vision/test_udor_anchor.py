@@ -72,3 +72,10 @@ def test_integrity_is_a_mean_over_what_is_kept():
     wanted = torch.stack([(x - edited)[:, c][kept[:, 0]].abs().mean() for c in range(3)]).mean()
     torch.testing.assert_close(visual_integrity(x, edited, kept), wanted)
     assert visual_integrity(x, edited, kept & False) == 0
+
+
+def test_half_images_of_many_pixels():
+    x, kept = torch.rand(64, 3, 32, 32), torch.ones(64, 1, 32, 32, dtype=torch.bool)
+    found = visual_integrity(x.half(), (x + 0.125).half(), kept)
+    assert found.dtype == torch.float16
+    assert found.item() == pytest.approx(0.125, rel=1e-2)

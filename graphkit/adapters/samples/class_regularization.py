@@ -8,6 +8,7 @@ from torch_geometric.data import HeteroData
 
 from graphkit.adapters.builders import knn_edges
 from graphkit.adapters.graph_adapter import GraphAdapter, Schema
+from graphkit.modes import evaluating
 from graphkit.precision import normalize, wide
 from graphkit.vision.class_regularization import ClassRegularization
 from graphkit.words import refuse_class
@@ -105,8 +106,8 @@ class EpisodeGraphAdapter(GraphAdapter):
         if y.shape != hidden.shape:
             raise ValueError(f"'y' has shape {list(y.shape)} for {len(query)} queries")
         model = self.model
-        # One pass for both, so that batch statistics are those of the whole task.
-        f = model(torch.cat([support.flatten(0, 1), query]))
+        with evaluating(model):
+            f = model(torch.cat([support.flatten(0, 1), query]))
         channels, labelled = model.basis.size(1), ways * shots
         given = f[:labelled].view(ways, shots, channels)
         class_of = torch.arange(ways, device=device).repeat_interleave(shots)

@@ -12,6 +12,7 @@ from graphkit.distill.loss import DistillationLoss, check_choice, check_pair, ro
 from graphkit.distill.losses.edge_similarity import BOUNDED, KERNELS, edge_similarity
 from graphkit.distill.memo import Memo
 from graphkit.ops import edge_softmax, gather, segment_reduce
+from graphkit.ops.dtypes import is_half, widened
 
 DIRECTIONS = ("student_teacher", "teacher_student")
 
@@ -168,6 +169,10 @@ class LocalStructureLoss(DistillationLoss):
         ours, theirs = ours.to(dtype), theirs.to(dtype)
         pair = (ours, theirs) if self.direction == DIRECTIONS[0] else (theirs, ours)
         divergence = bounded_divergence if self.kernel in BOUNDED else general_divergence
+        if is_half(student):
+            # The sum over nodes may overflow where the mean does not.
+            wider = widened(pair[0]), widened(pair[1])
+            return rows_mean(divergence(*wider, edge_index, student.size(0))).to(student.dtype)
         return rows_mean(divergence(*pair, edge_index, student.size(0)).to(student.dtype))
 
     def extra_repr(self) -> str:

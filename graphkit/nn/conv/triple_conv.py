@@ -16,6 +16,7 @@ from graphkit.nn.fast_path import FastPath
 from graphkit.ops.autograd import sums
 from graphkit.ops.backends import active_backend
 from graphkit.ops.checks import as_edge_index, check_tensors
+from graphkit.ops.dtypes import is_half, widened
 from graphkit.ops.layout.memo import remember
 
 
@@ -168,6 +169,9 @@ class TripleConv(FastPath, fast=True):
 
     def pool(self, as_subject: Tensor, as_object: Tensor, edges: Tensor, num_nodes: int) -> Tensor:
         """What each object gets in both roles; through :meth:`message` unless fast."""
+        if is_half(as_subject):
+            wider = self.pool(widened(as_subject), widened(as_object), edges, num_nodes)
+            return wider.to(as_subject.dtype)
         backend = active_backend()
         if self.may_be_fast():
             pooled = sums.segment_sum(edges, 0, as_subject, num_nodes, backend)

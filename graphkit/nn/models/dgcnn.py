@@ -11,6 +11,7 @@ from torch_geometric.nn import global_max_pool, global_mean_pool
 
 from graphkit.catalog import method
 from graphkit.nn.neighbours import NearestNeighbours
+from graphkit.ops.dtypes import is_half
 
 __all__ = ["DGCNN", "EdgeBlock"]
 
@@ -66,6 +67,8 @@ class EdgeBlock(nn.Module):
         assert variance is not None
         scale = self.norm.weight * torch.rsqrt(variance + self.norm.eps)
         sign = torch.where(scale.detach() < 0, -1.0, 1.0)
+        if is_half(source):
+            sign = sign.to(source)
         peak = sign * F.embedding_bag(neighbours, sign * source, mode="max")
         return F.leaky_relu((peak + target - mean) * scale + self.norm.bias, SLOPE)
 
@@ -73,6 +76,9 @@ class EdgeBlock(nn.Module):
     def track(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Moves the running statistics, as batch normalisation over the edges does."""
         norm, unbiased = self.norm, variance * (count / max(count - 1, 1))
+        if is_half(mean):
+            # Under autocast the statistics stay in float32.
+            mean, unbiased = mean.to(norm.weight.dtype), unbiased.to(norm.weight.dtype)
         for running, new in ((norm.running_mean, mean), (norm.running_var, unbiased)):
             assert running is not None
             running.lerp_(new, MOMENTUM)
@@ -126,7 +132,8 @@ class DGCNN(nn.Module):
         out_channels (int): Number of classes.
         hidden_channels (list, optional): Width of each edge convolution.
             (default: :obj:`(64, 64, 128, 256)`)
-        k (int, optional): Neighbours per point, itself among them. (default: :obj:`20`)
+        k (int, optional): Neighbours per point, itself among them; the smallest set of a batch
+            bounds them for all. (default: :obj:`20`)
         emb_channels (int, optional): Width before pooling. (default: :obj:`1024`)
         head_channels (list, optional): Widths of the classifier.
             (default: :obj:`(512, 256)`)

@@ -13,6 +13,8 @@ from torch_geometric.data import Data
 
 from graphkit.data.skeleton_graph import SkeletonGraph
 from graphkit.nn.skeletons.joint_mixing import JointMixing
+from graphkit.ops.dtypes import is_half
+from graphkit.refusals import refuse_infinite
 
 __all__ = ["SkeletonModel"]
 
@@ -134,7 +136,9 @@ class SkeletonModel(nn.Module):
                 f"'x' must hold clips of {self.min_frames} or more frames and {persons} persons, "
                 f"got {list(x.shape)}"
             )
-        if not torch.compiler.is_compiling() and not x.sum().isfinite():
+        if is_half(x):
+            refuse_infinite("x", x)
+        elif not torch.compiler.is_compiling() and not x.sum().isfinite():
             raise ValueError("'x' holds NaN or infinite values")
         return x
 

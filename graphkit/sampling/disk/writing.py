@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from graphkit.catalog import no_method
+from graphkit.ops.dtypes import is_half
 from graphkit.sampling.disk.folder import file_name, name_of, new_folder, write_contents
 from graphkit.sampling.kernels import placing
 
@@ -214,6 +216,8 @@ def write_edges(room: Path, source: EdgeSource, sizes: tuple[int, int]) -> tuple
 
 def as_array(values: Any) -> np.ndarray:
     """Numbers as an array."""
+    if isinstance(values, Tensor) and is_half(values) and values.dtype == torch.bfloat16:
+        raise ValueError("no array holds bfloat16: make it float32")
     array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"only numbers can be written, got {array.dtype}")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import no_method
 from graphkit.lopsided import watch_terms
+from graphkit.refusals import refuse_outside
 from graphkit.vision.actions.anchors import hard_negatives, match_anchors, pad_actions
 from graphkit.vision.actions.gtan import Proposals
 from graphkit.vision.actions.segments import encode, segment_iou
@@ -81,9 +82,8 @@ class AherLoss(nn.Module):
         if len(truth) != found.centre.size(0):
             raise ValueError(f"'truth' has {len(truth)} videos, 'found' {found.centre.size(0)}")
         classes = found.logits.size(2) - 1
+        refuse_outside("truth", torch.cat([pair[1].long() for pair in truth]), classes)
         segments, kinds = pad_actions(truth, found.centre, classes)
-        if ((kinds < 0) | (kinds > classes)).any():
-            raise ValueError(f"'truth' has a class outside 0 … {classes - 1}")
         overlap = segment_iou(anchor_segments(found), segments)
         hit, best, which = match_anchors(overlap, self.positive)
         # Logarithms of probabilities: foreground is what all classes have together.

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import no_method
+from graphkit.refusals import refuse_negative
 from graphkit.vision.actions.aher_loss import AherLoss
 from graphkit.vision.actions.ahernet import AherNet
 from graphkit.vision.actions.anchors import pyramid_anchors
@@ -217,6 +218,7 @@ class AherSteps:
                 f"'batch' has {len(batch.moments)} moments of {len(batch.kinds)} classes and "
                 f"{len(batch.videos)} videos with the truth of {len(batch.truth)}"
             )
+        refuse_negative("kinds", batch.kinds)
         name = self.names[self.done % len(self.names)]
         loss = getattr(self, name)(batch)
         self.done += 1

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.catalog import method
+from graphkit.ops.dtypes import is_half
+from graphkit.refusals import refuse_infinite
 from graphkit.vision.actions.anchors import RATIOS, pyramid_anchors
 from graphkit.vision.actions.gtan import Proposals, suppress
 
@@ -181,7 +183,9 @@ class AherNet(nn.Module):
                 f"'x' must be [B, {self.in_channels}, T] with T a multiple of {multiple}, got "
                 f"{list(x.shape)}"
             )
-        if not torch.compiler.is_compiling() and not x.sum().isfinite():
+        if is_half(x):
+            refuse_infinite("x", x)
+        elif not torch.compiler.is_compiling() and not x.sum().isfinite():
             raise ValueError("'x' holds NaN or infinite values")
         return self.backbone(x)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from graphkit.catalog import no_method
+from graphkit.refusals import refuse_infinite
 
 __all__ = ["Anchors", "hard_negatives", "match_anchors", "pad_actions", "pyramid_anchors"]
 
@@ -96,6 +97,7 @@ def pad_actions(
             )
         if not (segments[:, 1] > segments[:, 0]).all():
             raise ValueError(f"'truth' has an action of no length in video {video}")
+    refuse_infinite("truth", torch.cat([pair[0] for pair in truth]))
     segments = pad_sequence([pair[0].to(like) for pair in truth], batch_first=True)
     classes = pad_sequence(
         [pair[1].to(like.device).long() for pair in truth],

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import no_method
 from graphkit.lopsided import watch_terms
+from graphkit.refusals import refuse_outside
 from graphkit.vision.actions.anchors import hard_negatives, match_anchors, pad_actions
 from graphkit.vision.actions.gtan import Proposals
 from graphkit.vision.actions.segments import encode, segment_iou
@@ -79,6 +80,7 @@ class GTANLoss(nn.Module):
         if len(truth) != found.centre.size(0):
             raise ValueError(f"'truth' has {len(truth)} videos, 'found' {found.centre.size(0)}")
         background = found.logits.size(2) - 1
+        refuse_outside("truth", torch.cat([pair[1].long() for pair in truth]), background)
         segments, classes = pad_actions(truth, found.centre, background)
         hit, best, which = self.match(found, segments)
         label = torch.where(hit, classes.gather(1, which), background)

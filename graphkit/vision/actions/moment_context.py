@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import no_method
+from graphkit.ops.dtypes import is_half, widened
 
 __all__ = ["ContextDiscriminator", "ContextGenerator", "surround"]
 
@@ -153,6 +154,9 @@ def stretched(x: Tensor, frame: Tensor, length: Tensor) -> Tensor:
 
 def between(x: Tensor, place: Tensor) -> Tensor:
     """Sequences ``[B, F, T]`` at places ``[B, P]`` between frames; beyond the ends as there."""
+    if is_half(x):
+        # Sixteen bits do not tell the places of a few hundred frames apart.
+        return between(widened(x), place).to(x.dtype)
     last = x.size(2) - 1
     place = place.clamp(0, last).to(x.dtype)
     low = place.floor()
@@ -163,6 +167,8 @@ def between(x: Tensor, place: Tensor) -> Tensor:
 
 def cropped(x: Tensor, segments: Tensor, frames: int) -> Tensor:
     """Segments ``[B, 2]``, shares of sequences ``[B, F, T]``, stretched to ``[B, F, frames]``."""
+    if is_half(x):
+        return cropped(widened(x), segments, frames).to(x.dtype)
     step = (torch.arange(frames, device=x.device, dtype=x.dtype) + 0.5) / frames
     start, end = segments.to(x.dtype).mul(x.size(2)).unsqueeze(2).unbind(1)
     return between(x, start + step * (end - start) - 0.5)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import method, no_method
+from graphkit.ops.dtypes import is_half
 from graphkit.precision import positive
+from graphkit.refusals import refuse_infinite
 from graphkit.vision.faces import rig
 from graphkit.vision.faces.strokes import draw_strokes
 
@@ -215,7 +217,9 @@ class FaceBones(nn.Module):
             raise ValueError(
                 f"'parameters' must be [N, {self.num_parameters}], got {list(parameters.shape)}"
             )
-        if not torch.compiler.is_compiling() and not parameters.sum().isfinite():
+        if is_half(parameters):
+            refuse_infinite("parameters", parameters)
+        elif not torch.compiler.is_compiling() and not parameters.sum().isfinite():
             raise ValueError("'parameters' holds NaN or infinite values")
         return FaceParameters(*parameters.split(self.sizes, 1))
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.catalog import no_method
+from graphkit.ops.dtypes import is_half
+from graphkit.refusals import refuse_infinite
 
 __all__ = ["Imitator"]
 
@@ -85,7 +87,9 @@ class Imitator(nn.Module):
             raise ValueError(
                 f"'parameters' must be [N, {self.num_parameters}], got {list(parameters.shape)}"
             )
-        if not torch.compiler.is_compiling() and not parameters.sum().isfinite():
+        if is_half(parameters):
+            refuse_infinite("parameters", parameters)
+        elif not torch.compiler.is_compiling() and not parameters.sum().isfinite():
             raise ValueError("'parameters' holds NaN or infinite values")
         return self.layers(parameters).sigmoid()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit.ops.dtypes import is_half, widened
 from graphkit.precision import positive
+from graphkit.refusals import refuse_infinite
 
 __all__ = ["draw_strokes"]
 
@@ -45,6 +47,10 @@ def draw_strokes(points: Tensor, strokes: Tensor, size: int = 32, width: float =
         )
     if size < 1 or width <= 0:
         raise ValueError(f"'size' and 'width' must be positive, got {size} and {width}")
+    if is_half(points):
+        refuse_infinite("points", points)
+        # All ink but a millionth is all ink in sixteen bits, and its logarithm infinite.
+        return draw_strokes(widened(points), strokes, size, width).to(points.dtype)
     if not torch.compiler.is_compiling() and not points.sum().isfinite():
         raise ValueError("'points' holds NaN or infinite values")
     place = (torch.arange(size, device=points.device, dtype=points.dtype) + 0.5) / size * 2 - 1

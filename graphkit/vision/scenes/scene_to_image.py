@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graphkit.catalog import method
 from graphkit.lopsided import calls_of, watch_terms
+from graphkit.refusals import refuse_other_shapes
 from graphkit.vision.scenes.layout import masks_to_layout
 from graphkit.vision.scenes.scene_layout import SceneLayout
 from graphkit.words import refuse_class
@@ -142,6 +143,9 @@ def scene_image_loss(
         LopsidedWarning: If, in the second call, the gradient of a term on what was painted is over
             a thousand times that of another, and its weight over a hundred times.
     """
+    refuse_other_shapes(
+        "images and boxes", (images, boxes), (painted.images.shape, painted.boxes.shape)
+    )
     pixels, placed = F.l1_loss(painted.images, images), F.mse_loss(painted.boxes, boxes)
     terms = {"pixel_weight": (pixel_weight, pixels), "box_weight": (box_weight, placed)}
     calls = calls_of("scene_image_loss", pixel_weight, box_weight)

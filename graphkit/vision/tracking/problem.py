@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphkit.ops.dtypes import is_half, widened
 from graphkit.vision.tracking.density import gaussian_rows
 
 __all__ = ["TrackingProblem", "tracking_problem"]
@@ -71,6 +72,9 @@ def tracking_problem(
             an object wholly where its candidate lies. (default: :obj:`None`)
         patch (int, optional): Side of the remembered surroundings. (default: :obj:`5`)
     """
+    if is_half(density):
+        # Sixteen bits do not hold all columns of an image.
+        density = widened(density)
     place = (density > threshold).nonzero()
     frame, row, col = place.unbind(1)
     surroundings = F.unfold(density.unsqueeze(1), patch, padding=patch // 2)

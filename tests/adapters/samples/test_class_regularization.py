@@ -66,3 +66,14 @@ def test_wrong_arguments_are_named():
         make()(torch.rand(2, 3, 3), torch.rand(4, 3, 3))
     with pytest.raises(ValueError, match="'y'"):
         make()(torch.rand(2, 1, 3, 3), torch.rand(4, 3, 3), torch.zeros(3).long())
+
+
+def test_a_model_in_training_is_looked_at_in_evaluation():
+    layers = torch.nn.Flatten(), torch.nn.BatchNorm1d(9), torch.nn.Dropout(), torch.nn.Linear(9, 6)
+    adapter = EpisodeGraphAdapter(ClassRegularization(torch.nn.Sequential(*layers), 6, 7))
+    adapter.train()
+    support, query = torch.rand(4, 2, 3, 3), torch.rand(12, 3, 3)
+    first, second = adapter(support, query), adapter(support, query)
+    assert torch.equal(first["sample"].x, second["sample"].x)
+    assert int(layers[1].num_batches_tracked) == 0
+    assert layers[2].training

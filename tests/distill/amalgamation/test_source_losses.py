@@ -102,3 +102,11 @@ def test_exact_filters_are_of_length_one_at_all_times():
     assert torch.allclose(exact(x, y), before)
     assert not torch.allclose(loose(x, y), before)
     assert (exact.norm_penalty(), ProjectedFeatureLoss(3, 4, both=False).norm_penalty()) == (0, 0)
+
+
+def test_half_logits_far_apart():
+    student, teacher = torch.full((3, 2), 200.0).half(), torch.full((3, 2), -50.0).half()
+    assert ScaledLogitLoss()(student, teacher).item() == 62_496
+    loss = ProjectedFeatureLoss(2, 2, both=False)
+    torch.nn.init.eye_(loss.student.weight)
+    assert loss.half()(student, teacher).item() == 62_496

@@ -290,3 +290,12 @@ def test_golden_check_finds_a_wrong_loss(graph, pair):
     assert max(check(arrays).values()) < 1e-8
     arrays["loss"] = arrays["loss"] * (1 + 1e-6)
     assert check(arrays)["loss"] > 1e-8
+
+
+def test_half_features_of_many_nodes():
+    torch.manual_seed(0)
+    student, teacher = torch.randn(2, 2000, 64) * 4
+    edges, loss = torch.randint(2000, (2, 20_000)), LocalStructureLoss(kernel="linear")
+    found = loss(student.half(), teacher.half(), edges)
+    assert found.dtype == torch.float16
+    assert found.item() == pytest.approx(loss(student, teacher, edges).item(), rel=0.02)

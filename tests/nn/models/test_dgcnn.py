@@ -133,3 +133,21 @@ def test_wrong_input_is_named(model):
         model(pos, batch.flip(0))
     with pytest.raises(ValueError, match="'hidden_channels' is empty"):
         DGCNN(3, 4, ())
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_bfloat16(training: bool) -> None:
+    model = DGCNN(3, 5, hidden_channels=(8,), k=3, emb_channels=8, head_channels=(8,))
+    model = model.bfloat16().train(training)
+    x, sets = torch.rand(20, 3).bfloat16(), torch.arange(2).repeat_interleave(10)
+    assert model(x, sets).dtype == torch.bfloat16
+
+
+def test_autocast_keeps_the_statistics_in_float32() -> None:
+    model = DGCNN(3, 5, hidden_channels=(8,), k=3, emb_channels=8, head_channels=(8,))
+    model.head[0][1].eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        model(torch.rand(40, 3), torch.arange(2).repeat_interleave(20))
+    mean = model.convs[0].norm.running_mean
+    assert mean.dtype == torch.float32
+    assert bool((mean != 0).any())

@@ -80,3 +80,10 @@ def test_every_entry_of_the_graph_is_learned():
     block(torch.randn(2, 4, 17, 5)).square().sum().backward()
     assert (block.adjacency.grad != 0).all()
     assert torch.equal(block.adjacency, SkeletonGraph("coco-17").adjacency)
+
+
+def test_large_half_clips_are_finite() -> None:
+    model = STGCNpp(3, 4, SkeletonGraph("coco-17"), hidden_channels=8, num_layers=(1,)).half()
+    clips = torch.full((2, 3, 64, 17, 1), 500.0, dtype=torch.float16)
+    assert clips.sum().isinf()
+    assert model.eval()(clips).isfinite().all()

@@ -85,7 +85,7 @@ def test_wrong_input_is_refused():
     found = proposals()
     with pytest.raises(ValueError, match="'truth' has 1 videos"):
         AherLoss()(found, TRUTH[:1])
-    with pytest.raises(ValueError, match="class outside"):
+    with pytest.raises(ValueError, match="'truth' must be from 0 to"):
         AherLoss()(found, [(TRUTH[0][0], torch.tensor([0, 4])), TRUTH[1]])
     with pytest.raises(ValueError, match="no length"):
         AherLoss()(found, [(torch.tensor([[0.2, 0.2]]), torch.tensor([0])), TRUTH[1]])

@@ -68,3 +68,11 @@ def test_the_worst_candidates_are_the_hard_ones():
     assert hard_negatives(error, candidates, 2).nonzero().tolist() == [[0, 2], [1, 0]]
     assert hard_negatives(error, candidates, 99).sum() == 4
     assert not hard_negatives(error, candidates & False, 3).any()
+
+
+def test_an_endless_action_is_refused():
+    with pytest.raises(ValueError, match="'truth' holds NaN or infinite"):
+        pad_actions([(torch.tensor([[0.2, torch.inf]]), torch.tensor([0]))], torch.zeros(1), 2)
+    assert pad_actions([(torch.zeros(0, 2), torch.zeros(0))], torch.zeros(1), 2)[1].tolist() == [
+        [2]
+    ]

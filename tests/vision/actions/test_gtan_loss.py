@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphkit.metrics import spearman
-from graphkit.vision import GTAN, GTANLoss, segment_iou
+from graphkit.vision import GTAN, AherLoss, GTANLoss, segment_iou
 from graphkit.vision.actions.anchors import pad_actions
 from graphkit.vision.actions.gtan import Proposals
 
@@ -180,3 +180,11 @@ def test_actions_must_have_a_length():
     point = torch.tensor([[0.2, 0.2]]), torch.tensor([1])
     with pytest.raises(ValueError, match="no length in video 1"):
         GTANLoss()(model(x), [TRUTH[0], point])
+
+
+@pytest.mark.parametrize("kind", [-100, 2])
+@pytest.mark.parametrize("loss", [GTANLoss(), AherLoss()])
+def test_a_class_that_is_none_is_refused(kind, loss):
+    found = GTAN(8, num_classes=2, num_levels=2)(torch.rand(1, 8, 16))
+    with pytest.raises(ValueError, match="'truth' must be from 0 to 1"):
+        loss(found, [(torch.tensor([[0.2, 0.6]]), torch.tensor([kind]))])

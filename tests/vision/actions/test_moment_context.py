@@ -136,3 +136,15 @@ def test_a_moment_may_fill_everything():
     x, segment = surround(moment, context, torch.tensor([4]), torch.tensor([0]), 4)
     assert torch.allclose(x, moment, atol=1e-6)
     assert segment.tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("frames", [301, 512])
+def test_a_bfloat16_moment_that_fills_all_frames_stays(frames):
+    moment = (torch.arange(frames) % 2).bfloat16()[None, None]
+    x, _ = surround(
+        moment, torch.zeros(1, 1, 4).bfloat16(), torch.tensor([frames]), torch.tensor([0]), frames
+    )
+    torch.testing.assert_close(x, moment, rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        cropped(moment, torch.tensor([[0.0, 1.0]]), frames), moment, rtol=0, atol=1e-4
+    )

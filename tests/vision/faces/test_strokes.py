@@ -67,3 +67,12 @@ def test_cost_grows_with_lines():
 def test_wrong_input_is_refused(points, strokes, options, message):
     with pytest.raises(ValueError, match=message):
         draw_strokes(points, strokes, **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_lines_have_finite_gradients(dtype):
+    points = torch.tensor([[[-0.75, -0.75], [0.75, -0.75]]], dtype=dtype, requires_grad=True)
+    image = draw_strokes(points, torch.tensor([[0, 1]]), size=4, width=0.1)
+    image.square().sum().backward()
+    assert image.dtype == dtype
+    assert points.grad.isfinite().all()

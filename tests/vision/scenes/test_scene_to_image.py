@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -69,3 +70,13 @@ def test_weights_of_the_loss():
     )
     assert torch.allclose(scene_image_loss(painted, images, boxes), pixels + 10 * placed)
     assert painted.masks.shape == (3, 4, 4)
+
+
+def test_images_that_would_be_broadcast_are_refused():
+    model = SceneToImage(8, LayoutToImage(10, (4, 4)), size=16, noise_channels=2)
+    painted = model(torch.rand(2, 8), torch.zeros(2).long(), 1)
+    images, boxes = painted.images.detach(), painted.boxes.detach()
+    with pytest.raises(ValueError, match="'images and boxes' 0 is"):
+        scene_image_loss(painted, images.expand(2, -1, -1, -1), boxes)
+    with pytest.raises(ValueError, match="'images and boxes' 1 is"):
+        scene_image_loss(painted, images, boxes[:1])

@@ -134,3 +134,10 @@ def test_no_candidate_is_no_move_and_no_window():
     assert problem.move_index.shape == (2, 0)
     assert problem.member_index.shape == (2, 0)
     assert len(problem.window_count) == 0
+
+
+def test_columns_beyond_256_in_bfloat16():
+    density = torch.zeros(1, 3, 320, dtype=torch.bfloat16)
+    density[0, 1, 301] = 1
+    problem = tracking_problem(density, (1, 3, 3), 1, 2.0, 0.5)
+    assert problem.position.tolist() == [[1, 301]]
