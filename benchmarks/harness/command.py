@@ -75,6 +75,7 @@ class Command:
             raise ValueError(
                 "--record keeps figures of the recipe as it is; leave out --set and --seed"
             )
+        # What code does in half precision alone ages no record: none may be made in it.
         precision = self.launch.get("precision", PLAIN["precision"])
         if self.record and precision != PLAIN["precision"]:
             raise ValueError(

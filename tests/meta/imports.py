@@ -26,6 +26,7 @@ FLOORS: tuple[set[str], ...] = (
         "precision",
         "grad_scale",
         "lopsided",
+        "refusals",
         "plot",
     },
     {"data", "ops"},

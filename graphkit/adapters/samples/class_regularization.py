@@ -106,6 +106,7 @@ class EpisodeGraphAdapter(GraphAdapter):
         if y.shape != hidden.shape:
             raise ValueError(f"'y' has shape {list(y.shape)} for {len(query)} queries")
         model = self.model
+        # A graph is looked at, not trained on: batch statistics stay, dropout is off.
         with evaluating(model):
             f = model(torch.cat([support.flatten(0, 1), query]))
         channels, labelled = model.basis.size(1), ways * shots

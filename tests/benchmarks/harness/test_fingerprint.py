@@ -394,39 +394,3 @@ def test_a_refusal_ages_nothing(tmp_path: Path, line: str, same: bool) -> None:
         (folder / "net.py").write_text(text)
         hashes.append(Checkout(tmp_path / str(number)).fingerprint([("graphkit.net", "train")]))
     assert (hashes[0] == hashes[1]) == same
-
-
-HALF = {
-    "dtypes": "def is_half(value):\n    return value.bits == 16\n",
-    "net": """
-from graphkit.ops.dtypes import is_half
-
-def mean(x, size):
-    if size > 0:
-        total = sum(x)
-    return total / size
-""",
-}
-MEAN = "def mean(x, size):\n"
-
-
-@pytest.mark.parametrize(
-    ("line", "same"),
-    [
-        ("    if is_half(x):\n        total = x.wide()\n", True),
-        ("    if size and is_half(x):\n        return mean(x.wide(), size)\n", True),
-        ("    if size or is_half(x):\n        return mean(x.wide(), size)\n", False),
-        ("    if is_half(x):\n        size += 1\n    else:\n        size += 2\n", False),
-    ],
-)
-def test_what_half_precision_alone_does_ages_nothing(tmp_path: Path, line: str, same: bool) -> None:
-    hashes = []
-    for number, text in enumerate((HALF["net"], HALF["net"].replace(MEAN, MEAN + line))):
-        folder = tmp_path / str(number) / "graphkit"
-        (folder / "ops").mkdir(parents=True)
-        (folder / "__init__.py").write_text("")
-        (folder / "ops" / "__init__.py").write_text("")
-        (folder / "ops" / "dtypes.py").write_text(HALF["dtypes"])
-        (folder / "net.py").write_text(text)
-        hashes.append(Checkout(tmp_path / str(number)).fingerprint([("graphkit.net", "mean")]))
-    assert (hashes[0] == hashes[1]) == same

@@ -1,8 +1,10 @@
-"""Which files count as another one: what does faster what that does plainly."""
+"""What counts as another file, and what counts for nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+import pytest
 
 from benchmarks.harness.environment import ROOT
 from benchmarks.harness.fingerprint import Checkout
@@ -43,3 +45,39 @@ def test_only_what_is_held_to_the_reference_stands_for_it() -> None:
         source = checkout.source(f"graphkit.ops.{module}")
         assert source is not None
         assert (source.counted, source.stands_for) == (True, ""), module
+
+
+HALF = {
+    "dtypes": "def is_half(value):\n    return value.bits == 16\n",
+    "net": """
+from graphkit.ops.dtypes import is_half
+
+def mean(x, size):
+    if size > 0:
+        total = sum(x)
+    return total / size
+""",
+}
+MEAN = "def mean(x, size):\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "same"),
+    [
+        ("    if is_half(x):\n        total = x.wide()\n", True),
+        ("    if size and is_half(x):\n        return mean(x.wide(), size)\n", True),
+        ("    if size or is_half(x):\n        return mean(x.wide(), size)\n", False),
+        ("    if is_half(x):\n        size += 1\n    else:\n        size += 2\n", False),
+    ],
+)
+def test_what_half_precision_alone_does_ages_nothing(tmp_path: Path, line: str, same: bool) -> None:
+    hashes = []
+    for number, text in enumerate((HALF["net"], HALF["net"].replace(MEAN, MEAN + line))):
+        folder = tmp_path / str(number) / "graphkit"
+        (folder / "ops").mkdir(parents=True)
+        (folder / "__init__.py").write_text("")
+        (folder / "ops" / "__init__.py").write_text("")
+        (folder / "ops" / "dtypes.py").write_text(HALF["dtypes"])
+        (folder / "net.py").write_text(text)
+        hashes.append(Checkout(tmp_path / str(number)).fingerprint([("graphkit.net", "mean")]))
+    assert (hashes[0] == hashes[1]) == same
