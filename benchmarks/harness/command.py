@@ -71,16 +71,8 @@ class Command:
                     f"--record keeps figures of graphkit's own recipes; those of '{recipe.path}' "
                     f"go into '{self.out / 'results.json'}', and with --json into another file"
                 )
-        if self.record and (self.assignments or isinstance(self.seeds, tuple)):
-            raise ValueError(
-                "--record keeps figures of the recipe as it is; leave out --set and --seed"
-            )
-        # What code does in half precision alone ages no record: none may be made in it.
-        precision = self.launch.get("precision", PLAIN["precision"])
-        if self.record and precision != PLAIN["precision"]:
-            raise ValueError(
-                f"--record keeps figures in full precision; leave out --precision {precision}"
-            )
+        if self.record:
+            self.check_record()
         if not self.missing:
             return loaded
         from benchmarks.harness.missing import outstanding
@@ -95,6 +87,19 @@ class Command:
         ready, without = outstanding(loaded)
         self.without_data.update(without)
         return ready
+
+    def check_record(self) -> None:
+        """Raises unless the figures may be kept as those of the recipes."""
+        if self.assignments or isinstance(self.seeds, tuple):
+            raise ValueError(
+                "--record keeps figures of the recipe as it is; leave out --set and --seed"
+            )
+        # What code does in half precision alone ages no record: none may be made in it.
+        precision = self.launch.get("precision", PLAIN["precision"])
+        if precision != PLAIN["precision"]:
+            raise ValueError(
+                f"--record keeps figures in full precision; leave out --precision {precision}"
+            )
 
     def finished(self) -> str:
         """How much of an interrupted command is finished and kept, in words."""

@@ -115,3 +115,10 @@ def test_a_recipe_without_a_mapping_is_named(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump({"about": "x", "protocol": "a:b"}))
     with pytest.raises(RecipeError, match="the key 'seeds' is missing"):
         recipes.load(str(file))
+
+
+def test_figures_in_half_precision_are_not_recorded(tmp_path: Path) -> None:
+    words = ["run", "gcn-karate", "--precision", "bf16-mixed", "--record", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    assert "leave out --precision bf16-mixed" in done.stderr.replace("\n", " ")
