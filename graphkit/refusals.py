@@ -21,14 +21,14 @@ __all__ = [
 ]
 
 
-def refuse_infinite(name: str, x: Tensor) -> None:
+def refuse_infinite(name: str, x: Tensor | None) -> None:
     """Raises if a value is NaN or infinite; looks at each, as a sum of float16 may overflow.
 
     Nothing is looked at while ``torch.compile`` traces: a graph has no place for the question.
 
     Args:
         name (str): What the argument is called.
-        x (torch.Tensor): The argument.
+        x (torch.Tensor, optional): The argument; :obj:`None` passes.
 
     Raises:
         ValueError: If one is.
@@ -37,7 +37,7 @@ def refuse_infinite(name: str, x: Tensor) -> None:
         >>> import torch
         >>> refuse_infinite("x", torch.full((200,), 500.0, dtype=torch.float16))
     """
-    if not torch.compiler.is_compiling() and not x.isfinite().all():
+    if x is not None and not torch.compiler.is_compiling() and not x.isfinite().all():
         raise ValueError(f"'{name}' holds NaN or infinite values")
 
 

@@ -220,7 +220,7 @@ def correlation_edges(
     if k is not None and k < 1:
         raise ValueError(f"'k' must be at least 1, got {k}")
     refuse_infinite("a", a)
-    refuse_infinite("b", other)
+    refuse_infinite("b", b)
     first, second = (_standard(rows) for rows in (a, other))
     r = (first @ second.t()).clamp(-1, 1)
     size = r.abs()

@@ -70,5 +70,5 @@ def test_wrong_constructions_are_named():
 
 def test_bfloat16_predictions() -> None:
     y_true, y_pred = torch.tensor([[0], [1], [1]]), torch.tensor([[0.1], [0.5], [0.9]])
-    found = Evaluator("rocauc").eval({"y_true": y_true, "y_pred": y_pred.bfloat16()})
-    assert found == {"rocauc": 1.0}
+    scores = Evaluator("rocauc").eval({"y_true": y_true, "y_pred": y_pred.bfloat16()})
+    assert scores == {"rocauc": 1.0}

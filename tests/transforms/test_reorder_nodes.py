@@ -95,6 +95,8 @@ def test_faces_move_along_and_numbers_of_no_node_stay() -> None:
     )
     new = ReorderNodes()(data)
     assert torch.equal(new.pos[new.face], data.pos[data.face])
-    known = data.parent_index >= 0
-    assert new.parent_index[~known].tolist() == [-1]
-    assert torch.equal(new.pos[new.parent_index[known]], data.pos[data.parent_index[known]])
+    has_parent = data.parent_index >= 0
+    assert new.parent_index[~has_parent].tolist() == [-1]
+    assert torch.equal(
+        new.pos[new.parent_index[has_parent]], data.pos[data.parent_index[has_parent]]
+    )

@@ -76,6 +76,6 @@ def test_integrity_is_a_mean_over_what_is_kept():
 
 def test_half_images_of_many_pixels():
     x, kept = torch.rand(64, 3, 32, 32), torch.ones(64, 1, 32, 32, dtype=torch.bool)
-    found = visual_integrity(x.half(), (x + 0.125).half(), kept)
-    assert found.dtype == torch.float16
-    assert found.item() == pytest.approx(0.125, rel=1e-2)
+    integrity = visual_integrity(x.half(), (x + 0.125).half(), kept)
+    assert integrity.dtype == torch.float16
+    assert integrity.item() == pytest.approx(0.125, rel=1e-2)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from graphkit.catalog import no_method
 from graphkit.distill.amalgamation.common_space import align
 from graphkit.distill.loss import DistillationLoss
-from graphkit.ops.dtypes import is_half, widened
+from graphkit.ops.dtypes import is_half
 from graphkit.precision import normalize, wide
 
 __all__ = ["ProjectedFeatureLoss", "ScaledLogitLoss", "entropy"]
@@ -59,7 +59,7 @@ class ScaledLogitLoss(DistillationLoss):
 
     def forward(self, student: Tensor, teacher: Tensor, share: Tensor | None = None) -> Tensor:
         if is_half(student):
-            return self.forward(widened(student), widened(teacher), share).to(student.dtype)
+            return self.forward(wide(student), wide(teacher), share).to(student.dtype)
         return shared((self.scale * student - teacher).square().mean(1), share)
 
 
@@ -111,7 +111,7 @@ class ProjectedFeatureLoss(DistillationLoss):
             weight = normalize(self.source.weight) if self.exact else self.source.weight
             teacher = project(teacher, weight)
         if is_half(ours):
-            apart = widened(ours) - widened(teacher)
+            apart = wide(ours) - wide(teacher)
             return shared(apart.square().flatten(1).mean(1), share).to(ours.dtype)
         return shared((ours - teacher).square().flatten(1).mean(1), share)
 

@@ -296,6 +296,6 @@ def test_half_features_of_many_nodes():
     torch.manual_seed(0)
     student, teacher = torch.randn(2, 2000, 64) * 4
     edges, loss = torch.randint(2000, (2, 20_000)), LocalStructureLoss(kernel="linear")
-    found = loss(student.half(), teacher.half(), edges)
-    assert found.dtype == torch.float16
-    assert found.item() == pytest.approx(loss(student, teacher, edges).item(), rel=0.02)
+    divergence = loss(student.half(), teacher.half(), edges)
+    assert divergence.dtype == torch.float16
+    assert divergence.item() == pytest.approx(loss(student, teacher, edges).item(), rel=0.02)

@@ -185,6 +185,6 @@ def test_actions_must_have_a_length():
 @pytest.mark.parametrize("kind", [-100, 2])
 @pytest.mark.parametrize("loss", [GTANLoss(), AherLoss()])
 def test_a_class_that_is_none_is_refused(kind, loss):
-    found = GTAN(8, num_classes=2, num_levels=2)(torch.rand(1, 8, 16))
+    proposals = GTAN(8, num_classes=2, num_levels=2)(torch.rand(1, 8, 16))
     with pytest.raises(ValueError, match="'truth' must be from 0 to 1"):
-        loss(found, [(torch.tensor([[0.2, 0.6]]), torch.tensor([kind]))])
+        loss(proposals, [(torch.tensor([[0.2, 0.6]]), torch.tensor([kind]))])
