@@ -385,12 +385,6 @@ START = "def train(model, loss, steps):\n"
     ],
 )
 def test_a_refusal_ages_nothing(tmp_path: Path, line: str, same: bool) -> None:
-    hashes = []
-    for number, text in enumerate((REFUSALS["net"], REFUSALS["net"].replace(START, START + line))):
-        folder = tmp_path / str(number) / "graphkit"
-        folder.mkdir(parents=True)
-        (folder / "__init__.py").write_text("")
-        (folder / "words.py").write_text(REFUSALS["words"])
-        (folder / "net.py").write_text(text)
-        hashes.append(Checkout(tmp_path / str(number)).fingerprint([("graphkit.net", "train")]))
-    assert (hashes[0] == hashes[1]) == same
+    roots, changed = [("graphkit.net", "train")], REFUSALS["net"].replace(START, START + line)
+    before = code(tmp_path / "a", REFUSALS, roots)
+    assert (before == code(tmp_path / "b", REFUSALS | {"net": changed}, roots)) == same
