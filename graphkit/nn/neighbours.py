@@ -78,18 +78,19 @@ class NearestNeighbours(nn.Module):
     tapped.
 
     Args:
-        k (int): Most neighbours per point, itself among them. As every point has as many, the
-            smallest set of a batch bounds them for all: put sets of :obj:`k` points or more
-            together if what one gives must not depend on the others.
+        k (int): Neighbours per point, itself among them. A point of a smaller set comes again
+            as its own neighbour, which changes no maximum over the neighbours; what a set gives
+            does not depend on the others of its batch.
 
     Shapes:
         - **input:** points :math:`(N, C)`, set of each point :math:`(N)`
-        - **output:** :math:`(2, N \min(k, n))` with :math:`n` points in the smallest set
+        - **output:** :math:`(2, N k)`
 
     Example:
         >>> import torch
-        >>> NearestNeighbours(8)(torch.rand(5, 2)).shape
-        torch.Size([2, 25])
+        >>> NearestNeighbours(3)(torch.tensor([[0.0], [1.0]]))
+        tensor([[0, 1, 0, 1, 0, 1],
+                [0, 0, 0, 1, 1, 1]])
     """
 
     def __init__(self, k: int) -> None:
@@ -100,8 +101,15 @@ class NearestNeighbours(nn.Module):
 
     def forward(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
         sizes = set_sizes(x, batch)
-        k = min(self.k, int(sizes.min())) if len(sizes) else self.k
-        return nearest_neighbours(x, k, batch, loop=True)
+        if not len(sizes) or int(sizes.min()) >= self.k:
+            return nearest_neighbours(x, self.k, batch, loop=True)
+        own = torch.arange(x.size(0), device=x.device).repeat_interleave(self.k)
+        found = sizes.clamp(max=self.k).repeat_interleave(sizes).unsqueeze(1)
+        neighbours = own.clone()
+        # Edges come sorted by target, so they fill the first places of each point, row by row.
+        places = torch.arange(self.k, device=x.device) < found
+        neighbours[places.flatten()] = knn_graph(x, self.k, batch, loop=True)[0]
+        return torch.stack([neighbours, own])
 
     def extra_repr(self) -> str:
         return f"k={self.k}"

@@ -47,8 +47,20 @@ def test_missing_sets_and_no_points(points):
 def test_module_takes_all_points_of_small_sets(points):
     x, batch = points
     assert torch.equal(NearestNeighbours(4)(x, batch), nearest_neighbours(x, 4, batch, True))
-    assert NearestNeighbours(99)(x, batch).size(1) == 5 * sum(SIZES)
-    assert NearestNeighbours(99)(x[:1]).tolist() == [[0], [0]]
+    assert NearestNeighbours(3)(x[:1]).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_a_set_does_not_bound_the_neighbours_of_others(points):
+    x, batch = points
+    sources, targets = NearestNeighbours(9)(x, batch).view(2, -1, 9)
+    assert (targets == torch.arange(sum(SIZES))[:, None]).all()
+    for own, size in zip(sources.split(SIZES), SIZES, strict=True):
+        start = int(own[0, 0])
+        alone = NearestNeighbours(9)(x[start : start + size])[0].view(-1, 9)
+        assert torch.equal(own - start, alone)
+    small = sources[9:14]
+    assert torch.equal(small[:, :5], nearest_neighbours(x[9:14], 5, loop=True)[0].view(-1, 5) + 9)
+    assert (small[:, 5:] == torch.arange(9, 14)[:, None]).all()
 
 
 def test_wrong_input_is_named(points):

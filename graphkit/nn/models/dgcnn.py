@@ -132,8 +132,8 @@ class DGCNN(nn.Module):
         out_channels (int): Number of classes.
         hidden_channels (list, optional): Width of each edge convolution.
             (default: :obj:`(64, 64, 128, 256)`)
-        k (int, optional): Neighbours per point, itself among them; the smallest set of a batch
-            bounds them for all. (default: :obj:`20`)
+        k (int, optional): Neighbours per point, itself among them; sets with fewer points give
+            what they have. (default: :obj:`20`)
         emb_channels (int, optional): Width before pooling. (default: :obj:`1024`)
         head_channels (list, optional): Widths of the classifier.
             (default: :obj:`(512, 256)`)
