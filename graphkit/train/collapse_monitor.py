@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import warnings
@@ -65,7 +66,8 @@ class CollapseMonitor(Callback):
         opponent (torch.nn.Module): The other one.
         sample (callable): ``() -> samples`` of the generator, with torch's own random numbers.
         classify (callable, optional): ``samples -> logits``, :math:`(B, K)` or
-            :math:`(B, K, \ldots)`, by a network that knows the classes.
+            :math:`(B, K, \ldots)`, by a network that knows the classes; inside a function of
+            one's own it is in the mode that it has then.
         discrepancy (callable, optional): ``samples -> number``, such as a mean difference of
             logits.
         layers (sequence of str, optional): Modules of the generator whose channels are counted.
@@ -130,7 +132,11 @@ class CollapseMonitor(Callback):
         """Takes the readings, keeps them in ``history``, and warns if they are bad."""
         reading: dict[str, float] = {}
         devices = {p.device for p in self.generator.parameters() if p.is_cuda}
-        with torch.random.fork_rng(devices=list(devices)), frozen(self.generator):
+        with contextlib.ExitStack() as block:
+            block.enter_context(torch.random.fork_rng(devices=list(devices)))
+            for player in (self.generator, self.opponent, self.classify, self.discrepancy):
+                if isinstance(player, nn.Module):
+                    block.enter_context(frozen(player))
             torch.manual_seed(0)
             if self.layers:
                 with tap(self.generator, *self.layers) as record:
@@ -139,10 +145,10 @@ class CollapseMonitor(Callback):
                 reading["dead_channels"] = dead_share(outputs)
             else:
                 samples = self.sample()
-        if self.discrepancy is not None:
-            reading["discrepancy"] = float(self.discrepancy(samples))
-        if self.classify is not None:
-            reading["label_entropy"] = float(label_entropy(self.classify(samples)))
+            if self.discrepancy is not None:
+                reading["discrepancy"] = float(self.discrepancy(samples))
+            if self.classify is not None:
+                reading["label_entropy"] = float(label_entropy(self.classify(samples)))
         ours, theirs = gradient_norm(self.generator), gradient_norm(self.opponent)
         if ours is not None and theirs is not None:
             reading["gradient_ratio"] = ours / theirs if theirs else math.inf

@@ -64,6 +64,8 @@ class Opponent(Callback):
     def on_fit_start(self, run: Run) -> None:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             raise ValueError("Opponent trains in one process; run with devices=1")
+        if not run.history:  # No resumed run: another one may have left its count.
+            self.steps = 0
 
     def on_step_end(self, run: Run) -> None:
         """Counts the first player's step, and takes one of its own when it is due."""

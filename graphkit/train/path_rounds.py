@@ -36,7 +36,7 @@ class PathRounds(Callback):
         self.paths: dict[int, Any] = {}
 
     def on_fit_start(self, run: Run) -> None:
-        if self.paths:
+        if run.stage:  # A resumed run; any other starts on the model's own paths.
             run.model.paths = self.paths  # type: ignore[assignment]
 
     def on_stage_end(self, run: Run) -> bool:

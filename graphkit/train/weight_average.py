@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from graphkit.ops.dtypes import is_half
 from graphkit.train.callback import Callback
 from graphkit.words import refuse_classes
 
@@ -29,7 +32,8 @@ class WeightAverage(Callback):
     have learned little, are forgotten quickly, so short runs are averaged as well as long ones.
 
     :attr:`averaged` is a copy of the model with those weights, its buffers (such as statistics
-    of batch normalisation) those of the last step. A step costs one pass over the weights.
+    of batch normalisation) those of the last step, in the precision of the model. A step costs
+    one pass over the weights.
 
     Args:
         model (torch.nn.Module): What is averaged: the model that is fitted or a part of it.
@@ -37,7 +41,8 @@ class WeightAverage(Callback):
             (default: :obj:`0.999`)
 
     Raises:
-        ValueError: If ``decay`` is not in :math:`[0, 1)`, or a weight is not made yet.
+        ValueError: If ``decay`` is not in :math:`[0, 1)`, a weight is not made yet, or weights
+            are of half precision when training starts.
 
     Example:
         >>> import torch
@@ -72,6 +77,20 @@ class WeightAverage(Callback):
         steps = int(count)
         get_ema_multi_avg_fn(min(self.decay, steps / (steps + 9)))(averaged, current, count)
 
+    def on_fit_start(self, run: Run) -> None:
+        self.follow()
+
+    def follow(self) -> None:
+        """Takes the precision in which the model is trained."""
+        pairs = zip(tensors(self.average.module), tensors(self.model), strict=True)
+        for (name, mean), (_, now) in pairs:
+            if is_half(now):
+                raise ValueError(
+                    f"'{name}' is of {now.dtype}, too coarse for an average with small steps; "
+                    "train with precision='bf16-mixed' or '16-mixed'"
+                )
+            mean.data = mean.data.to(now.dtype)
+
     def on_step_end(self, run: Run) -> None:
         with torch.no_grad():
             self.average.update_parameters(self.model)
@@ -80,4 +99,10 @@ class WeightAverage(Callback):
         return self.average.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.follow()
         self.average.load_state_dict(state)
+
+
+def tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers by their names."""
+    return itertools.chain(model.named_parameters(), model.named_buffers())

@@ -86,6 +86,21 @@ def test_reading_leaves_no_trace_and_sees_the_same_noise():
     assert len(monitor.history) == 2
 
 
+def test_who_judges_is_evaluated_and_left_as_it_was():
+    monitor = make()
+    norm = nn.BatchNorm1d(2)
+    monitor.opponent = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(), nn.Linear(2, 4))
+    monitor.classify, monitor.discrepancy = nn.Sequential(norm, nn.Linear(2, 4)), spread(monitor)
+    with assert_no_trace(monitor.opponent), assert_no_trace(monitor.classify):
+        assert monitor.read() == monitor.read()
+    assert norm.num_batches_tracked == 0
+
+
+def spread(monitor):
+    """A discrepancy that hears the opponent, and draws numbers of its own."""
+    return lambda made: monitor.opponent(made + torch.rand_like(made)).abs().mean()
+
+
 def test_a_failing_sample_leaves_no_trace():
     def fail():
         raise OSError("planted")

@@ -91,6 +91,15 @@ def test_a_resumed_run_goes_on_where_it_was(tmp_path):
         torch.testing.assert_close(model.state_dict()[name], value)
 
 
+def test_a_second_run_counts_its_own_steps():
+    model, opponent, moves = make(every=3)
+    fit(model, opponent, epochs=1)
+    assert opponent.steps == 7
+    fit(model, opponent, epochs=1)
+    assert opponent.steps == 7
+    assert moves == [1, 1, 1, 1]
+
+
 def test_its_learning_rate_follows_a_scheduler():
     model, opponent, _ = make()
     opponent.scheduler = torch.optim.lr_scheduler.StepLR(opponent.optimizer, 1, 0.1)

@@ -50,6 +50,17 @@ def test_paths_come_back_with_the_checkpoint(tmp_path):
     assert torch.equal(again.eval()(data.x, data.edge_index), wanted)
 
 
+def test_a_second_run_of_one_trainer_is_as_the_first():
+    trainer = Trainer(3, seed=0, callbacks=[PathRounds(1)], progress=False)
+    runs = []
+    for _ in range(2):
+        seed_everything(0)
+        model = SPAGAN(34, 4, 4, heads=2)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        runs.append([one["train_loss"] for one in trainer.fit(model, optimizer, task()).history])
+    assert runs[0] == runs[1]
+
+
 def test_negative_rounds_are_refused():
     with pytest.raises(ValueError, match="'rounds'"):
         PathRounds(-1)
@@ -59,12 +70,13 @@ def test_paths_of_a_state_are_copies_and_nothing_is_put_back_without():
     given = {"paths": {3: torch.ones(2, 3)}}
     rounds = PathRounds()
     assert (rounds.rounds, rounds.paths) == (1, {})
-    run = SimpleNamespace(model=SimpleNamespace(paths="mine"))
+    run = SimpleNamespace(stage=0, model=SimpleNamespace(paths="mine"))
     rounds.on_fit_start(run)
     assert run.model.paths == "mine"
     rounds.load_state_dict(given)
     given["paths"][3].zero_()
     assert rounds.state_dict()["paths"][3].sum() == 6
+    run.stage = 1
     rounds.on_fit_start(run)
     assert run.model.paths is rounds.paths
 

@@ -87,6 +87,27 @@ def test_a_resumed_run_has_the_same_average(tmp_path):
         assert torch.equal(value, wanted[name]), name
 
 
+def test_it_follows_the_precision_of_the_run(tmp_path):
+    options = {"precision": "64-true", "checkpoint": tmp_path / "run.pt"}
+    model, watch = make().float(), Watch()
+    average = WeightAverage(model, 0.0)
+    fit(model, watch, average, **options)
+    for found, wanted in zip(average.averaged.parameters(), watch.seen[-1], strict=True):
+        assert torch.equal(found, wanted)
+    assert average.averaged[1].running_mean.dtype == torch.double
+    again = make().float()
+    resumed = WeightAverage(again, 0.0)
+    fit(again, Watch(), resumed, resume=True, **options)
+    for name, value in average.averaged.state_dict().items():
+        assert torch.equal(resumed.averaged.state_dict()[name], value), name
+
+
+def test_averages_of_half_precision_are_refused():
+    model = make().float()
+    with pytest.raises(ValueError, match="'0.weight' is of torch.bfloat16.*'bf16-mixed'"):
+        fit(model, WeightAverage(model), precision="bf16-true")
+
+
 def test_of_a_part_only_that_is_copied():
     model = make()
     average = WeightAverage(model[0])
