@@ -67,8 +67,8 @@ def pgd(
         - **output:** :math:`(*)`, without gradient
 
     Raises:
-        ValueError: If an option is out of range, or inputs are not finite, no floats, or out of
-            bounds.
+        ValueError: If an option is out of range, inputs are not finite, no floats, or out of
+            bounds, or a gradient is NaN, along which nothing would be attacked.
 
     Example:
         >>> import torch
@@ -93,6 +93,7 @@ def pgd(
         adversarial.requires_grad_()
         with torch.enable_grad():
             (slope,) = torch.autograd.grad(loss(adversarial), adversarial)
+        refuse_nan("gradient of the loss", slope)
         adversarial = torch.clamp(adversarial.detach() + step * slope.sign(), least, most)
     return adversarial.detach()
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from graphkit.catalog import method
 from graphkit.lopsided import watch_terms
 from graphkit.modes import evaluating, frozen
-from graphkit.precision import normalize, wide
+from graphkit.precision import normalize, positive, wide
 from graphkit.vision.attacks import Bounds, pgd
 from graphkit.vision.group_moments import GroupMoments
 from graphkit.words import refuse_class
@@ -170,7 +170,8 @@ class CausalAdv(nn.Module):
         # As many samples as channels leave no direction without variance.
         known = int(self.moments.count) > self.frame.size(0)
         cov = self.moments.cov[0] if known else torch.eye(self.frame.size(0)).to(self.frame)
-        self.basis.copy_(style_basis(self.head.weight, cov, self.frame))
+        # A new tensor: a backward pass that is still to come needs the one of before.
+        self.basis = style_basis(self.head.weight, cov, self.frame)
 
     def share(self) -> float:
         """How much of alpha counts by now."""
@@ -333,7 +334,8 @@ def style_basis(weight: Tensor, cov: Tensor, frame: Tensor) -> Tensor:
 
 def divergence(natural: Tensor, logits: Tensor) -> Tensor:
     """Mean Kullback-Leibler divergence of attacked logits from natural probabilities."""
-    return F.kl_div(logits.log_softmax(1), natural, reduction="batchmean")
+    # The logarithm of a probability that has underflowed would have no gradient.
+    return F.kl_div(logits.log_softmax(1), positive(natural, 0.0), reduction="batchmean")
 
 
 def pick(f: Tensor, y: Tensor, rows: Tensor | None, head: nn.Linear) -> Tensor:

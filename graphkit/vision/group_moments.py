@@ -73,8 +73,8 @@ class GroupMoments(nn.Module):
 
     def reset_parameters(self) -> None:
         """Forgets everything."""
-        for buffer in (self.mean, self.cov, self.count):
-            buffer.zero_()
+        for name, buffer in self.named_buffers():
+            setattr(self, name, torch.zeros_like(buffer))
 
     @torch.no_grad()
     def update(self, x: Tensor, group: Tensor | None = None) -> None:
@@ -101,9 +101,10 @@ class GroupMoments(nn.Module):
         shift = mean - self.mean
         between = (share * (1 - share)).unsqueeze(2) * shift.unsqueeze(2) * shift.unsqueeze(1)
         share = share.unsqueeze(2)
-        self.cov.copy_((1 - share) * self.cov + share * cov + between)
-        self.mean += share.squeeze(2) * shift
-        self.count += size
+        # New tensors: a backward pass that is still to come needs those of before.
+        self.cov = ((1 - share) * self.cov + share * cov + between).to(self.cov.dtype)
+        self.mean = (self.mean + share.squeeze(2) * shift).to(self.mean.dtype)
+        self.count = self.count + size
 
     def check(self, x: Tensor, group: Tensor) -> None:
         """Refuses by name what does not fit."""

@@ -130,10 +130,11 @@ class ImpressionSpace(nn.Module):
         """
         matched = []
         for response, other in zip(maps, style, strict=True):
-            spread = positive(response.std((2, 3), keepdim=True), 1e-6)
+            # Without correction: a map of one cell has no deviation, not an undefined one.
+            spread = positive(response.std((2, 3), correction=0, keepdim=True), 1e-6)
             plain = (response - response.mean((2, 3), keepdim=True)) / spread
-            to = other.std((2, 3), keepdim=True), other.mean((2, 3), keepdim=True)
-            matched.append(plain * to[0] + to[1])
+            to = other.std((2, 3), correction=0, keepdim=True)
+            matched.append(plain * to + other.mean((2, 3), keepdim=True))
         return matched
 
     def decode_layerwise(

@@ -84,3 +84,10 @@ def test_another_task_breaks_ties_in_another_way() -> None:
         kept.append(replay.kept[-1]["x"])
     assert not torch.equal(kept[0], kept[1])
     assert (replay.select, ERGNN(backbone("GCN")).radius) == ("coverage", 1.0)
+
+
+def test_samples_far_from_the_origin_are_as_crowded() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 8, (60, 4), generator=generator).float() / 8
+    y = torch.arange(60) % 3
+    assert torch.equal(crowd(x + 2048, y, 0.5), crowd(x, y, 0.5))

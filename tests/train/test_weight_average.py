@@ -104,7 +104,7 @@ def test_it_follows_the_precision_of_the_run(tmp_path):
 
 def test_averages_of_half_precision_are_refused():
     model = make().float()
-    with pytest.raises(ValueError, match="'0.weight' is of torch.bfloat16.*'bf16-mixed'"):
+    with pytest.raises(ValueError, match=r"'0.weight' is of torch.bfloat16.*'bf16-mixed'"):
         fit(model, WeightAverage(model), precision="bf16-true")
 
 

@@ -174,3 +174,9 @@ def test_logits_of_nan_are_not_robust():
     x = torch.full((2, 2), 0.5)
     with pytest.raises(ValueError, match="'logits' holds NaN"):
         attack_ensemble(lambda z: z * torch.nan, x, torch.tensor([0, 0]), 0.1, 0.1, steps=1)
+
+
+def test_a_gradient_of_nan_is_no_attack():
+    x = torch.full((2, 3), 0.5)
+    with pytest.raises(ValueError, match="'gradient of the loss' holds NaN"):
+        pgd(lambda z: (z - 0.5).square().sum().sqrt(), x, 0.1, 0.05, 2, noise=0.0)

@@ -10,7 +10,7 @@ from torch_geometric.nn import GCN
 from graphkit.testing import assert_no_trace
 from graphkit.train import Callback, TensorTask, Trainer
 from graphkit.vision import CausalAdv, pgd
-from graphkit.vision.causal_adv import StyleClassifier, style_basis
+from graphkit.vision.causal_adv import StyleClassifier, divergence, style_basis
 from tests.spoiled import spoiled
 
 
@@ -387,3 +387,24 @@ def test_features_of_the_wrong_width_are_named():
     model = CausalAdv(nn.Flatten(), 12, 4)
     with pytest.raises(ValueError, match="'features'"):
         model.loss(torch.rand(4, 3, 3), y=torch.arange(4))
+
+
+def test_a_backward_pass_still_has_the_basis_of_before():
+    model = make()
+    x, y = samples()
+    first = model.loss(x, y=y)
+    model.loss(x, y=y)
+    first.backward()
+
+
+def test_probabilities_that_underflow_have_a_gradient():
+    natural = torch.tensor([[300.0, 0.0, 0.0], [1.0, 2.0, 3.0]]).requires_grad_()
+    attacked = torch.tensor([[0.0, 1.0, 2.0], [3.0, 2.0, 1.0]])
+    value = divergence(natural.softmax(1), attacked)
+    shares = torch.distributions.Categorical(logits=natural.detach().double())
+    others = torch.distributions.Categorical(logits=attacked.double())
+    expected = torch.distributions.kl_divergence(shares, others).mean()
+    torch.testing.assert_close(value.double(), expected)
+    value.backward()
+    assert natural.grad.isfinite().all()
+    assert natural.grad[1].any()

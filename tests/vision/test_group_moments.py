@@ -94,3 +94,17 @@ def test_wrong_options_are_named():
     for momentum in (1.0, -0.1, float("nan")):
         with pytest.raises(ValueError, match="momentum"):
             GroupMoments(1, 3, momentum)
+
+
+def test_a_backward_pass_still_has_the_moments_of_before():
+    x, group = (one[2] for one in batches(3))
+    moments = GroupMoments(3, 4)
+    moments.update(x, group)
+    before, z = moments.cov[0].clone(), torch.randn(5, 4, requires_grad=True)
+    value = (z @ moments.cov[0]).square().sum() + (z * moments.mean[0]).square().sum()
+    mean = moments.mean[0].clone()
+    moments.update(2 * x, group)
+    moments.reset_parameters()
+    value.backward()
+    expected = 2 * z.detach() @ before @ before.t() + 2 * z.detach() * mean.square()
+    torch.testing.assert_close(z.grad, expected)

@@ -168,3 +168,11 @@ def test_responses_that_would_be_broadcast_are_refused():
     for decode in (space.decode_layerwise, space.decode_joint):
         with pytest.raises(ValueError, match=r"'maps' 0 is \[1, 4, 6, 6\], not \[2, 4, 6, 6\]"):
             decode([first[:1], last], x.shape, steps=1)
+
+
+def test_maps_of_one_cell_take_the_mean_of_the_style():
+    one, style = torch.randn(2, 3, 1, 1), torch.randn(2, 3, 4, 4)
+    (matched,) = ImpressionSpace(blocks()).match([one], [style])
+    torch.testing.assert_close(matched, style.mean((2, 3), keepdim=True))
+    (matched,) = ImpressionSpace(blocks()).match([style], [one])
+    torch.testing.assert_close(matched, one.expand_as(style), rtol=1e-4, atol=1e-4)

@@ -124,12 +124,12 @@ class InterventionGraphAdapter(GraphAdapter):
         # Without dropout and with the statistics of training, as the bank is meant to be used.
         with evaluating(self.model):
             z = self.model(x, *args)
-        z = z if rows is None else z[rows]
-        if y.shape != z.shape[:1]:
-            raise ValueError(f"'y' has shape {list(y.shape)} for {len(z)} samples")
-        times = self.interventions
-        before, target = domain.repeat(times), intervention.draw(len(z) * times, generator)
-        moved = intervention(z.repeat(times, 1), before, target.to(device))
+            z = z if rows is None else z[rows]
+            if y.shape != z.shape[:1]:
+                raise ValueError(f"'y' has shape {list(y.shape)} for {len(z)} samples")
+            times = self.interventions
+            before, target = domain.repeat(times), intervention.draw(len(z) * times, generator)
+            moved = intervention(z.repeat(times, 1), before, target.to(device))
         values, _ = intervention.spectrum()
         data, number = HeteroData(), torch.arange(len(z), device=device)
         for kind, part, place, own in (

@@ -199,13 +199,15 @@ class InheritanceExploration(DistillationLoss):
         batch_size: int = 128,
         trainer: Trainer | None = None,
     ) -> float:
-        """Trains the auto-encoder of the teacher's features, alone, and freezes it.
+        """Trains the auto-encoder of the teacher's features, alone, and freezes it unless the
+        teacher is ``moving``.
 
         Args:
             features (torch.Tensor): What the teacher makes of training samples.
             epochs (int, optional): How often they are seen. (default: :obj:`30`)
             lr (float, optional): Adam's learning rate. (default: :obj:`0.01`)
-            batch_size (int, optional): Samples per step. (default: :obj:`128`)
+            batch_size (int, optional): Samples per step, at least 2; some more where one would
+                be left over, on which batch normalisation cannot train. (default: :obj:`128`)
             trainer (Trainer, optional): In place of one of so many epochs.
 
         Returns:
@@ -215,15 +217,19 @@ class InheritanceExploration(DistillationLoss):
         self.check(features, "features", self.teacher_channels)
         if len(features) < 2:
             raise ValueError(f"'features' holds {len(features)} samples; at least 2 are needed")
+        if batch_size < 2:
+            raise ValueError(f"'batch_size' must be at least 2, got {batch_size}")
+        while len(features) % batch_size == 1:
+            batch_size += 1
         coder = self.coder.requires_grad_(True).train()
         task = TensorTask((features,), lambda model, f: self.error(model, f), batch_size)
         trainer = Trainer(epochs, monitor=None, progress=False) if trainer is None else trainer
         try:
             trainer.fit(coder, torch.optim.Adam(coder.parameters(), lr=lr), task)
         finally:
-            coder.requires_grad_(False).eval()
+            coder.requires_grad_(self.moving).train(self.moving and self.training)
         self.learned.fill_(True)
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(coder):
             error = (coder.reconstruct(features) - features).square().mean()
             return float(error / positive((features - features.mean(0)).square().mean()))
 

@@ -33,7 +33,8 @@ class Intervention(nn.Module):
         shrink (float, optional): Share of the mean variance in every direction that is mixed into
             a covariance, for domains of few samples, in [0, 1]. (default: :obj:`0.0`)
         floor (float, optional): As said. (default: :obj:`1e-3`)
-        every (int, optional): Calls with changed moments until roots are computed again.
+        every (int, optional): Calls with changed moments until roots are computed again, while
+            training; in evaluation mode they are those of the moments, and none are kept.
             (default: :obj:`1`)
 
     Shapes:
@@ -56,6 +57,7 @@ class Intervention(nn.Module):
     root: Tensor
     inverse: Tensor
     known: Tensor
+    covered: Tensor
     behind: Tensor
 
     def __init__(
@@ -78,8 +80,10 @@ class Intervention(nn.Module):
         self.every = every
         self.register_buffer("root", torch.zeros_like(moments.cov))
         self.register_buffer("inverse", torch.zeros_like(moments.cov))
-        # How many samples of each domain the roots are of, and calls since then.
+        # Of how many samples of each domain and of which covariances the roots are, and calls
+        # since then.
         self.register_buffer("known", torch.zeros_like(moments.count))
+        self.register_buffer("covered", torch.zeros_like(moments.cov))
         self.register_buffer("behind", torch.zeros((), dtype=torch.long))
 
     def forward(self, z: Tensor, domain: Tensor, target: Tensor) -> Tensor:
@@ -88,10 +92,10 @@ class Intervention(nn.Module):
         mean = self.moments.mean
         centred = wide(z) - mean[domain]
         if self.order == 2:
-            self.keep_up()
+            root, inverse = self.roots()
             # Roots are symmetric, so that rows are multiplied from the right.
-            whitened = grouped_product(centred, self.inverse, domain)
-            centred = grouped_product(whitened, self.root, target)
+            whitened = grouped_product(centred, inverse, domain)
+            centred = grouped_product(whitened, root, target)
         return (centred + mean[target]).to(z.dtype)
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
@@ -103,23 +107,35 @@ class Intervention(nn.Module):
         place = torch.randint(len(seen), (count,), generator=generator, device=device)
         return seen[place.to(seen.device)]
 
-    def keep_up(self) -> None:
-        """Computes the roots again if the moments have changed for long enough."""
-        if torch.equal(self.known, self.moments.count):
-            return
+    def roots(self) -> tuple[Tensor, Tensor]:
+        """Roots and their inverses, made anew where the moments have changed for long enough."""
+        count, cov = self.moments.count, self.moments.cov
+        if torch.equal(self.known, count) and torch.equal(self.covered, cov):
+            return self.root, self.inverse
+        if not self.training:
+            return self.computed()
         self.behind += 1
         # Domains that were not there before cannot wait.
-        if self.behind >= self.every or bool(((self.known == 0) & (self.moments.count > 0)).any()):
+        if self.behind >= self.every or bool(((self.known == 0) & (count > 0)).any()):
             self.refresh()
+        return self.root, self.inverse
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Computes the roots of the covariances as they are now."""
-        values, vectors = self.spectrum()
-        for buffer, power in ((self.root, 0.5), (self.inverse, -0.5)):
-            buffer.copy_((vectors * values.pow(power).unsqueeze(1)) @ vectors.mT)
-        self.known.copy_(self.moments.count)
+        """Computes and keeps the roots of the covariances as they are now."""
+        # New tensors: a backward pass that is still to come needs those of before.
+        self.root, self.inverse = self.computed()
+        self.known, self.covered = self.moments.count.clone(), self.moments.cov.clone()
         self.behind.zero_()
+
+    @torch.no_grad()
+    def computed(self) -> tuple[Tensor, Tensor]:
+        """The roots of the covariances as they are now, and the inverses."""
+        values, vectors = self.spectrum()
+        root, inverse = (
+            (vectors * values.pow(power).unsqueeze(1)) @ vectors.mT for power in (0.5, -0.5)
+        )
+        return root.to(self.root.dtype), inverse.to(self.inverse.dtype)
 
     @torch.no_grad()
     def spectrum(self) -> tuple[Tensor, Tensor]:

@@ -174,10 +174,10 @@ def rerank(
     every = torch.cat([query, gallery])
     check(every, k1, k2, variant)
     features = wide(every.detach())
-    plain = torch.cdist(features[: len(query)], features[len(query) :]).square()
+    plain = apart_from(features[: len(query)], features[len(query) :]).square()
     if variant == "released" and len(query):
         # The largest distance is over queries and gallery alike, the query's own zero included.
-        within = torch.cdist(features[: len(query)], features[: len(query)]).square()
+        within = apart_from(features[: len(query)], features[: len(query)]).square()
         plain /= torch.cat([plain, within], 1).amax(1, keepdim=True).clamp(min=1e-12)  # wide
     plain *= weight
     for first, apart in distances(neighbourhoods(features, k1, k2, variant), len(query)):
@@ -199,12 +199,17 @@ def check(x: Tensor, k1: int, k2: int, variant: str) -> None:
         raise ValueError(f"'variant' must be 'paper' or 'released', got {variant!r}")
 
 
+def apart_from(a: Tensor, b: Tensor) -> Tensor:
+    """Distances of all rows from all others; by products they were wrong far from the origin."""
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def nearest(x: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Every point, then its nearest others ``[N, k + 1]``, and its largest squared distance."""
     count = len(x)
     near, largest = [], []
     for rows in torch.arange(count, device=x.device).split(max(CHUNK // count, 1)):
-        distance = torch.cdist(x[rows], x)
+        distance = apart_from(x[rows], x)
         largest.append(distance.amax(1).square())
         # Below every distance, so that duplicates do not take a point's own place.
         distance[torch.arange(len(rows), device=x.device), rows] = -1.0

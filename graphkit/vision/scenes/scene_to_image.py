@@ -130,7 +130,7 @@ def scene_image_loss(
     box_weight: float = 10.0,
 ) -> Tensor:
     r"""The paper's losses without adversaries: :math:`\lambda_p |\hat{I} - I|_1 + \lambda_b
-    \|\hat{b} - b\|_2^2`, both averaged.
+    \|\hat{b} - b\|_2^2`, both averaged; scenes without objects have no second.
 
     Args:
         painted (PaintedScene): What the model gave.
@@ -146,7 +146,9 @@ def scene_image_loss(
     refuse_other_shapes(
         "images and boxes", (images, boxes), (painted.images.shape, painted.boxes.shape)
     )
-    pixels, placed = F.l1_loss(painted.images, images), F.mse_loss(painted.boxes, boxes)
+    pixels = F.l1_loss(painted.images, images)
+    # Without objects no box is wrong; the mean of nothing would be NaN.
+    placed = F.mse_loss(painted.boxes, boxes) if len(boxes) else painted.boxes.sum()
     terms = {"pixel_weight": (pixel_weight, pixels), "box_weight": (box_weight, placed)}
     calls = calls_of("scene_image_loss", pixel_weight, box_weight)
     watch_terms(calls, terms, (painted.images, painted.boxes))

@@ -53,6 +53,15 @@ class TestInterventionGraphAdapter(AdapterSuite):
         }
 
 
+def test_the_roots_of_a_model_in_training_stay():
+    dccd = model()
+    dccd.intervention.every = 5
+    dccd.intervention.moments.update(torch.randn(30, 4), torch.arange(30) % 3)
+    before = {name: value.clone() for name, value in dccd.state_dict().items()}
+    InterventionGraphAdapter(dccd)(*samples(13))
+    assert all(torch.equal(before[name], value) for name, value in dccd.state_dict().items())
+
+
 class TestDomainGraphAdapter(AdapterSuite):
     def make(self):
         return DomainGraphAdapter()

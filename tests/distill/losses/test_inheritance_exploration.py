@@ -240,3 +240,20 @@ def test_features_that_do_not_fit_are_named():
         loss(maps().fill_(torch.nan), maps(4))
     with pytest.raises(ValueError, match="at least 2"):
         loss.learn_factors(maps(4, 1))
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_no_row_is_left_alone_while_factors_are_learned(spatial):
+    features = torch.randn(5, 4, 1, 1) if spatial else torch.randn(5, 4)
+    assert math.isfinite(make(spatial=spatial).learn_factors(features, epochs=1, batch_size=2))
+    with pytest.raises(ValueError, match="'batch_size' must be at least 2, got 1"):
+        make(spatial=spatial).learn_factors(features, batch_size=1)
+
+
+def test_a_moving_teacher_learns_on_after_its_factors_were_learned():
+    loss = make(moving=True)
+    loss.learn_factors(maps(4), epochs=1)
+    assert all(p.requires_grad for p in loss.coder.parameters())
+    assert loss.coder.training
+    loss(maps(), maps(4)).backward()
+    assert any(p.grad.abs().sum() > 0 for p in loss.coder.parameters())

@@ -196,3 +196,34 @@ def test_wrong_options_are_named():
     ):
         with pytest.raises(ValueError, match=name):
             make(**options)
+
+
+def test_roots_are_of_the_covariances_not_of_their_counts():
+    do, z, d = make()
+    target = (d + 1) % 3
+    do(z, d, target)
+    do.moments.reset_parameters()
+    do.moments.update(z @ torch.diag(torch.tensor([3.0, 1.0, 1.0, 1.0, 0.5])), d)
+    fresh = Intervention(do.moments)
+    assert torch.equal(do(z, d, target), fresh(z, d, target))
+
+
+def test_evaluation_keeps_nothing_and_uses_the_moments_as_they_are():
+    do, z, d = make(every=5)
+    target = (d + 1) % 3
+    do(z, d, target)
+    do.moments.update(2 * z, d)
+    before = copy.deepcopy(do.state_dict())
+    fresh = Intervention(do.moments)
+    assert torch.equal(do.eval()(z, d, target), fresh(z, d, target))
+    assert all(torch.equal(before[name], value) for name, value in do.state_dict().items())
+
+
+def test_a_backward_pass_still_has_the_roots_of_before():
+    do, z, d = make()
+    z = z.clone().requires_grad_()
+    moved = do(z, d, (d + 1) % 3)
+    do.moments.update(2 * z.detach(), d)
+    do(z, d, (d + 1) % 3)
+    moved.sum().backward()
+    assert z.grad.isfinite().all()

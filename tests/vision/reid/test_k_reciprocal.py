@@ -208,3 +208,15 @@ def test_wrong_arguments_are_named():
         rerank(x, torch.rand(3, 4))
     with pytest.raises(ValueError, match="'weight'"):
         rerank(x, x, weight=2.0)
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_features_far_from_the_origin_have_the_same_neighbours(variant):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 8, (60, 4), generator=generator).float() / 8
+    edges, distance = jaccard_edges(x, 10, 3, variant)
+    far, apart = jaccard_edges(x + 2048, 10, 3, variant)
+    assert torch.equal(far, edges)
+    torch.testing.assert_close(apart, distance)
+    one, other = (rerank(y[:30], y[30:], 10, 3, variant=variant) for y in (x, x + 2048))
+    torch.testing.assert_close(one, other)

@@ -80,3 +80,11 @@ def test_images_that_would_be_broadcast_are_refused():
         scene_image_loss(painted, images.expand(2, -1, -1, -1), boxes)
     with pytest.raises(ValueError, match="'images and boxes' 1 is"):
         scene_image_loss(painted, images, boxes[:1])
+
+
+def test_scenes_without_objects_are_judged_by_their_pixels():
+    painted = make().train()(torch.zeros(0, 6), torch.zeros(0).long(), 2)
+    target = torch.rand(2, 1, 16, 16)
+    loss = scene_image_loss(painted, target, torch.zeros(0, 4))
+    assert torch.equal(loss, (painted.images - target).abs().mean())
+    loss.backward()
