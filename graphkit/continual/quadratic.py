@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphkit.catalog import no_method
 from graphkit.precision import wide
+from graphkit.refusals import refuse_importances, refuse_resized
 
 
 @no_method("what EWC, MAS and TWP share")
@@ -50,10 +51,14 @@ class QuadraticPenalty:
         """Adds the penalty of one more task, centred at the parameters as they are now.
 
         Raises:
-            ValueError: If an importance is negative, not finite or of the wrong shape.
+            ValueError: If an importance is negative, not finite or of the wrong shape, or a
+                parameter was resized after an earlier task; nothing is added then.
         """
+        refuse_importances(importance, parameters)
+        refuse_resized({n: w for n, w in self.weight.items() if n in importance}, parameters)
         for name, new in importance.items():
             place = wide(parameters[name].detach())
+            # Refused above already; records of EWC, MAS and TWP are of code that has it here.
             if new.shape != place.shape:
                 raise ValueError(
                     f"the importance of '{name}' has shape {list(new.shape)}, "
