@@ -58,14 +58,6 @@ class QuadraticPenalty:
         refuse_resized({n: w for n, w in self.weight.items() if n in importance}, parameters)
         for name, new in importance.items():
             place = wide(parameters[name].detach())
-            # Refused above already; records of EWC, MAS and TWP are of code that has it here.
-            if new.shape != place.shape:
-                raise ValueError(
-                    f"the importance of '{name}' has shape {list(new.shape)}, "
-                    f"the parameter {list(place.shape)}"
-                )
-            if not bool(torch.isfinite(new).all()) or bool((new < 0).any()):
-                raise ValueError(f"the importance of '{name}' must be finite and at least 0")
             if name not in self.weight:
                 self.weight[name] = wide(new.detach()).clone()
                 self.anchor[name] = place.clone()
@@ -93,19 +85,15 @@ class QuadraticPenalty:
         Raises:
             ValueError: If a parameter is gone or has another shape than before.
         """
+        refuse_resized(self.weight, parameters)
         total: Tensor | None = None
         for name, weight in list(self.weight.items()):
-            parameter = parameters.get(name)
-            if parameter is None or parameter.shape != weight.shape:
-                raise ValueError(
-                    f"parameter '{name}' of shape {list(weight.shape)} is gone or was resized "
-                    "after a task was finished"
-                )
+            parameter = parameters[name]
             if weight.device != parameter.device:
                 self.move_to(parameter.device)
                 weight = self.weight[name]
             term = torch.dot(
-                (weight * (away := wide(parameter) - self.anchor[name])).view(-1), away.view(-1)
+                (weight * (away := wide(parameter) - self.anchor[name])).reshape(-1), away.reshape(-1)
             )
             total = term if total is None else total + term
         if total is None:

@@ -168,3 +168,14 @@ def test_of_a_task_that_is_refused_nothing_is_added(
     assert collapsed.weight["w"].tolist() == [1, 1]
     assert collapsed.anchor["w"].tolist() == [1, 1]
     assert collapsed.constant == 0
+
+
+def test_weights_of_channels_last_have_the_same_penalty() -> None:
+    torch.manual_seed(0)
+    penalty, weight = QuadraticPenalty(), torch.randn(4, 3, 2, 2)
+    penalty.add({"w": weight.square()}, {"w": torch.zeros(4, 3, 2, 2)})
+    other = weight.to(memory_format=torch.channels_last).requires_grad_()
+    value = penalty({"w": other})
+    torch.testing.assert_close(value, weight.pow(4).sum())
+    value.backward()
+    torch.testing.assert_close(other.grad, 2 * weight.pow(3))
