@@ -92,9 +92,8 @@ class QuadraticPenalty:
             if weight.device != parameter.device:
                 self.move_to(parameter.device)
                 weight = self.weight[name]
-            term = torch.dot(
-                (weight * (away := wide(parameter) - self.anchor[name])).reshape(-1), away.reshape(-1)
-            )
+            away = (wide(parameter) - self.anchor[name]).reshape(-1)
+            term = torch.dot(weight.reshape(-1) * away, away)
             total = term if total is None else total + term
         if total is None:
             return next(iter(parameters.values())).new_zeros(())
