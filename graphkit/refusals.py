@@ -4,18 +4,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 __all__ = [
+    "refuse_importances",
     "refuse_infinite",
     "refuse_mask",
     "refuse_nan",
     "refuse_negative",
     "refuse_other_shapes",
     "refuse_outside",
+    "refuse_resized",
     "refuse_unless_positive",
     "refuse_zeros",
 ]
@@ -155,3 +157,58 @@ def refuse_unless_positive(name: str, value: float | None) -> None:
     """
     if value is not None and not value > 0:
         raise ValueError(f"'{name}' must be above 0, got {value}")
+
+
+def refuse_importances(importance: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+    """Raises unless every importance has its parameter's shape, is finite and at least 0.
+
+    Args:
+        importance (dict): The importances by name.
+        parameters (dict): Parameters by name, those among them.
+
+    Raises:
+        KeyError: If one is of no parameter.
+        ValueError: At the first that is not; says which.
+
+    Example:
+        >>> import torch
+        >>> refuse_importances({"w": torch.tensor([1.0, -1.0])}, {"w": torch.zeros(2)})
+        Traceback (most recent call last):
+            ...
+        ValueError: the importance of 'w' must be finite and at least 0
+    """
+    for name, new in importance.items():
+        place = parameters[name]
+        if new.shape != place.shape:
+            raise ValueError(
+                f"the importance of '{name}' has shape {list(new.shape)}, "
+                f"the parameter {list(place.shape)}"
+            )
+        if not bool(torch.isfinite(new).all()) or bool((new < 0).any()):
+            raise ValueError(f"the importance of '{name}' must be finite and at least 0")
+
+
+def refuse_resized(before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+    """Raises if a parameter of an earlier task is gone or has another shape.
+
+    Args:
+        before (dict): What was kept of the earlier task, in the shapes of then, by name.
+        parameters (dict): The parameters by name.
+
+    Raises:
+        ValueError: At the first that is; says which.
+
+    Example:
+        >>> import torch
+        >>> refuse_resized({"w": torch.zeros(2)}, {"w": torch.zeros(3)})
+        Traceback (most recent call last):
+            ...
+        ValueError: parameter 'w' of shape [2] is gone or was resized after a task was finished
+    """
+    for name, kept in before.items():
+        parameter = parameters.get(name)
+        if parameter is None or parameter.shape != kept.shape:
+            raise ValueError(
+                f"parameter '{name}' of shape {list(kept.shape)} is gone or was resized "
+                "after a task was finished"
+            )

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphkit.refusals import refuse_infinite, refuse_outside
+from graphkit.refusals import (
+    refuse_importances,
+    refuse_infinite,
+    refuse_outside,
+    refuse_resized,
+)
 
 
 def test_large_half_values_are_no_infinite_ones() -> None:
@@ -28,3 +33,22 @@ def test_an_index_must_be_whole(dtype: torch.dtype) -> None:
     with pytest.raises(TypeError, match="whole numbers"):
         refuse_outside("i", torch.zeros(2, dtype=dtype), 4)
     refuse_outside("i", torch.zeros(0, dtype=torch.long), 0)
+
+
+def test_importances_must_be_of_the_shape_of_their_parameters_finite_and_no_less_than_0() -> None:
+    parameters = {"w": torch.zeros(2), "b": torch.zeros(1)}
+    refuse_importances({"w": torch.tensor([0.0, 2.0])}, parameters)
+    with pytest.raises(ValueError, match=r"'b' has shape \[2\], the parameter \[1\]"):
+        refuse_importances({"w": torch.ones(2), "b": torch.ones(2)}, parameters)
+    for worst in (-1e-30, torch.inf, torch.nan):
+        with pytest.raises(ValueError, match="'w' must be finite and at least 0"):
+            refuse_importances({"w": torch.tensor([1.0, worst])}, parameters)
+    with pytest.raises(KeyError, match="v"):
+        refuse_importances({"v": torch.ones(2)}, parameters)
+
+
+def test_a_parameter_that_was_there_must_be_there_in_its_shape() -> None:
+    refuse_resized({"w": torch.ones(2)}, {"w": torch.zeros(2), "b": torch.zeros(1)})
+    for parameters in ({}, {"w": torch.zeros(2, 1)}):
+        with pytest.raises(ValueError, match=r"'w' of shape \[2\] is gone or was resized"):
+            refuse_resized({"w": torch.ones(2)}, parameters)

@@ -30,7 +30,8 @@ class PackedLayer(nn.Module):
 
     Args:
         layer (torch.nn.Module): The layer; taken over, without its weights.
-        name (str): Name of the weights, such as ``"weight"``.
+        name (str): Name of the weights, such as ``"weight"``, or ``"layer.bias"`` where the layer
+            is packed itself.
         codes (torch.Tensor): The number of each weight's level.
         values (torch.Tensor): The levels, scaled.
         execution (str, optional): ``"unpack"`` or ``"edges"``. (default: ``"unpack"``)
@@ -79,7 +80,9 @@ class PackedLayer(nn.Module):
         self.shape, self.name, self.execution = codes.shape, name, execution
         self.register_buffer("packed", pack_bits(codes, self.bits))
         self.register_buffer("values", values.detach().clone())
-        setattr(layer, name, nn.Parameter(values.new_empty(0), requires_grad=False))
+        path, _, self.attribute = name.rpartition(".")
+        empty = nn.Parameter(values.new_empty(0), requires_grad=False)
+        setattr(layer.get_submodule(path), self.attribute, empty)
         self.layer = layer
         if execution == "edges":
             self.register_buffer("edge_index", torch.empty(2, 0).long(), persistent=False)
@@ -100,7 +103,7 @@ class PackedLayer(nn.Module):
         except AttributeError:
             if name.startswith("_") or "layer" not in self._modules:
                 raise
-            if name == self.__dict__.get("name"):
+            if name == self.__dict__.get("attribute"):
                 return self.unpacked()
             return getattr(self._modules["layer"], name)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch_geometric.nn.dense import Linear
 
@@ -72,8 +72,8 @@ class QuantizationNetwork(nn.Module):
         layers (sequence of str, optional): Names of layers whose ``weight`` is quantised, or of
             parameters. (default: all linear and convolution layers, also those inside
             message-passing layers, but the first and the last one)
-        activations (sequence of str, optional): Names of modules whose output is quantised.
-            (default: none)
+        activations (sequence of str, optional): Names of modules whose output, a tensor, is
+            quantised. (default: none)
         activation_levels (sequence of float, optional): (default: ``(0, 1, 2, 3)``)
         sample (tuple, optional): Arguments of the network, to set the scales of activations by.
         temperature (float, optional): :math:`T_0` of weights. (default: :obj:`5.0`)
@@ -90,7 +90,7 @@ class QuantizationNetwork(nn.Module):
 
     Raises:
         ValueError: If a name is unknown, a layer's weights are shared, lazy or too few to choose
-            from, or an option is out of range.
+            from, an activation is no tensor of floats, or an option is out of range.
 
     Example:
         >>> import torch
@@ -140,7 +140,7 @@ class QuantizationNetwork(nn.Module):
             # PyG's linear layers write their weight into the state once more.
             layer.register_state_dict_post_hook(drop_computed)
             parametrize.register_parametrization(layer, name, quantizer.train(layer.training))
-        self.activations = list(activations)
+        self.activations = list(dict.fromkeys(activations))
         if self.activations:
             self.quantize_activations(activation_levels, sample, variant)
         self.anneal(0)
@@ -153,13 +153,22 @@ class QuantizationNetwork(nn.Module):
             raise ValueError("'sample' is needed to set the scales of 'activations'")
         with torch.no_grad(), evaluating(self.model), tap(self.model, *self.activations) as inner:
             self.model(*sample)
-        for name in self.activations:
+        # Inner modules first: the path to them leads through the outer ones.
+        for name in sorted(self.activations, key=depth, reverse=True):
             value = inner[name].output
+            if not isinstance(value, Tensor) or not value.is_floating_point():
+                raise ValueError(f"{name!r} gives {type(value).__name__}, no floats to quantise")
             quantizer = StepQuantizer(levels, self.activation_temperature, None, variant)
             quantizer = quantizer.fit(value, "midpoints").to(value)
             module = self.model.get_submodule(name)
-            follower = nn.Sequential(module, quantizer.train(module.training))
-            self.model.set_submodule(name, follower)
+            quantized = QuantizedOutput(module, quantizer.train(module.training))
+            self.model.set_submodule(name, quantized)
+            self.places = [
+                (f"{name}.0{path.removeprefix(name)}", parameter)
+                if f"{path}.".startswith(f"{name}.")
+                else (path, parameter)
+                for path, parameter in self.places
+            ]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The output of the network."""
@@ -233,16 +242,20 @@ class QuantizationNetwork(nn.Module):
                 linear layers can run along edges. (default: ``"unpack"``)
         """
         model, quantizers = self.harden(), self.quantizers()
-        for path, name in self.places:
+        # Inner layers first: a packed one hides the path to those inside.
+        for path, name in sorted(self.places, key=lambda place: depth(place[0]), reverse=True):
             original: Any = self.model.get_submodule(path)
             quantizer = quantizers[f"{path}.{name}"]
             codes = quantizer.codes(original.parametrizations[name].original)
             values = quantizer.alpha * quantizer.levels
-            layer = model.get_submodule(path)
+            owner = layer = model.get_submodule(path)
+            while isinstance(owner, PackedLayer):
+                owner, name = owner.layer, f"layer.{name}"
             packed = PackedLayer(layer, name, codes, values, execution).eval()
-            if not path:
-                return packed
-            model.set_submodule(path, packed)
+            if path:
+                model.set_submodule(path, packed)
+            else:
+                model = packed
         return model
 
     def __getstate__(self) -> dict[str, Any]:
@@ -260,6 +273,32 @@ class QuantizationNetwork(nn.Module):
         super().__setstate__(state["state"])
         for (path, name), quantizer in zip(self.places, state["quantizers"], strict=True):
             parametrize.register_parametrization(self.model.get_submodule(path), name, quantizer)
+
+
+class QuantizedOutput(nn.Sequential):
+    """A module and the quantiser of what it gives; all else that is asked of it is the module's.
+
+    Args:
+        module (torch.nn.Module): Takes whatever it took.
+        quantizer (StepQuantizer): Of its output.
+    """
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The quantised output."""
+        return self[1](self[0](*args, **kwargs))
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name.startswith("_") or "0" not in self._modules:
+                raise
+            return getattr(self._modules["0"], name)
+
+
+def depth(path: str) -> int:
+    """How many modules a path leads through."""
+    return len(path.split(".")) if path else 0
 
 
 def own_class(layer: nn.Module) -> nn.Module:

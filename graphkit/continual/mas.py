@@ -13,6 +13,7 @@ from graphkit.continual.quadratic import QuadraticPenalty
 from graphkit.continual.strategy import LossFn, OutputFn, Strategy, nonnegative, outputs_of
 from graphkit.modes import evaluating
 from graphkit.precision import wide
+from graphkit.refusals import refuse_resized
 
 
 @method(
@@ -60,7 +61,7 @@ class MAS(Strategy):
 
     Raises:
         ValueError: If an argument is out of range, or :meth:`finish_task` gets no ``output_fn``
-            or outputs that are not finite.
+            or outputs that are not finite, or a parameter is gone or was resized meanwhile.
 
     Example:
         >>> import torch
@@ -93,6 +94,7 @@ class MAS(Strategy):
     def remember(
         self, loss_fns: list[LossFn], output_fns: list[OutputFn], columns: Tensor | None
     ) -> None:
+        refuse_resized(self.quadratic.weight, self.all_parameters())
         if not output_fns:
             raise ValueError("MAS needs the model's outputs: give 'output_fn' to finish_task")
         parameters = self.parameters()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphkit.catalog import no_method
 from graphkit.precision import wide
+from graphkit.refusals import refuse_importances, refuse_resized
 
 
 @no_method("what EWC, MAS and TWP share")
@@ -50,17 +51,13 @@ class QuadraticPenalty:
         """Adds the penalty of one more task, centred at the parameters as they are now.
 
         Raises:
-            ValueError: If an importance is negative, not finite or of the wrong shape.
+            ValueError: If an importance is negative, not finite or of the wrong shape, or a
+                parameter was resized after an earlier task; nothing is added then.
         """
+        refuse_importances(importance, parameters)
+        refuse_resized({n: w for n, w in self.weight.items() if n in importance}, parameters)
         for name, new in importance.items():
             place = wide(parameters[name].detach())
-            if new.shape != place.shape:
-                raise ValueError(
-                    f"the importance of '{name}' has shape {list(new.shape)}, "
-                    f"the parameter {list(place.shape)}"
-                )
-            if not bool(torch.isfinite(new).all()) or bool((new < 0).any()):
-                raise ValueError(f"the importance of '{name}' must be finite and at least 0")
             if name not in self.weight:
                 self.weight[name] = wide(new.detach()).clone()
                 self.anchor[name] = place.clone()
@@ -88,20 +85,15 @@ class QuadraticPenalty:
         Raises:
             ValueError: If a parameter is gone or has another shape than before.
         """
+        refuse_resized(self.weight, parameters)
         total: Tensor | None = None
         for name, weight in list(self.weight.items()):
-            parameter = parameters.get(name)
-            if parameter is None or parameter.shape != weight.shape:
-                raise ValueError(
-                    f"parameter '{name}' of shape {list(weight.shape)} is gone or was resized "
-                    "after a task was finished"
-                )
+            parameter = parameters[name]
             if weight.device != parameter.device:
                 self.move_to(parameter.device)
                 weight = self.weight[name]
-            term = torch.dot(
-                (weight * (away := wide(parameter) - self.anchor[name])).view(-1), away.view(-1)
-            )
+            away = (wide(parameter) - self.anchor[name]).reshape(-1)
+            term = torch.dot(weight.reshape(-1) * away, away)
             total = term if total is None else total + term
         if total is None:
             return next(iter(parameters.values())).new_zeros(())

@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from graphkit import catalog
 from graphkit.modes import frozen
-from graphkit.precision import normalize
+from graphkit.precision import normalize, wide
 from graphkit.transfer.attribution import Target, attribute, graph_output, output_of
 
 __all__ = ["AttributionGraph"]
@@ -127,7 +127,7 @@ class AttributionGraph(Data):
             maps = (maps.abs() if channels == "absolute" else maps).mean(1)
         if centre:
             feature = feature - feature.mean(0)
-        graph = cls(x=maps.flatten(1).float(), feature=feature.flatten(1).float())
+        graph = cls(x=wide(maps.flatten(1)), feature=wide(feature.flatten(1)))
         graph.num_nodes = len(maps)
         return graph.connect(neighbors)
 

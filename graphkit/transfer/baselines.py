@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphkit import catalog
 from graphkit.refusals import refuse_zeros
-from graphkit.transfer.model_cosines import edge_vector, ranks
+from graphkit.transfer.model_cosines import edge_vector, of_size_one, ranks
 
 __all__ = ["cka", "h_score", "leep", "log_me", "rsa"]
 
@@ -45,6 +45,13 @@ def pair_of(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         if not bool(value.isfinite().all()):
             raise ValueError(f"'{name}' holds values that are not finite")
     return a, b
+
+
+def row_centred(x: Tensor) -> Tensor:
+    """Rows of size one less their means; those that are constant but for rounding are zero."""
+    x = of_size_one(x)
+    x = x - x.mean(1, keepdim=True)
+    return x * (x.abs().amax(1, keepdim=True) > 1e-12)
 
 
 def labelled(features: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +98,7 @@ def rsa(a: Tensor, b: Tensor) -> float:
         - **output:** a number in [-1, 1]
 
     Raises:
-        ValueError: If there are fewer than three samples, or features do not fit.
+        ValueError: If there are fewer than three samples or two features, or they do not fit.
 
     Example:
         >>> import torch
@@ -99,7 +106,14 @@ def rsa(a: Tensor, b: Tensor) -> float:
         >>> round(rsa(x, 2 * x + 1), 4)
         1.0
     """
-    vectors = [edge_vector(t - t.mean(1, keepdim=True), centre=False) for t in pair_of(a, b)]
+    a, b = pair_of(a, b)
+    for name, value in (("a", a), ("b", b)):
+        if value.size(1) < 2:
+            raise ValueError(
+                f"'{name}' has {value.size(1)} features per sample; a correlation over them needs "
+                "at least 2"
+            )
+    vectors = [edge_vector(row_centred(t), centre=False) for t in (a, b)]
     first, second = (ranks(vector).double() for vector in vectors)
     return float(first @ second)
 
@@ -167,7 +181,7 @@ def log_me(features: Tensor, y: Tensor, iterations: int = 100, tolerance: float 
     .. math::
         \frac{1}{N} \max_{\alpha, \beta} \log \int p(y \mid F, w, \beta)\, p(w \mid \alpha)\, dw
 
-    Costs one singular value decomposition of the features.
+    The scale of the features does not matter. Costs one singular value decomposition of them.
 
     Args:
         features (torch.Tensor or array): The model's features.
@@ -192,7 +206,8 @@ def log_me(features: Tensor, y: Tensor, iterations: int = 100, tolerance: float 
     """
     f, y = labelled(features, y)
     refuse_zeros("features", f)
-    left, values, _ = torch.linalg.svd(f, full_matrices=False)
+    # The evidence is the same at any scale, but the steps to it begin at precisions of one.
+    left, values, _ = torch.linalg.svd(f / f.abs().amax(), full_matrices=False)
     s, count, width = values.square().numpy(), f.size(0), f.size(1)
     evidences = []
     for c in range(int(y.max()) + 1):

@@ -10,7 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphkit.precision import wide
+
 __all__ = ["edge_vector", "node_cosines", "ranks", "zero_maps"]
+
+
+TINY = 1e-24
+"""Squares below it, and above its inverse, are taken of rows of size one."""
 
 
 class Rows(Protocol):
@@ -78,9 +84,10 @@ def node_cosines(
     for start in range(0, rows, step):
         part = slice(start, min(start + step, rows))
         maps = stack_rows(models, part, buffer).transpose(0, 1)
-        cosines[part] = maps[:, : len(new)] @ maps.transpose(1, 2)
-        squares[part, : len(new)] = cosines[part, :, : len(new)].diagonal(dim1=1, dim2=2)
-        squares[part, len(new) :] = maps[:, len(new) :].square().sum(2)
+        cosines[part], squares[part] = products(maps, len(new))
+        # Rarely, so that most maps are read once: squares that left the range of float32.
+        if not bool(((squares[part] > TINY) & (squares[part] < 1 / TINY)).all()):
+            cosines[part], squares[part] = products(of_size_one(maps), len(new))
     if not bool(squares.isfinite().all()):
         bad = (~squares.isfinite()).any(0).nonzero().flatten().tolist()
         raise ValueError(f"the maps of models {bad} are not finite")
@@ -88,6 +95,13 @@ def node_cosines(
     safe = torch.where(zero, 1.0, squares).double()
     cosines /= (safe[:, : len(new), None] * safe[:, None]).sqrt().float()
     return cosines.clamp(-1, 1), zero
+
+
+def products(maps: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Inner products of the first models' rows with all models', and the squares of all."""
+    inner = maps[:, :count] @ maps.transpose(1, 2)
+    own = inner[:, :, :count].diagonal(dim1=1, dim2=2)
+    return inner, torch.cat([own, maps[:, count:].square().sum(2)], 1)
 
 
 def zero_maps(zero: Tensor, names: Sequence[str]) -> None:
@@ -115,7 +129,9 @@ def edge_vector(features: Tensor, centre: bool = True) -> Tensor:
     Raises:
         ValueError: If there are fewer than three samples, or features are not finite.
     """
-    features = features.detach().flatten(1).float()
+    features = wide(features.detach().flatten(1))
+    # All by one power of two, so that neither scale nor centring makes rows look like zeros.
+    features = of_size_one(features.reshape(1, -1)).view_as(features)
     if len(features) < 3:
         raise ValueError(f"'features' needs at least three rows, got {len(features)}")
     if not bool(features.isfinite().all()):
@@ -125,6 +141,19 @@ def edge_vector(features: Tensor, centre: bool = True) -> Tensor:
     features = torch.nn.functional.normalize(features, dim=1)
     upper = torch.triu_indices(len(features), len(features), 1, device=features.device)
     return (features @ features.T)[upper[0], upper[1]]
+
+
+def of_size_one(rows: Tensor) -> Tensor:
+    """Rows whose largest entry is between one and two; directions stay, bit for bit.
+
+    So squares of tiny or huge entries neither underflow nor overflow. Rows of zeros stay.
+    """
+    if not rows.numel():
+        return rows
+    largest = rows.abs().amax(-1, keepdim=True)
+    # The power of two below it: to divide by that rounds nothing.
+    power = largest / (2 * torch.frexp(largest).mantissa)
+    return rows / torch.where(largest > 0, power, 1.0)
 
 
 def ranks(values: Tensor) -> Tensor:

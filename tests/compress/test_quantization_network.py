@@ -192,3 +192,51 @@ def test_wrong_arguments_are_named():
         QuantizationNetwork(tied, layers=["0"])
     with pytest.raises(ValueError, match="parametrized already"):
         QuantizationNetwork(network().model, layers=["0"])
+
+
+@pytest.mark.parametrize(
+    ("layers", "activations"),
+    [
+        (["convs.1.lin"], ["convs.1"]),
+        (["convs.1.lin"], ["convs.1.lin", "convs.1"]),
+        (["convs.0.lin", "convs.1.lin"], ["convs.0", "convs.0.lin", "convs.1"]),
+    ],
+)
+def test_the_output_of_a_quantised_layer_is_quantised_too(layers, activations):
+    torch.manual_seed(0)
+    model, weight = GCN(6, 8, 2, 3).eval(), torch.rand(25)
+    net = QuantizationNetwork(model, layers=layers, activations=activations, sample=(X, EDGES))
+    wanted = net.eval()(X, EDGES, edge_weight=weight)
+    assert wanted.unique().numel() <= 4
+    for other in (net.harden(), net.pack(), pickle.loads(pickle.dumps(net))):
+        torch.testing.assert_close(other(X, EDGES, edge_weight=weight), wanted)
+    inner = net.model.convs[1]
+    assert inner.in_channels == 8
+    assert not torch.equal(net(X, EDGES), wanted), "the weights of edges count"
+
+
+def test_outputs_that_are_no_tensor_are_refused_by_name():
+    lstm = nn.Sequential(nn.Linear(3, 4), nn.LSTM(4, 4))
+    with pytest.raises(ValueError, match="'1' gives tuple"):
+        QuantizationNetwork(lstm, layers=["0"], activations=["1"], sample=(torch.randn(5, 3),))
+
+
+def test_several_parameters_of_one_module_are_packed():
+    torch.manual_seed(0)
+    gat = QuantizationNetwork(
+        GAT(6, 8, 2, 3), layers=["convs.0.att_src", "convs.0.lin", "convs.0.att_dst", "convs.1.lin"]
+    )
+    attention = QuantizationNetwork(
+        nn.MultiheadAttention(8, 2, batch_first=True), layers=["in_proj_weight", "out_proj.weight"]
+    )
+    x = torch.randn(2, 5, 8)
+    for net, args in ((gat, (X, EDGES)), (attention, (x, x, x))):
+        packed = net.pack()
+        wanted, found = net.eval()(*args), packed(*args)
+        if isinstance(wanted, tuple):
+            wanted, found = wanted[0], found[0]
+        torch.testing.assert_close(found, wanted)
+        layers = [module for module in packed.modules() if isinstance(module, PackedLayer)]
+        assert len(layers) == len(net.places)
+        weights = sum(getattr(net.model.get_submodule(p), n).numel() for p, n in net.places)
+        assert stored_bytes(packed) < stored_bytes(net.harden()) - 3 * weights

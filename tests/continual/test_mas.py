@@ -111,3 +111,16 @@ def test_batches_count_by_their_samples_and_a_state_goes_round() -> None:
 def test_outputs_that_no_parameter_reaches_are_named() -> None:
     with pytest.raises(ValueError, match="do not depend on the model's parameters"):
         MAS(backbone("GCN")).finish_task(losses_of_task(graph(), 0), lambda model: torch.ones(2, 4))
+
+
+def test_a_task_is_not_half_kept_where_a_parameter_is_gone() -> None:
+    x = torch.randn(4, 2)
+    model = nn.ModuleDict({"old": nn.Linear(2, 3), "new": nn.Linear(2, 3)})
+    mas = MAS(model)
+    mas.finish_task(lambda model: model["old"](x).sum(), lambda model: model["old"](x))
+    before = {name: value.clone() for name, value in mas.quadratic.weight.items()}
+    del model["old"]
+    with pytest.raises(ValueError, match=r"parameter 'old\.weight' of shape .* is gone"):
+        mas.finish_task(lambda model: model["new"](x).sum(), lambda model: model["new"](x))
+    for name, value in mas.quadratic.weight.items():
+        assert torch.equal(value, before[name])

@@ -145,3 +145,37 @@ def test_a_resized_parameter_is_refused_by_name() -> None:
     collapsed.add({"w": torch.ones(2)}, {"w": torch.zeros(2)})
     with pytest.raises(ValueError, match="'w'"):
         collapsed({"w": torch.zeros(3)})
+
+
+@pytest.mark.parametrize(
+    ("bad", "place"),
+    [
+        ({"bias": torch.full((4,), -1.0)}, {"bias": torch.zeros(4)}),
+        ({"bias": torch.ones(3)}, {"bias": torch.zeros(3)}),
+        ({"other": torch.ones(4)}, {}),
+    ],
+)
+def test_of_a_task_that_is_refused_nothing_is_added(
+    bad: dict[str, Tensor], place: dict[str, Tensor]
+) -> None:
+    """The good importance comes first: a refusal on the way left it behind."""
+    collapsed = QuadraticPenalty()
+    collapsed.add(
+        {"w": torch.ones(2), "bias": torch.ones(4)}, {"w": torch.ones(2), "bias": torch.ones(4)}
+    )
+    with pytest.raises((ValueError, KeyError), match=r"bias|other"):
+        collapsed.add({"w": torch.ones(2), **bad}, {"w": torch.zeros(2), **place})
+    assert collapsed.weight["w"].tolist() == [1, 1]
+    assert collapsed.anchor["w"].tolist() == [1, 1]
+    assert collapsed.constant == 0
+
+
+def test_weights_of_channels_last_have_the_same_penalty() -> None:
+    torch.manual_seed(0)
+    penalty, weight = QuadraticPenalty(), torch.randn(4, 3, 2, 2)
+    penalty.add({"w": weight.square()}, {"w": torch.zeros(4, 3, 2, 2)})
+    other = weight.to(memory_format=torch.channels_last).requires_grad_()
+    value = penalty({"w": other})
+    torch.testing.assert_close(value, weight.pow(4).sum())
+    value.backward()
+    torch.testing.assert_close(other.grad, 2 * weight.pow(3))

@@ -158,3 +158,20 @@ def test_evidence_stops_where_it_no_longer_changes() -> None:
 def test_features_of_zeros_have_no_evidence() -> None:
     with pytest.raises(ValueError, match="'features' is zero everywhere"):
         log_me(torch.zeros(4, 2), torch.tensor([0, 0, 1, 1]))
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-13, 1e6, 1e150])
+def test_the_scale_of_features_does_not_matter(scale: float) -> None:
+    a, b = torch.randn(12, 5).double(), torch.randn(12, 4).double()
+    y = torch.arange(12) % 3
+    assert log_me(scale * a, y) == pytest.approx(log_me(a, y), abs=1e-4)
+    assert rsa(scale * a, b) == pytest.approx(rsa(a, b), abs=1e-6)
+    assert rsa(a, scale * b) == pytest.approx(rsa(a, b), abs=1e-6)
+
+
+def test_rsa_of_what_has_no_correlation() -> None:
+    x = torch.randn(5, 3)
+    with pytest.raises(ValueError, match=r"'b' has 1 features per sample.*at least 2"):
+        rsa(x, x[:, :1])
+    constant = torch.tensor([0.1, 0.7, 0.3, 1e9, 1 / 3]).double().view(5, 1).expand(5, 3)
+    assert rsa(x, constant) == 0

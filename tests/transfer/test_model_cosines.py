@@ -78,3 +78,26 @@ def test_ranks_are_centred_of_length_one_and_shared_by_ties() -> None:
     torch.testing.assert_close(found, plain / plain.norm())
     assert found.dtype == torch.float32
     assert ranks(torch.ones(3)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-13, 1e6, 1e30])
+def test_scales_change_no_cosine(scale: float) -> None:
+    torch.manual_seed(0)
+    maps = [torch.randn(5, 4) for _ in range(3)]
+    wanted, _ = node_cosines(maps[:2], maps[2:])
+    found, zero = node_cosines([scale * maps[0], maps[1]], [scale * maps[2]])
+    torch.testing.assert_close(found, wanted)
+    assert not zero.any()
+    for centre in (True, False):
+        alone = edge_vector(maps[0], centre)
+        torch.testing.assert_close(edge_vector(scale * maps[0], centre), alone)
+        double = edge_vector(scale**5 * maps[0].double(), centre)
+        torch.testing.assert_close(double, edge_vector(maps[0].double(), centre))
+
+
+def test_doubles_stay_doubles() -> None:
+    features = torch.randn(4, 3, dtype=torch.float64) + 1e9
+    rows = features - features.mean(0)
+    rows = rows / rows.norm(dim=1, keepdim=True)
+    wanted = torch.stack([rows[k] @ rows[l] for k in range(4) for l in range(k + 1, 4)])
+    torch.testing.assert_close(edge_vector(features), wanted)
