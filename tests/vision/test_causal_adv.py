@@ -393,10 +393,8 @@ def test_a_backward_pass_still_has_the_basis_of_before():
 def test_probabilities_that_underflow_have_a_gradient():
     natural = torch.tensor([[300.0, 0.0, 0.0], [1.0, 2.0, 3.0]]).requires_grad_()
     attacked = torch.tensor([[0.0, 1.0, 2.0], [3.0, 2.0, 1.0]])
+    p, q = (z.detach().double().log_softmax(1) for z in (natural, attacked))
     value = divergence(natural.softmax(1), attacked)
-    logs = [z.detach().double().log_softmax(1) for z in (natural, attacked)]
-    expected = (logs[0].exp() * (logs[0] - logs[1])).sum(1).mean()
-    torch.testing.assert_close(value.double(), expected)
+    torch.testing.assert_close(value.double(), (p.exp() * (p - q)).sum(1).mean())
     value.backward()
-    assert natural.grad.isfinite().all()
-    assert natural.grad[1].any()
+    assert (natural.grad.abs().sum(1) >= torch.tensor([0.0, 1e-3])).all(), "finite, and there"
