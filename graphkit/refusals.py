@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 
 import torch
 from torch import Tensor
 
 __all__ = [
+    "refuse_fraction",
     "refuse_importances",
     "refuse_infinite",
     "refuse_mask",
@@ -157,6 +159,26 @@ def refuse_unless_positive(name: str, value: float | None) -> None:
     """
     if value is not None and not value > 0:
         raise ValueError(f"'{name}' must be above 0, got {value}")
+
+
+def refuse_fraction(name: str, value: object) -> None:
+    """Raises unless a value is a whole number by its type.
+
+    Args:
+        name (str): What the argument is called.
+        value (int): The argument.
+
+    Raises:
+        TypeError: If it is not.
+
+    Example:
+        >>> refuse_fraction("classes", 2.5)
+        Traceback (most recent call last):
+            ...
+        TypeError: 'classes' must be a whole number, got 2.5
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"'{name}' must be a whole number, got {value!r}")
 
 
 def refuse_importances(importance: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:

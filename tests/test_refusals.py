@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from graphkit.refusals import (
+    refuse_fraction,
     refuse_importances,
     refuse_infinite,
     refuse_outside,
@@ -33,6 +35,14 @@ def test_an_index_must_be_whole(dtype: torch.dtype) -> None:
     with pytest.raises(TypeError, match="whole numbers"):
         refuse_outside("i", torch.zeros(2, dtype=dtype), 4)
     refuse_outside("i", torch.zeros(0, dtype=torch.long), 0)
+
+
+@pytest.mark.parametrize("value", [2.5, 2.0, True, "2", None])
+def test_a_number_must_be_whole_by_its_type(value: object) -> None:
+    with pytest.raises(TypeError, match="'k' must be a whole number"):
+        refuse_fraction("k", value)
+    refuse_fraction("k", 2)
+    refuse_fraction("k", np.int64(2))
 
 
 def test_importances_must_be_of_the_shape_of_their_parameters_finite_and_no_less_than_0() -> None:

@@ -130,7 +130,8 @@ class QuantizationNetwork(nn.Module):
         self.temperature, self.max_temperature = temperature, max_temperature
         self.activation_temperature = activation_temperature
         names = inner_layers(self.model) if layers is None else list(layers)
-        self.places = [place_of(self.model, name) for name in names]
+        # A layer that is named twice, or by its weights as well, has one quantiser all the same.
+        self.places = list(dict.fromkeys(place_of(self.model, name) for name in names))
         refuse_shared(self.model, self.places)
         for path, name in self.places:
             layer = self.model.get_submodule(path)
@@ -242,8 +243,10 @@ class QuantizationNetwork(nn.Module):
                 linear layers can run along edges. (default: ``"unpack"``)
         """
         model, quantizers = self.harden(), self.quantizers()
-        # Inner layers first: a packed one hides the path to those inside.
-        for path, name in sorted(self.places, key=lambda place: depth(place[0]), reverse=True):
+        # Inner layers first: a packed one hides the path to those inside. Then weights, so that
+        # a linear layer is what runs along edges; biases have none.
+        order = sorted(self.places, key=lambda place: (-depth(place[0]), place[1] != "weight"))
+        for path, name in order:
             original: Any = self.model.get_submodule(path)
             quantizer = quantizers[f"{path}.{name}"]
             codes = quantizer.codes(original.parametrizations[name].original)
@@ -251,7 +254,8 @@ class QuantizationNetwork(nn.Module):
             owner = layer = model.get_submodule(path)
             while isinstance(owner, PackedLayer):
                 owner, name = owner.layer, f"layer.{name}"
-            packed = PackedLayer(layer, name, codes, values, execution).eval()
+            how = "unpack" if isinstance(layer, PackedLayer) else execution
+            packed = PackedLayer(layer, name, codes, values, how).eval()
             if path:
                 model.set_submodule(path, packed)
             else:

@@ -163,12 +163,14 @@ class LwF(Strategy):
     ) -> None:
         # From the end they would be others once the outputs have grown.
         refuse_negative("columns", columns)
+        # Before anything is kept: outputs may be refused.
+        with evaluating(self.model), torch.no_grad():
+            widths = [outputs_of(output_fn, self.model).size(1) for output_fn in output_fns[:1]]
         self.teach()
         self.groups.append(columns)
         self.width = None
-        if output_fns:
-            with evaluating(self.model), torch.no_grad():
-                self.settle(outputs_of(output_fns[0], self.model).size(1))
+        for width in widths:
+            self.settle(width)
 
     def teach(self) -> None:
         """Makes the model as it is now the teacher."""

@@ -13,6 +13,7 @@ from torch_geometric.utils import dropout_edge
 from graphkit.catalog import method
 from graphkit.continual.task_prototypes import CARD, TaskPrototypes
 from graphkit.precision import normalize, wide
+from graphkit.refusals import refuse_fraction
 from graphkit.words import refuse_class
 
 
@@ -97,7 +98,7 @@ class TPP(nn.Module):
         - **output:** scores :math:`(N, C_1 + \dots + C_T)` over the classes of all tasks so far
 
     Raises:
-        TypeError: If ``model`` is no module.
+        TypeError: If ``model`` is no module, or ``classes`` no whole number.
         ValueError: If an option is out of range, there is no task yet, the task is not there, or
             :meth:`contrast` is called after the network was frozen.
 
@@ -198,6 +199,7 @@ class TPP(nn.Module):
                 (default: :obj:`None`)
             classes (int): Number of the task's classes.
         """
+        refuse_fraction("classes", classes)
         if classes < 1:
             raise ValueError(f"'classes' must be at least 1, got {classes}")
         if x.dim() != 2 or x.size(1) != self.in_channels:

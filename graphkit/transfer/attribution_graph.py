@@ -13,6 +13,7 @@ from graphkit import catalog
 from graphkit.modes import frozen
 from graphkit.precision import normalize, wide
 from graphkit.transfer.attribution import Target, attribute, graph_output, output_of
+from graphkit.transfer.model_cosines import of_size_one
 
 __all__ = ["AttributionGraph"]
 
@@ -142,9 +143,9 @@ class AttributionGraph(Data):
             raise ValueError(f"'neighbors' must lie between 0 and {count - 1}, got {neighbors}")
         if neighbors == 0:
             self.edge_index = torch.empty(2, 0, dtype=torch.long)
-            self.edge_weight = torch.empty(0)
+            self.edge_weight = self.feature.new_empty(0)
             return self
-        unit = normalize(self.feature, dim=1)
+        unit = normalize(of_size_one(self.feature), dim=1)
         cosine = unit @ unit.T
         keep = ~torch.eye(count, dtype=torch.bool)
         if neighbors is not None:

@@ -318,6 +318,7 @@ def rank_layers(
     Example:
         >>> import torch
         >>> from torch.nn import Linear, ReLU, Sequential
+        >>> _ = torch.manual_seed(0)
         >>> source, target = (Sequential(Linear(6, 6), ReLU(), Linear(6, 6)) for _ in range(2))
         >>> [row.name for row in rank_layers(source, ["2"], target, None, torch.randn(8, 6))]
         ['2']

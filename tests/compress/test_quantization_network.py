@@ -240,3 +240,22 @@ def test_several_parameters_of_one_module_are_packed():
         assert len(layers) == len(net.places)
         weights = sum(getattr(net.model.get_submodule(p), n).numel() for p, n in net.places)
         assert stored_bytes(packed) < stored_bytes(net.harden()) - 3 * weights
+
+
+@pytest.mark.parametrize("layers", [["0", "0.bias"], ["0.bias", "0"]])
+@pytest.mark.parametrize("execution", ["unpack", "edges"])
+def test_weight_and_bias_of_a_linear_layer_are_packed_however_it_runs(layers, execution):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(5, 6)
+    net = QuantizationNetwork(model, layers=layers).eval()
+    packed = net.pack(execution)
+    torch.testing.assert_close(packed(x), net(x))
+    # Two bits for each of 48 weights and 8 biases, three levels for either, and the last layer.
+    assert stored_bytes(packed) == 48 // 4 + 8 // 4 + 2 * 3 * 4 + 4 * (8 * 3 + 3)
+
+
+@pytest.mark.parametrize("layers", [["0", "0"], ["0", "0.weight"]])
+def test_a_layer_that_is_named_twice_is_quantised_once(layers):
+    net = QuantizationNetwork(nn.Sequential(nn.Linear(6, 8)), layers=layers)
+    assert len(net.model[0].parametrizations.weight) == 1
+    assert net.pack().get_submodule("0").layer.in_features == 6

@@ -231,3 +231,14 @@ def test_columns_from_the_end_are_refused() -> None:
     model, x = nn.Linear(2, 4), torch.rand(3, 2)
     with pytest.raises(ValueError, match="'columns' must not be negative, got -2"):
         LwF(model).finish_task(lambda m: m(x).sum(), columns=torch.tensor([-2, -1]))
+
+
+def test_a_task_whose_outputs_are_refused_leaves_nothing_behind() -> None:
+    model, x = nn.Linear(2, 4), torch.rand(3, 2)
+    lwf = LwF(model)
+    lwf.finish_task(no_loss, lambda m: m(x), torch.tensor([0, 1]))
+    before, teacher = lwf.state_dict(), lwf.teacher
+    with pytest.raises(ValueError, match="outputs"):
+        lwf.finish_task(no_loss, lambda m: m(x) * torch.nan, torch.tensor([2, 3]))
+    assert lwf.teacher is teacher
+    assert len(lwf.groups) == len(before["groups"]) == 1

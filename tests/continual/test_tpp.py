@@ -173,7 +173,10 @@ def test_errors_name_the_argument() -> None:
     for kwargs, message in (({"classes": 0}, "'classes'"), ({"classes": 2}, "'x' must be")):
         with pytest.raises(ValueError, match=message):
             tpp.add_task(data.x[:, :4], data.edge_index, **kwargs)
-    assert tpp.tasks == 0
+    with pytest.raises(TypeError, match="'classes' must be a whole number"):
+        tpp.add_task(data.x, data.edge_index, classes=2.5)
+    assert len(tpp.profiles) == tpp.tasks == 0
+    assert all(parameter.requires_grad for parameter in tpp.parameters())
     tpp.add_task(data.x, data.edge_index, classes=2)
     with pytest.raises(ValueError, match="before the first task"):
         tpp.contrast(data.x, data.edge_index)

@@ -111,3 +111,17 @@ def test_a_tuned_child_is_nearer_than_a_stranger() -> None:
 def test_faults_are_named() -> None:
     with pytest.raises(ValueError, match="'channels' must be one of"):
         AttributionGraph.build(cnn(), torch.rand(2, 3, 8, 8), channels="max")
+
+
+def test_edges_are_cosines_in_the_type_and_at_any_scale_of_features() -> None:
+    torch.manual_seed(0)
+    feature = torch.randn(5, 3)
+    plain = AttributionGraph(x=feature, feature=feature).connect().edge_weight
+    rows = feature / feature.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(plain, (rows @ rows.T)[~torch.eye(5, dtype=torch.bool)])
+    for scale in (1e-30, 1e-13, 1e25):
+        scaled = AttributionGraph(x=feature, feature=scale * feature).connect().edge_weight
+        torch.testing.assert_close(scaled, plain)
+    for neighbors in (None, 0):
+        graph = AttributionGraph(x=feature, feature=feature.double()).connect(neighbors)
+        assert graph.edge_weight.dtype == torch.float64

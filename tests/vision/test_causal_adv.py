@@ -50,8 +50,7 @@ def test_content_is_uncorrelated_with_style(rank):
 
 
 def test_trained_content_is_uncorrelated_with_style():
-    model = make()
-    x, y = samples()
+    model, (x, y) = make(), samples()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for _ in range(3):
         optimizer.zero_grad()
@@ -356,7 +355,9 @@ def test_wrong_options_are_named(options, name):
         make(**options)
 
 
-def test_too_few_channels_are_named():
+def test_widths_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match="'features'"):
+        CausalAdv(nn.Flatten(), 12, 4).loss(torch.rand(4, 3, 3), y=torch.arange(4))
     with pytest.raises(ValueError, match="'channels'"):
         CausalAdv(nn.Identity(), 4, 4)
     with pytest.raises(ValueError, match="'num_classes'"):
@@ -383,28 +384,17 @@ def test_wrong_samples_are_named(x, y, name):
     assert all(p.requires_grad for p in model.parameters())
 
 
-def test_features_of_the_wrong_width_are_named():
-    model = CausalAdv(nn.Flatten(), 12, 4)
-    with pytest.raises(ValueError, match="'features'"):
-        model.loss(torch.rand(4, 3, 3), y=torch.arange(4))
-
-
 def test_a_backward_pass_still_has_the_basis_of_before():
-    model = make()
-    x, y = samples()
-    first = model.loss(x, y=y)
-    model.loss(x, y=y)
+    model, (x, y) = make(), samples()
+    first, _ = model.loss(x, y=y), model.loss(x, y=y)
     first.backward()
 
 
 def test_probabilities_that_underflow_have_a_gradient():
     natural = torch.tensor([[300.0, 0.0, 0.0], [1.0, 2.0, 3.0]]).requires_grad_()
     attacked = torch.tensor([[0.0, 1.0, 2.0], [3.0, 2.0, 1.0]])
+    p, q = (z.detach().double().log_softmax(1) for z in (natural, attacked))
     value = divergence(natural.softmax(1), attacked)
-    shares = torch.distributions.Categorical(logits=natural.detach().double())
-    others = torch.distributions.Categorical(logits=attacked.double())
-    expected = torch.distributions.kl_divergence(shares, others).mean()
-    torch.testing.assert_close(value.double(), expected)
+    torch.testing.assert_close(value.double(), (p.exp() * (p - q)).sum(1).mean())
     value.backward()
-    assert natural.grad.isfinite().all()
-    assert natural.grad[1].any()
+    assert (natural.grad.abs().sum(1) >= torch.tensor([0.0, 1e-3])).all(), "finite, and there"
