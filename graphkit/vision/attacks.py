@@ -190,7 +190,8 @@ def attack_ensemble(
         - **output:** by name, :math:`(N)` of truth values
 
     Raises:
-        ValueError: As in :func:`pgd`, or if labels do not fit the logits.
+        ValueError: As in :func:`pgd`, or if labels do not fit the logits, or logits are NaN, also
+            under attack.
 
     Example:
         >>> import torch
@@ -224,5 +225,8 @@ def attack_ensemble(
     for name, loss in searches.items():
         worst[name] = pgd(loss, x, eps, step, steps, bounds, generator=generator)
     with torch.no_grad():
-        right |= {name: logits(one).argmax(1) == y for name, one in worst.items()}
+        attacked = {name: logits(one) for name, one in worst.items()}
+    for name, one in attacked.items():
+        refuse_nan(f"logits under {name}", one)
+    right |= {name: one.argmax(1) == y for name, one in attacked.items()}
     return right | {"all": torch.stack([*right.values()]).all(0)}

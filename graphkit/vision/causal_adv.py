@@ -334,8 +334,10 @@ def style_basis(weight: Tensor, cov: Tensor, frame: Tensor) -> Tensor:
 
 def divergence(natural: Tensor, logits: Tensor) -> Tensor:
     """Mean Kullback-Leibler divergence of attacked logits from natural probabilities."""
-    # The logarithm of a probability that has underflowed would have no gradient.
-    return F.kl_div(logits.log_softmax(1), positive(natural, 0.0), reduction="batchmean")
+    # The logarithm of a probability that has underflowed would have no gradient; wide, for in half
+    # precision the least number that is no zero counts where there are many classes.
+    shares = positive(wide(natural), 0.0)
+    return F.kl_div(wide(logits).log_softmax(1), shares, reduction="batchmean")
 
 
 def pick(f: Tensor, y: Tensor, rows: Tensor | None, head: nn.Linear) -> Tensor:

@@ -180,3 +180,16 @@ def test_a_gradient_of_nan_is_no_attack():
     x = torch.full((2, 3), 0.5)
     with pytest.raises(ValueError, match="'gradient of the loss' holds NaN"):
         pgd(lambda z: (z - 0.5).square().sum().sqrt(), x, 0.1, 0.05, 2, noise=0.0)
+
+
+def test_logits_that_are_nan_under_attack_are_not_robust():
+    x = torch.full((2, 2), 0.5)
+    with pytest.raises(ValueError, match="'logits under fgsm' holds NaN"):
+        attack_ensemble(
+            lambda z: (0.55 - z).sqrt() * z.new_tensor([2.0, 1.0]),
+            x,
+            torch.tensor([0, 0]),
+            eps=0.1,
+            step=0.01,
+            steps=0,
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -80,11 +82,13 @@ class Intervention(nn.Module):
         self.every = every
         self.register_buffer("root", torch.zeros_like(moments.cov))
         self.register_buffer("inverse", torch.zeros_like(moments.cov))
-        # Of how many samples of each domain and of which covariances the roots are, and calls
-        # since then.
+        # Of how many samples of each domain and of which covariances the roots are, calls since
+        # then, and by which options.
         self.register_buffer("known", torch.zeros_like(moments.count))
         self.register_buffer("covered", torch.zeros_like(moments.cov))
         self.register_buffer("behind", torch.zeros((), dtype=torch.long))
+        self.options = shrink, floor
+        self.register_load_state_dict_pre_hook(uncovered)
 
     def forward(self, z: Tensor, domain: Tensor, target: Tensor) -> Tensor:
         """The representations under intervention."""
@@ -110,13 +114,14 @@ class Intervention(nn.Module):
     def roots(self) -> tuple[Tensor, Tensor]:
         """Roots and their inverses, made anew where the moments have changed for long enough."""
         count, cov = self.moments.count, self.moments.cov
-        if torch.equal(self.known, count) and torch.equal(self.covered, cov):
+        other = self.options != (self.shrink, self.floor)
+        if not other and torch.equal(self.known, count) and torch.equal(self.covered, cov):
             return self.root, self.inverse
         if not self.training:
             return self.computed()
         self.behind += 1
-        # Domains that were not there before cannot wait.
-        if self.behind >= self.every or bool(((self.known == 0) & (count > 0)).any()):
+        # Domains that were not there before cannot wait, nor can other options.
+        if other or self.behind >= self.every or bool(((self.known == 0) & (count > 0)).any()):
             self.refresh()
         return self.root, self.inverse
 
@@ -126,6 +131,7 @@ class Intervention(nn.Module):
         # New tensors: a backward pass that is still to come needs those of before.
         self.root, self.inverse = self.computed()
         self.known, self.covered = self.moments.count.clone(), self.moments.cov.clone()
+        self.options = self.shrink, self.floor
         self.behind.zero_()
 
     @torch.no_grad()
@@ -170,6 +176,11 @@ class Intervention(nn.Module):
                     f"'{name}' has domains {unseen} of which no sample has been seen; update the "
                     "moments first"
                 )
+
+
+def uncovered(module: Intervention, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Takes a state of version 0.2.0, which does not say of which covariances its roots are."""
+    state.setdefault(f"{prefix}covered", torch.zeros_like(module.covered))
 
 
 def wasserstein_distances(mean: Tensor, cov: Tensor) -> Tensor:

@@ -257,3 +257,16 @@ def test_a_moving_teacher_learns_on_after_its_factors_were_learned():
     assert loss.coder.training
     loss(maps(), maps(4)).backward()
     assert any(p.grad.abs().sum() > 0 for p in loss.coder.parameters())
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_the_coder_learns_as_before_after_its_factors_failed(moving, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    loss = make(moving=moving)
+    monkeypatch.setattr(Trainer, "fit", stop)
+    with pytest.raises(KeyboardInterrupt):
+        loss.learn_factors(maps(4), epochs=1)
+    assert loss.coder.training == moving
+    assert all(p.requires_grad == moving for p in loss.coder.parameters())

@@ -227,3 +227,24 @@ def test_a_backward_pass_still_has_the_roots_of_before():
     do(z, d, (d + 1) % 3)
     moved.sum().backward()
     assert z.grad.isfinite().all()
+
+
+def test_roots_are_of_the_options_as_they_are():
+    do, z, d = make()
+    target = (d + 1) % 3
+    do(z, d, target)
+    for name, value in (("shrink", 0.5), ("floor", 1.0)):
+        setattr(do, name, value)
+        fresh = Intervention(do.moments, shrink=do.shrink, floor=do.floor)(z, d, target)
+        assert torch.equal(copy.deepcopy(do).eval()(z, d, target), fresh)
+        assert torch.equal(do(z, d, target), fresh)
+
+
+def test_a_state_without_covariances_is_loaded_and_roots_are_made_anew():
+    do, z, d = make()
+    moved, state = do(z, d, (d + 1) % 3), do.state_dict()
+    del state["covered"]
+    other = copy.deepcopy(make()[0])
+    other.load_state_dict(state)
+    assert torch.equal(other(z, d, (d + 1) % 3), moved)
+    assert "covered" not in state
