@@ -226,3 +226,16 @@ def test_brackets_in_an_error_are_shown_as_they_are() -> None:
     done = command("run", "gcn-karate", "--set", "[/red]=1")
     assert done.exit_code == 1
     assert "[/red]" in done.stderr
+
+
+def test_json_for_the_screen_puts_no_file_in_its_place(tmp_path: Path) -> None:
+    words = ["run", "gcn-karate", "--seeds", "1", "--set", "train.epochs=1", "--out", str(tmp_path)]
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert command(*words, "--json", str(pipe)).exit_code == 0
+        assert json.loads(os.read(reader, 1 << 16))["results"][0]["seeds"] == [0]
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
