@@ -59,6 +59,15 @@ def test_an_installed_package_brings_recipes(
     assert "labkit/foo-karate" in done.stdout, done.stderr
 
 
+@pytest.mark.filterwarnings("ignore:no recipes from entry point")
+def test_a_recipe_of_an_installed_package_is_run_and_resumed(package: Path, tmp_path: Path) -> None:
+    words = ["run", "labkit/foo-karate", "--seeds", "1", "--set", "train.epochs=2", "--out"]
+    for further in ([], ["--resume"]):
+        done = CliRunner().invoke(app, [*words, str(tmp_path / "out"), *further])
+        assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "out" / "state" / "labkit" / "foo-karate" / "seed-0.json").is_file()
+
+
 def test_a_file_is_a_recipe(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(KARATE)
