@@ -64,6 +64,10 @@ class PlainLoader(yaml.SafeLoader):
 
 
 PlainLoader.add_constructor("tag:yaml.org,2002:int", PlainLoader.construct_yaml_int)
+# A day is a word, which JSON can keep; bytes and sets, which it cannot, are not read.
+PlainLoader.add_constructor("tag:yaml.org,2002:timestamp", PlainLoader.construct_yaml_str)
+for kind in ("binary", "omap", "pairs", "set"):
+    PlainLoader.add_constructor(f"tag:yaml.org,2002:{kind}", PlainLoader.construct_undefined)
 
 
 def read_text(text: str) -> Any:
