@@ -82,8 +82,9 @@ def data_of(name: str, card: DatasetCard | None) -> str:
     with suppress(OSError, ValueError):
         if card is not None:
             return fingerprint(card, locate(card, None, fetch=False), {})
-        if name and Path(name).is_file():
-            return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+        file = Path(name).expanduser()
+        if name and file.is_file():
+            return hashlib.sha256(file.read_bytes()).hexdigest()
     return "-"
 
 

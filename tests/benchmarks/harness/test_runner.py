@@ -123,6 +123,21 @@ def test_record_writes_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     assert missing.is_stale(other)
 
 
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_metric_that_a_seed_lacks_is_named_and_never_left_out(
+    late: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def outcome(recipe: Any, seed: int, *rest: Any) -> dict[str, Any]:
+        metrics = {"test_accuracy": 0.5} | ({"recall": 0.25} if seed == late else {})
+        return {"metrics": metrics, "seconds": 1.0, "parameters": 1, "peak_memory_mb": 1.0}
+
+    monkeypatch.setattr(runner, "run_seed", outcome)
+    words = ["run", "gcn-karate", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path)]
+    done = command(*words)
+    assert done.exit_code == 1
+    assert f"gave no 'recall' for seed {1 - late}" in done.stderr
+
+
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
 def test_a_metric_that_is_no_number_on_some_seed_loses_no_result(
     odd: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -156,6 +171,13 @@ def test_a_changed_program_makes_results_stale(
     assert not missing.is_stale(recipe)
     monkeypatch.setattr(missing, "code_of", lambda recipe: "another")
     assert missing.is_stale(recipe)
+
+
+def test_a_data_set_in_other_letters_is_the_same() -> None:
+    recipe = recipes.load("gcn-cora")
+    other = recipe.set(["dataset.name=cORA"])
+    assert other.card is recipe.card is not None
+    assert runner.code_of(other) == runner.code_of(recipe)
 
 
 def test_a_result_of_fewer_seeds_than_asked_for_is_stale() -> None:
