@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +73,7 @@ def client_of(scheduler: str | None, workers: int) -> Iterator[Any]:
 
 def run_on_cluster(
     recipes: list[Recipe], options: Options, display: Display, jobs: str, scheduler: str | None
-) -> Iterator[tuple[Recipe, dict[str, Any]]]:
+) -> Generator[tuple[Recipe, dict[str, Any]], None, None]:
     """Results as recipes are complete; after an error no further seed begins.
 
     Args:
