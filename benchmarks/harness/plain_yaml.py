@@ -64,10 +64,23 @@ class PlainLoader(yaml.SafeLoader):
 
 
 PlainLoader.add_constructor("tag:yaml.org,2002:int", PlainLoader.construct_yaml_int)
-# A day is a word, which JSON can keep; bytes and sets, which it cannot, are not read.
-PlainLoader.add_constructor("tag:yaml.org,2002:timestamp", PlainLoader.construct_yaml_str)
-for kind in ("binary", "omap", "pairs", "set"):
-    PlainLoader.add_constructor(f"tag:yaml.org,2002:{kind}", PlainLoader.construct_undefined)
+REFUSED = ("binary", "omap", "pairs", "set")
+"""What PyYAML makes of these no JSON can keep."""
+
+
+def as_word(loader: PlainLoader, node: Any) -> Any:
+    """A day or an hour as it is written, which JSON can keep."""
+    return loader.construct_scalar(node)
+
+
+def refuse(loader: PlainLoader, node: Any) -> None:
+    """Raises: could not determine a constructor."""
+    loader.construct_undefined(node)
+
+
+PlainLoader.add_constructor("tag:yaml.org,2002:timestamp", as_word)
+for kind in REFUSED:
+    PlainLoader.add_constructor(f"tag:yaml.org,2002:{kind}", refuse)
 
 
 def read_text(text: str) -> Any:
