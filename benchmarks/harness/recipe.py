@@ -28,7 +28,7 @@ HEAD = {
     "about": str,
     "protocol": str,
     "group": str,
-    "reported": dict[str, Any],
+    "reported": dict[str, dict[str, Any]],
     "hours_a_seed": float,
 }
 
