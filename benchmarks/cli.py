@@ -22,6 +22,7 @@ from benchmarks.harness.options import (
     whole_number,
 )
 from benchmarks.harness.outputs import check_file, check_folder
+from graphkit.json_values import finite
 
 if TYPE_CHECKING:
     from benchmarks.harness.command import Command
@@ -50,6 +51,8 @@ app = typer.Typer(
 T = TypeVar("T")
 DEFAULT = ("tour",)
 console = Console()
+PLAIN: dict[str, Any] = {"soft_wrap": True, "highlight": False, "markup": False}
+"""How a line with a path is printed: whole, and with brackets as they are."""
 
 Seeds = Annotated[str | None, typer.Option(help="Seeds 0 … n-1; else the recipe's number.")]
 Seed = Annotated[str | None, typer.Option(help="The seeds themselves: 42, or 1,2,3.")]
@@ -128,7 +131,7 @@ def list_recipes(
             check_file("--json", json_file)
     except ValueError as error:
         fail(error)
-    text = json.dumps({"recipes": [asdict(line) for line in lines]}, indent=2) + "\n"
+    text = json.dumps({"recipes": finite([asdict(line) for line in lines])}, indent=2) + "\n"
     if str(json_file) == "-":
         typer.echo(text, nl=False)
         return
@@ -213,7 +216,7 @@ def execute(command: Command, json_file: Path | None = None) -> None:
     if leads():
         try:
             present(results, json_file, command.out)
-        except OSError as error:
+        except (ImportError, OSError) as error:
             fail(RuntimeError(f"{told(error)}; {command.finished()}: add --resume to show them"))
 
 
@@ -228,7 +231,7 @@ def present(results: list[dict[str, Any]], json_file: Path | None, out: Path) ->
     from benchmarks.report.report import plot, show
     from benchmarks.report.tour import pairs_of, show_tour
 
-    text = json.dumps({"results": results}, indent=2) + "\n"
+    text = json.dumps({"results": finite(results)}, indent=2) + "\n"
     files = [out / "results.json", *([json_file] if json_file else [])]
     for file in files:
         write(file, text)
@@ -244,7 +247,7 @@ def present(results: list[dict[str, Any]], json_file: Path | None, out: Path) ->
     picture = plot(results, out / "results.png")
     page = write_page(results, out / "report.html")
     for what, path in (("page", page), *(("results", file) for file in files), ("plot", picture)):
-        console.print(f"{what}: {path.resolve()}", soft_wrap=True, highlight=False)
+        console.print(f"{what}: {path.resolve()}", **PLAIN)
 
 
 def write(file: Path, text: str) -> None:
@@ -311,7 +314,7 @@ def speed(
         fail(error)
     for file in (out / "speed.json", *([json_file] if json_file else [])):
         write(file, json.dumps(measured, indent=1) + "\n")
-        console.print(f"figures: {file.resolve()}", soft_wrap=True, highlight=False)
+        console.print(f"figures: {file.resolve()}", **PLAIN)
 
 
 @app.command()
@@ -336,7 +339,7 @@ def gpu(
         run_gpu(file, interpret)
     except (ImportError, RuntimeError, ValueError) as error:
         fail(error)
-    console.print(f"figures: {file.resolve()}", soft_wrap=True, highlight=False)
+    console.print(f"figures: {file.resolve()}", **PLAIN)
 
 
 @app.command()
@@ -364,15 +367,19 @@ def scale(
         if large is not None:
             from benchmarks.scale.large import run_large
 
-            run_large(large, nodes, 10 * nodes)
+            measured = run_large(large, nodes, 10 * nodes)
         elif growth is not None:
             from benchmarks.scale.growth import run_growth
 
-            run_growth(growth, quick=quick, record=record, plot=out / "scale-growth.png")
+            picture = out / "scale-growth.png"
+            measured = run_growth(growth, quick=quick, record=record, plot=picture)
         else:
             from benchmarks.scale import run as run_scale
 
-            run_scale(quick=quick, json_file=json_file, plot=out / "scale.png")
+            measured = run_scale(quick=quick, plot=out / "scale.png")
+        if json_file is not None:
+            write(json_file, json.dumps(measured, indent=2) + "\n")
+            console.print(f"figures: {json_file.resolve()}", **PLAIN)
     except (OSError, ValueError, RuntimeError) as error:
         fail(RuntimeError(told(error)) if isinstance(error, OSError) else error)
 

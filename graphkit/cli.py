@@ -70,7 +70,7 @@ def data(
 
       GRAPHKIT_DATA=~/data python -m graphkit data
     """
-    from graphkit.datasets.store.folders import search_path
+    from graphkit.datasets.store.folders import refusal, search_path
     from graphkit.datasets.store.registry import dataset_cards
 
     places = search_path(root)
@@ -82,13 +82,16 @@ def data(
     table.add_column("what")
     absent = []
     for card in dataset_cards():
-        here = card.embedded or any(not card.missing(base) for base in places)
+        here = card.embedded or any(card.is_in(base) for base in places)
         if not here:
             absent.append(card)
         cells = [f"{card.counts[c]:,}" if c in card.counts else "" for c in COUNTS]
         table.add_row(card.name, "yes" if here else "no", *cells, card.about)
     console.print(table)
-    lines = ["Looked in:", *(f"  {base}" for base in places)]
+    lines = ["Looked in:"]
+    for base in places:
+        refused = refusal(base)
+        lines.append(f"  {base}" + (f" (cannot be read: {refused})" if refused else ""))
     for card in absent:
         lines += [
             f"{card.name} is missing.",

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-__all__ = ["number", "single", "whole"]
+__all__ = ["finite", "number", "single", "whole"]
 
 LARGEST = 2**62
 SINGLE = float(np.finfo(np.float32).max)
@@ -43,6 +44,18 @@ def single(values: np.ndarray) -> bool:
     # Half precision does not know so large a number: infinity would not be above it.
     narrow = values.dtype.kind == "f" and values.dtype.itemsize < 4
     return bool((np.isfinite(values) if narrow else np.abs(values) <= SINGLE).all())
+
+
+def finite(value: Any) -> Any:
+    """A value for a file that anyone reads: what is not a number, or infinite, is nothing in it.
+
+    Python writes ``NaN`` and ``Infinity``, which are no JSON.
+    """
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def shown(value: Any) -> str:

@@ -1,5 +1,7 @@
 import dataclasses
+import errno
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +121,29 @@ def test_doctor_names_the_backend_that_was_forced(monkeypatch):
 
     with ops.backend("torch"):
         assert ("backend on CPU", "torch", "") in list(examine())
+
+
+@pytest.mark.parametrize(("word", "told"), [("0", 0), ("no", 0), ("1", 1), ("yes", 1)])
+def test_doctor_says_of_downloads_what_holds(monkeypatch, word, told):
+    from graphkit.scaffold.doctor import examine
+
+    monkeypatch.setenv("GRAPHKIT_OFFLINE", word)
+    assert [name for name, _, _ in examine()].count("downloads") == told
+
+
+def test_a_folder_that_may_not_be_read_is_told(monkeypatch, tmp_path):
+    stat, scan, folder = Path.stat, os.scandir, str(tmp_path / "data")
+
+    def refuse(path):
+        if str(path).startswith(folder):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "stat", lambda path, **kw: refuse(path) or stat(path, **kw))
+    monkeypatch.setattr(os, "scandir", lambda path=".": refuse(path) or scan(path))
+    shown = runner.invoke(app, ["data"])
+    assert shown.exit_code == 0, shown.exception
+    assert f"{folder} (cannot be read: Permission denied)" in shown.output
+    assert f"{folder} cannot be read: Permission denied" in runner.invoke(app, ["doctor"]).output
 
 
 def test_every_extra_has_a_purpose():

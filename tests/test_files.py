@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from graphkit.files import replacing
+from graphkit.files import is_stream, replacing
 
 
 def fail_half_way(target: Path) -> None:
@@ -60,3 +62,55 @@ def lose(target: Path) -> None:
 def test_a_new_file_that_is_gone_hides_no_error(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="planted"):
         lose(tmp_path / "file.bin")
+
+
+def test_a_pipe_stays_and_gets_what_was_written(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(RuntimeError, match="planted"):
+            fail_half_way(pipe)
+        with replacing(pipe) as file:
+            file.write(b"all of it")
+        assert os.read(reader, 99) == b"all of it"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+PROGRAM = """
+from graphkit.files import replacing
+print("before")
+with replacing("/dev/stdout") as file:
+    file.write(b"{}\\n")
+print("after")
+"""
+
+
+def test_json_for_the_screen_goes_there_between_the_lines(tmp_path: Path) -> None:
+    kept = os.readlink("/dev/stdout")
+    shown = tmp_path / "shown.txt"
+    with shown.open("w") as screen:
+        subprocess.run([sys.executable, "-c", PROGRAM], stdout=screen, check=True)
+    assert shown.read_text().splitlines() == ["before", "{}", "after"]
+    assert os.readlink("/dev/stdout") == kept
+
+
+def test_what_is_a_stream(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_bytes(b"")
+    link.symlink_to("/dev/null")
+    assert [is_stream(path) for path in (Path("/dev/null"), link)] == [True, True]
+    assert not any(is_stream(path) for path in (file, tmp_path, tmp_path / "none"))
+
+
+def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
+    folder, link = tmp_path / "large disk", tmp_path / "results.json"
+    link.symlink_to(folder / "kept.json")
+    for content in (b"one", b"two"):
+        with replacing(link) as file:
+            file.write(content)
+        assert link.is_symlink()
+        assert (folder / "kept.json").read_bytes() == content

@@ -1,7 +1,10 @@
+import json
+import math
+
 import numpy as np
 import pytest
 
-from graphkit.json_values import number, shown, single, whole
+from graphkit.json_values import finite, number, shown, single, whole
 
 
 @pytest.mark.parametrize("dtype", ["f2", "<f4", ">f4", "f8", "g"])
@@ -48,3 +51,9 @@ def test_values_are_shown_as_far_as_they_can_be():
     assert shown("a" * 59) == f"'{'a' * 59} …"
     assert shown(True) == "True"
     assert single(np.array([0.5, 65504.0], "f2"))
+
+
+def test_a_file_for_everyone_holds_no_word_that_is_no_json():
+    odd = {"a": [1, 0.5, math.nan, {"b": math.inf, "c": -math.inf}], "d": (True, None, "NaN")}
+    text = json.dumps(finite(odd), allow_nan=False)
+    assert text == '{"a": [1, 0.5, null, {"b": null, "c": null}], "d": [true, null, "NaN"]}'

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +73,7 @@ def client_of(scheduler: str | None, workers: int) -> Iterator[Any]:
 
 def run_on_cluster(
     recipes: list[Recipe], options: Options, display: Display, jobs: str, scheduler: str | None
-) -> Iterator[tuple[Recipe, dict[str, Any]]]:
+) -> Generator[tuple[Recipe, dict[str, Any]], None, None]:
     """Results as recipes are complete; after an error no further seed begins.
 
     Args:
@@ -100,11 +100,14 @@ def run_on_cluster(
 
         # Seeds that an earlier command has left are not handed out again.
         running, left = {}, Counter[str]()
+        held: dict[str, ExitStack] = {}
         for recipe in recipes:
-            with states.only_writer(place, recipe.name, True):
-                folder = states.state_folder(
-                    place, recipe.name, facts[recipe.name], options.resume, True
-                )
+            # Held until all seeds are there: another command would delete those that come.
+            held[recipe.name] = stack.enter_context(ExitStack())
+            held[recipe.name].enter_context(states.only_writer(place, recipe.name, True))
+            folder = states.state_folder(
+                place, recipe.name, facts[recipe.name], options.resume, True
+            )
             for seed in options.seeds_of(recipe):
                 if not (folder / f"seed-{seed}.json").exists():
                     future = client.submit(run_alone, recipe, seed, threads, pure=False)
@@ -114,6 +117,7 @@ def run_on_cluster(
         again = replace(options, resume=True)
         for recipe in recipes:
             if not left[recipe.name]:
+                held[recipe.name].close()
                 yield recipe, run_recipe(recipe, again, quiet)
         for future in as_completed(list(running)):
             name, seed = running[future]
@@ -128,4 +132,5 @@ def run_on_cluster(
             display.end_seed(name, seed, found["outcome"]["metrics"].get(named[name].module.MAIN))
             left[name] -= 1
             if not left[name]:
+                held[name].close()
                 yield named[name], run_recipe(named[name], again, quiet)

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ class Command:
         # Seeds of a cluster are shared out there, not here.
         at_once = 1 if self.cluster else processes(self.jobs, len(loaded), plain)
         results: dict[str, dict[str, Any]] = {}
-        found: Iterator[tuple[Recipe, dict[str, Any] | MissingDataError]]
+        found: Generator[tuple[Recipe, dict[str, Any] | MissingDataError], None, None]
         total = sum(len(options.seeds_of(recipe)) for recipe in loaded)
         with Display(total, quiet=quiet) as display:
             if self.cluster:
@@ -151,12 +152,14 @@ class Command:
                 found = run_side_by_side(loaded, options, display, at_once)
             else:
                 found = ((recipe, runner.attempt(recipe, options, display)) for recipe in loaded)
-            for recipe, result in found:
-                if isinstance(result, MissingDataError):
-                    self.without_data[recipe.name] = str(result)
-                    continue
-                results[recipe.name] = result
-                # At once, not at the end: a command that is killed keeps what is done.
-                if self.record and options.leads:
-                    runner.record(recipe, result)
+            # Closed, processes at work end with whatever ends this one, such as a full disk.
+            with closing(found):
+                for recipe, result in found:
+                    if isinstance(result, MissingDataError):
+                        self.without_data[recipe.name] = str(result)
+                        continue
+                    results[recipe.name] = result
+                    # At once, not at the end: a command that is killed keeps what is done.
+                    if self.record and options.leads:
+                        runner.record(recipe, result)
         return [results[recipe.name] for recipe in loaded if recipe.name in results]

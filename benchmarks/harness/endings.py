@@ -22,7 +22,8 @@ def left_out(command: Command, console: Console) -> None:
     """Says which recipes ``--missing`` could not run, and the first reason."""
     if command.without_data:
         names, reasons = ", ".join(command.without_data), list(command.without_data.values())
-        console.print(f"no data here for {len(reasons)} recipes: {names}", highlight=False)
+        text = f"no data here for {len(reasons)} recipes: {names}"
+        console.print(text, highlight=False, markup=False)
         console.print(f"the first: {reasons[0]}", highlight=False, markup=False, soft_wrap=True)
         console.print("Which data sets are here: python -m graphkit data")
 

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
+
+from graphkit.files import is_stream
 
 __all__ = ["check_file", "check_folder"]
 
@@ -34,4 +37,8 @@ def check_file(option: str, path: Path | None) -> None:
         return
     if path.is_dir():
         raise ValueError(f"{option} {path}: this is a folder; give the name of a file")
+    if is_stream(path):
+        if not os.access(path, os.W_OK):
+            raise ValueError(f"{option} {path}: cannot write there")
+        return
     check_folder(option, path.parent)

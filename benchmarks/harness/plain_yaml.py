@@ -64,6 +64,23 @@ class PlainLoader(yaml.SafeLoader):
 
 
 PlainLoader.add_constructor("tag:yaml.org,2002:int", PlainLoader.construct_yaml_int)
+REFUSED = ("binary", "omap", "pairs", "set")
+"""What PyYAML makes of these no JSON can keep."""
+
+
+def as_word(loader: PlainLoader, node: Any) -> Any:
+    """A day or an hour as it is written, which JSON can keep."""
+    return loader.construct_scalar(node)
+
+
+def refuse(loader: PlainLoader, node: Any) -> None:
+    """Raises: could not determine a constructor."""
+    loader.construct_undefined(node)
+
+
+PlainLoader.add_constructor("tag:yaml.org,2002:timestamp", as_word)
+for kind in REFUSED:
+    PlainLoader.add_constructor(f"tag:yaml.org,2002:{kind}", refuse)
 
 
 def read_text(text: str) -> Any:

@@ -27,7 +27,7 @@ class Display:
             BarColumn(24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=self.console,
             transient=True,
         )
@@ -66,14 +66,14 @@ class Display:
         self.bar.advance(self.row)
         if not self.console.is_terminal:
             shown = "" if value is None else f"  {value:.4f}"
-            self.console.print(f"{recipe}  seed {seed}{shown}", highlight=False)
+            self.console.print(f"{recipe}  seed {seed}{shown}", highlight=False, markup=False)
 
     def keep_seeds(self, recipe: str, count: int) -> None:
         """Advances the bar by seeds that need no run, as the first gave its figures again."""
         self.bar.advance(self.row, count)
         if not self.console.is_terminal:
             text = f"{recipe}  its first seed is as recorded: figures kept, {count} seeds not run"
-            self.console.print(text, highlight=False)
+            self.console.print(text, highlight=False, markup=False)
 
 
 class EpochWatch(Callback):

@@ -28,7 +28,7 @@ HEAD = {
     "about": str,
     "protocol": str,
     "group": str,
-    "reported": dict[str, Any],
+    "reported": dict[str, dict[str, Any]],
     "hours_a_seed": float,
 }
 
@@ -89,10 +89,15 @@ class Recipe:
         own: dict[str, DatasetCard] = getattr(self.module, "CARDS", {})
         return {card.name: card for card in dataset_cards()} | own
 
+    def card_of(self, name: str) -> DatasetCard | None:
+        """The card of a data set, regardless of case, as it is loaded."""
+        cards = {each.lower(): card for each, card in self.cards.items()}
+        return self.cards.get(name, cards.get(name.lower()))
+
     @property
     def card(self) -> DatasetCard | None:
         """The card of the recipe's data set."""
-        return self.cards.get(self.dataset)
+        return self.card_of(self.dataset)
 
     def set(self, assignments: Iterable[str]) -> Recipe:
         """A copy with ``section.key=value`` assignments (values are YAML) applied and checked; what

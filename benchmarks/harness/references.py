@@ -91,9 +91,18 @@ def protocol(reference: str, where: str = "recipe") -> Any:
 
 
 def hash_of(references: Iterable[str]) -> str:
-    """Hash of the files behind things of one's own; empty if there are none."""
+    """Hash of the files behind things of one's own: of the module that is named, and of the one
+    that a thing was made in; empty if there are none."""
     digest = hashlib.sha256()
-    files = {inspect.getsourcefile(sys.modules[imported(each).__module__]) for each in references}
-    for file in sorted(file for file in files if file):
+    files = {file for each in references for file in files_of(each)}
+    for file in sorted(files):
         digest.update(Path(file).read_bytes())
     return digest.hexdigest()[:16] if files else ""
+
+
+def files_of(reference: str) -> set[str]:
+    """The files with the code of ``module:Class``."""
+    made = getattr(imported(reference), "__module__", None)
+    modules = [sys.modules.get(name) for name in (reference.partition(":")[0], made) if name]
+    files = (getattr(module, "__file__", None) for module in modules)
+    return {file for file in files if file and Path(file).is_file()}

@@ -102,13 +102,13 @@ def code_of(recipe: Recipe) -> str:
         named.append(recipe.protocol)
     else:
         roots.append((recipe.module.__name__, "run"))
-    cards = recipe.cards
     packages = [importlib.import_module(f"graphkit.{room}") for room in ROOMS]
     for name in names_in(recipe.sections):
         if name in BASELINES:
             roots.append((BASELINES[name].__module__, BASELINES[name].__name__))
-        if name in cards:
-            module, _, cls = cards[name].loader.partition(":")
+        card = recipe.card_of(name)
+        if card is not None:
+            module, _, cls = card.loader.partition(":")
             roots.append((module, cls))
         roots += [(room.__name__, name) for room in packages if name in room.__all__]
     return code_fingerprint(roots) + references.hash_of(named)
@@ -199,12 +199,22 @@ def run_recipe(recipe: Recipe, options: Options, display: Display) -> dict[str, 
 def summed_up(
     recipe: Recipe, seeds: list[int], outcomes: list[dict[str, Any]], facts: dict[str, str]
 ) -> dict[str, Any]:
-    """The entry of a recipe all of whose seeds were run."""
+    """The entry of a recipe all of whose seeds were run.
+
+    Raises:
+        ValueError: If a seed lacks a metric of another one; no mean over some of them is given.
+    """
+    names = list(dict.fromkeys(name for each in outcomes for name in each["metrics"]))
+    for seed, each in zip(seeds, outcomes, strict=True):
+        lacking = [name for name in names if name not in each["metrics"]]
+        if lacking:
+            raise ValueError(
+                f"'run' of protocol '{recipe.protocol}' gave no '{lacking[0]}' for seed {seed}, "
+                "but for another one; every seed must give the same, NaN where there is none"
+            )
     return {
         "recipe": recipe.name,
-        "metrics": {
-            name: spread([o["metrics"][name] for o in outcomes]) for name in outcomes[0]["metrics"]
-        },
+        "metrics": {name: spread([each["metrics"][name] for each in outcomes]) for name in names},
         "main": recipe.module.MAIN,
         "seeds": seeds,
         "seconds": sum(o["seconds"] for o in outcomes),

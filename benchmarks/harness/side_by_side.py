@@ -7,7 +7,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -106,8 +106,11 @@ def work(recipe: Recipe, options: Options) -> dict[str, Any] | MissingDataError:
 
 def run_side_by_side(
     recipes: list[Recipe], options: Options, display: Display, jobs: int
-) -> Iterator[tuple[Recipe, dict[str, Any] | MissingDataError]]:
-    """Results as they come. After an error no further recipe begins; it is raised in the end."""
+) -> Generator[tuple[Recipe, dict[str, Any] | MissingDataError], None, None]:
+    """Results as they come. After an error no further recipe begins; it is raised in the end.
+
+    Who closes it ends what is at work.
+    """
     # Not forked: threads of OpenMP and numba do not survive that, and share() works at the start.
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
@@ -132,7 +135,7 @@ def run_side_by_side(
                 first = first or error
                 for waiting in running:
                     waiting.cancel()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, GeneratorExit):
             # Leaving the pool waits for its processes; finished seeds are on disk already.
             for process in multiprocessing.active_children():
                 process.terminate()

@@ -52,8 +52,13 @@ def state_folder(
             "options as that run, another --out, or leave out --resume to start afresh"
         )
     if leads:
+        # Away in one step: seeds without their mark would pass for those of any run.
+        old = folder.with_name(f".{folder.name}.old")
+        if old.exists():
+            shutil.rmtree(old)
         if not resume and folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
+            shutil.rmtree(old)
         write(mark, facts)
     return folder
 
@@ -77,8 +82,9 @@ def data_of(name: str, card: DatasetCard | None) -> str:
     with suppress(OSError, ValueError):
         if card is not None:
             return fingerprint(card, locate(card, None, fetch=False), {})
-        if name and Path(name).is_file():
-            return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+        file = Path(name).expanduser()
+        if name and file.is_file():
+            return hashlib.sha256(file.read_bytes()).hexdigest()
     return "-"
 
 
@@ -92,8 +98,10 @@ def only_writer(folder: Path, recipe: str, leads: bool) -> Iterator[None]:
     if not leads:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f"{recipe}.lock", "a+") as file:
+    lock = folder / f"{recipe}.lock"
+    # A recipe of an installed package has a slash in its name.
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.harness import records
@@ -50,8 +51,8 @@ def show(results: list[dict[str, Any]], console: Console) -> None:
         shown = [*first, *(name for name in metrics if is_rate(name) and name not in first)]
         shown = shown or list(metrics)
         table.add_row(
-            result["recipe"],
-            "\n".join(f"{name} {number(name, metrics[name])}" for name in shown),
+            escape(result["recipe"]),
+            escape("\n".join(f"{name} {number(name, metrics[name])}" for name in shown)),
             str(len(result["seeds"])),
             f"{result['seconds']:.1f}",
             f"{result['peak_memory_mb']:.0f}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -74,12 +73,11 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     pyplot.close(figure)
 
 
-def run(*, quick: bool = False, json_file: Path | None = None, plot: Path) -> list[dict[str, Any]]:
+def run(*, quick: bool = False, plot: Path) -> dict[str, Any]:
     """Measures graphs of growing size, prints a table and writes the curve.
 
     Args:
         quick (bool, optional): Small sizes only. (default: :obj:`False`)
-        json_file (Path, optional): Also writes the figures here. (default: :obj:`None`)
         plot (Path): Where the picture goes.
     """
     sizes = EDGES[:2] if quick else EDGES
@@ -97,7 +95,4 @@ def run(*, quick: bool = False, json_file: Path | None = None, plot: Path) -> li
     console.print(table)
     draw(rows, plot)
     console.print(f"plot: {plot.resolve()}", soft_wrap=True, highlight=False)
-    if json_file is not None:
-        result = {"paths": rows, "environment": environment()}
-        json_file.write_text(json.dumps(result, indent=2) + "\n")
-    return rows
+    return {"paths": rows, "environment": environment()}

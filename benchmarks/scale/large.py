@@ -204,11 +204,20 @@ def run_large(
 
     Returns:
         Seconds, processor seconds and peak memory by part.
+
+    Raises:
+        ValueError: If the folder holds a run of another size, whose parts would pass for done.
     """
-    console = Console()
+    console, sizes = Console(), {"nodes": num_nodes, "edges": num_edges}
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(folder / "figures.json")
-    ledger.figures |= {"nodes": num_nodes, "edges": num_edges}
+    before = [ledger.figures.get(name, size) for name, size in sizes.items()]
+    if before != list(sizes.values()):
+        raise ValueError(
+            f"'{folder}' holds a run of {before[0]:,} nodes and {before[1]:,} edges; give another "
+            "folder"
+        )
+    ledger.figures |= sizes
     graph = folder / f"graph-{num_nodes}-{num_edges}"
     # Each part looks at what the folder has, so that a killed run goes on where it was.
     if not graph.exists():

@@ -43,6 +43,7 @@ def examine() -> Iterator[Finding]:
     import torch
 
     import graphkit
+    from graphkit.datasets.store.download import offline
 
     yield "graphkit", graphkit.__version__, ""
     yield "Python", platform.python_version(), ""
@@ -55,7 +56,7 @@ def examine() -> Iterator[Finding]:
     yield from backends()
     yield "threads of PyTorch", str(torch.get_num_threads()), few_threads(torch.get_num_threads())
     yield from folders()
-    if os.environ.get("GRAPHKIT_OFFLINE"):
+    if offline():
         yield "downloads", "forbidden by GRAPHKIT_OFFLINE", ""
 
 
@@ -96,15 +97,17 @@ def few_threads(threads: int) -> str:
 
 def folders() -> Iterator[Finding]:
     """Where data are read and results of computations are kept."""
-    from graphkit.datasets.store.folders import search_path
+    from graphkit.datasets.store.folders import refusal, search_path
     from graphkit.datasets.store.registry import dataset_cards
     from graphkit.ops.cpu.kernels.compiling import cache_folder
 
     places = search_path(None)
     cards = [card for card in dataset_cards() if not card.embedded]
-    here = sum(any(not card.missing(base) for base in places) for card in cards)
+    here = sum(any(card.is_in(base) for base in places) for card in cards)
     looked = ", ".join(str(place) for place in places)
     remedy = "" if here else "set GRAPHKIT_DATA; python -m graphkit data says which files go where"
+    refused = [f"{base} cannot be read: {why}" for base in places if (why := refusal(base))]
+    remedy = "; ".join([*refused, *([remedy] if remedy else [])])
     yield "data sets", f"{here} of {len(cards)} in {looked}", remedy
     kernels = cache_folder()
     remedy = "" if kernels else "set GRAPHKIT_CACHE to a writable folder"

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from benchmarks import scale
+from benchmarks.cli import app
 from benchmarks.report.scale import scale_table
 from benchmarks.scale import growth, large
 from benchmarks.scale.large import run_large
@@ -35,11 +37,24 @@ def test_the_command_writes_figures_and_a_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scale, "EDGES", (200, 400, 800))
-    rows = scale.run(quick=True, json_file=tmp_path / "x.json", plot=tmp_path / "a" / "x.png")
+    words = ["scale", "--quick", "--json", str(tmp_path / "x.json"), "--out", str(tmp_path / "a")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.stderr
+    rows = json.loads((tmp_path / "x.json").read_text())["paths"]
     assert [row["edges"] for row in rows] == [200, 400]
     assert all(row["paths"] > 0 and row["search_seconds"] > 0 for row in rows)
-    assert json.loads((tmp_path / "x.json").read_text())["paths"] == rows
-    assert (tmp_path / "a" / "x.png").stat().st_size > 1000
+    assert (tmp_path / "a" / "scale.png").stat().st_size > 1000
+
+
+def test_figures_of_a_large_graph_go_where_they_are_asked_for(tmp_path: Path) -> None:
+    large = ["scale", "--large", str(tmp_path / "large"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*large, "--nodes", "400", "--json", str(tmp_path / "x.json")])
+    assert done.exit_code == 0, done.stderr
+    assert json.loads((tmp_path / "x.json").read_text())["inference"]["nodes"] == 400
+    # Parts of another size are done, and their figures are not those of this one.
+    done = CliRunner().invoke(app, [*large, "--nodes", "500"])
+    assert done.exit_code == 1
+    assert "holds a run of 400 nodes and 4,000 edges" in done.stderr
 
 
 class KilledError(Exception):

@@ -87,3 +87,10 @@ class DatasetCard:
     def missing(self, root: Path) -> list[str]:
         """Needed files that are not under ``root / folder``."""
         return [name for name in self.files if not (root / self.folder / name).is_file()]
+
+    def is_in(self, root: Path) -> bool:
+        """Whether all needed files are under ``root / folder``, as far as that may be looked at."""
+        try:
+            return not self.missing(root)
+        except OSError:
+            return False

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from graphkit.datasets.store.errors import CacheError, cache_error
 
-__all__ = ["cache_root", "data_root", "using_cache", "visible"]
+__all__ = ["cache_root", "data_root", "refusal", "using_cache", "visible"]
 
 
 def cache_root() -> Path:
@@ -36,6 +36,18 @@ def search_path(root: str | os.PathLike[str] | None = None) -> list[Path]:
     first = data_root() if root is None else Path(root).expanduser()
     downloads = cache_root() / "data"
     return [first] if first == downloads else [first, downloads]
+
+
+def refusal(folder: Path) -> str:
+    """What the system says of a folder that may not be looked into; nothing if it may, or if it is
+    not there."""
+    try:
+        os.scandir(folder).close()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 @contextmanager

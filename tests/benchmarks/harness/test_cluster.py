@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,10 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks.cli import app
+from benchmarks.harness import cluster, states
+from benchmarks.harness import recipe as recipes
+from benchmarks.harness.progress import Display
+from benchmarks.harness.runner import Options
 from benchmarks.harness.side_by_side import cores
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
@@ -92,3 +98,25 @@ def test_contradictions_are_refused(words: list[str], message: str, tmp_path: Pa
     done = CliRunner().invoke(app, ["run", "gcn-karate", *words, "--out", str(tmp_path)])
     assert done.exit_code == 1
     assert message in " ".join(done.stderr.split())
+
+
+def test_no_other_command_takes_the_place_while_seeds_are_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Client:
+        """Asks for the place in the stead of another command, while a seed is handed out."""
+
+        def submit(self, *_: Any, **__: Any) -> None:
+            with states.only_writer(tmp_path / "state", "gcn-karate", True):
+                pytest.fail("another command may write there")
+
+    monkeypatch.setattr(cluster, "client_of", lambda *_: nullcontext(Client()))
+    options = Options((0,), tmp_path)
+    found = cluster.run_on_cluster(
+        [recipes.load("gcn-karate")], options, Display(1, quiet=True), "1", None
+    )
+    with pytest.raises(ValueError, match=f"process {os.getpid()} is running 'gcn-karate'"):
+        next(found)
+    # The end of the command lets go of it.
+    with states.only_writer(tmp_path / "state", "gcn-karate", True):
+        pass

@@ -54,6 +54,7 @@ def test_a_good_recipe_passes(folder: Path) -> None:
         (None, {"seeds": 0}, r"'seeds' must be a positive integer, got 0"),
         (None, {"hours_a_seed": "many"}, r"'hours_a_seed' takes a number, got 'many'"),
         (None, {"hours_a_seed": 0}, r"'hours_a_seed' must be a positive number, got 0"),
+        (None, {"reported": {"accuracy": 0.8}}, r"'reported' takes .*got {'accuracy': 0.8}"),
         (None, {"about": None}, r"the key 'about' is missing"),
         (None, {"dataset": None}, r"the key 'dataset' is missing"),
         (None, {"train": 3}, r"section 'train': must be a mapping, got 3"),

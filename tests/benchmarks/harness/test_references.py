@@ -156,6 +156,23 @@ def test_the_hash_of_the_code_follows_ones_own_file(place: Path) -> None:
     assert runner.code_of(recipes.load("mine.yaml")) != before
 
 
+def test_the_hash_follows_the_file_that_names_a_thing_and_that_which_makes_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(place)
+    inner, outer = place / "inner_things.py", place / "outer_things.py"
+    inner.write_text("def make(size=1): ...\n")
+    text = "import functools, inner_things\nfrom inner_things import make\n"
+    outer.write_text(text + "large = functools.partial(make, 3)\n")
+    names = ["outer_things:make", "outer_things:large"]
+    first = [references.hash_of([name]) for name in names]
+    outer.write_text(text + "large = functools.partial(make, 4)\n")
+    second = [references.hash_of([name]) for name in names]
+    assert all(before != after for before, after in zip(first, second, strict=True))
+    inner.write_text("def make(size=2): ...\n")
+    assert references.hash_of(names[:1]) != second[0]
+
+
 def test_a_saved_graph_is_a_data_set(place: Path) -> None:
     torch.save(references.imported("things_of_mine:graph")(), "graph.pt")
     code, errors, _ = run(write(NODES), "--set", "dataset.name=graph.pt")

@@ -123,6 +123,21 @@ def test_record_writes_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     assert missing.is_stale(other)
 
 
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_metric_that_a_seed_lacks_is_named_and_never_left_out(
+    late: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def outcome(recipe: Any, seed: int, *rest: Any) -> dict[str, Any]:
+        metrics = {"test_accuracy": 0.5} | ({"recall": 0.25} if seed == late else {})
+        return {"metrics": metrics, "seconds": 1.0, "parameters": 1, "peak_memory_mb": 1.0}
+
+    monkeypatch.setattr(runner, "run_seed", outcome)
+    words = ["run", "gcn-karate", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path)]
+    done = command(*words)
+    assert done.exit_code == 1
+    assert f"gave no 'recall' for seed {1 - late}" in done.stderr
+
+
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
 def test_a_metric_that_is_no_number_on_some_seed_loses_no_result(
     odd: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -156,6 +171,13 @@ def test_a_changed_program_makes_results_stale(
     assert not missing.is_stale(recipe)
     monkeypatch.setattr(missing, "code_of", lambda recipe: "another")
     assert missing.is_stale(recipe)
+
+
+def test_a_data_set_in_other_letters_is_the_same() -> None:
+    recipe = recipes.load("gcn-cora")
+    other = recipe.set(["dataset.name=cORA"])
+    assert other.card is recipe.card is not None
+    assert runner.code_of(other) == runner.code_of(recipe)
 
 
 def test_a_result_of_fewer_seeds_than_asked_for_is_stale() -> None:
@@ -226,3 +248,16 @@ def test_brackets_in_an_error_are_shown_as_they_are() -> None:
     done = command("run", "gcn-karate", "--set", "[/red]=1")
     assert done.exit_code == 1
     assert "[/red]" in done.stderr
+
+
+def test_json_for_the_screen_puts_no_file_in_its_place(tmp_path: Path) -> None:
+    words = ["run", "gcn-karate", "--seeds", "1", "--set", "train.epochs=1", "--out", str(tmp_path)]
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert command(*words, "--json", str(pipe)).exit_code == 0
+        assert json.loads(os.read(reader, 1 << 16))["results"][0]["seeds"] == [0]
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import queue
 import signal
@@ -15,6 +16,8 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks.cli import app
+from benchmarks.harness import recipe as recipes
+from benchmarks.harness.command import Command
 from benchmarks.harness.progress import Display
 from benchmarks.harness.side_by_side import RemoteDisplay, cores, passed_on, processes, share
 from tests.benchmarks.commands import started
@@ -138,3 +141,40 @@ def test_ctrl_c_says_what_is_there_and_how_to_go_on(tmp_path: Path) -> None:
     finished = len(list(tmp_path.glob("state/*/seed-*.json")))
     assert f"stopped: {finished} seeds of" in done.stderr
     assert f"--jobs 2 --out {tmp_path} --resume" in done.stderr.replace("\n", " ")
+
+
+SLEEPER = """
+import time
+
+class Protocol:
+    MAIN = "value"
+
+    def run(self, seconds, seed):
+        time.sleep(seconds)
+        return {"value": 1.0}
+"""
+
+
+@pytest.mark.parametrize("error", [OSError("planted"), KeyboardInterrupt()])
+def test_no_recipe_goes_on_when_a_result_cannot_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[3]}")
+    for name, seconds in (("first", 0), ("second", 900)):
+        text = f"about: x\nprotocol: sleeper:Protocol\nseeds: 1\nseconds: {seconds}\n"
+        (tmp_path / f"{name}.yaml").write_text(text)
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    words = [str(tmp_path / f"{name}.yaml") for name in ("first", "second")]
+    command = Command(words, out=tmp_path / "out", jobs="2", record=True)
+    # Figures of recipes that are no part of the checkout are not recorded.
+    loaded = [recipes.load(word) for word in words]
+    monkeypatch.setattr(Command, "recipes", lambda self: loaded)
+    monkeypatch.setattr("benchmarks.harness.runner.record", fail)
+    with pytest.raises(type(error)):
+        command.run(quiet=True)
+    assert not multiprocessing.active_children()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,43 @@ def test_an_installed_package_brings_recipes(
     done = CliRunner().invoke(app, ["list", "labkit"])
     assert "gcn-karate" not in done.stdout
     assert "labkit/foo-karate" in done.stdout, done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:no recipes from entry point")
+def test_a_recipe_of_an_installed_package_is_run_and_resumed(package: Path, tmp_path: Path) -> None:
+    words = ["run", "labkit/foo-karate", "--seeds", "1", "--set", "train.epochs=2", "--out"]
+    for further in ([], ["--resume"]):
+        done = CliRunner().invoke(app, [*words, str(tmp_path / "out"), *further])
+        assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "out" / "state" / "labkit" / "foo-karate" / "seed-0.json").is_file()
+
+
+BRACKETS = """
+import math
+
+class Protocol:
+    MAIN = "hits[easy]"
+
+    def run(self, dataset, seed):
+        return {self.MAIN: math.nan}
+"""
+
+
+def test_brackets_and_what_is_no_number_are_shown_and_kept_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "brackets.py").write_text(BRACKETS)
+    file = tmp_path / "mine[a].yaml"
+    file.write_text("about: x\nprotocol: brackets:Protocol\nseeds: 1\ndataset: {}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    done = CliRunner().invoke(app, ["run", str(file), "--out", str(tmp_path / "out[b]")])
+    assert done.exit_code == 0, done.stderr
+    assert "mine[a]  seed 0  nan" in done.stderr
+    for words in ("hits[easy] nan", "mine[a]", f"results: {tmp_path}/out[b]/results.json"):
+        assert words in done.stdout
+    text = (tmp_path / "out[b]" / "results.json").read_text()
+    (result,) = json.loads(text, parse_constant=pytest.fail)["results"]
+    assert result["metrics"] == {"hits[easy]": {"mean": None, "std": 0.0, "values": [None]}}
 
 
 def test_a_file_is_a_recipe(tmp_path: Path) -> None:

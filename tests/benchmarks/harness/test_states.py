@@ -32,6 +32,27 @@ def test_resuming_names_what_does_not_fit(tmp_path: Path, name: str, words: str)
     assert states.read(tmp_path / "mine" / "settings") == FACTS
 
 
+def test_a_kill_while_an_old_run_is_deleted_leaves_no_seed_for_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = states.state_folder(tmp_path, "mine", FACTS, resume=False, leads=True)
+    states.write(folder / "seed-0.json", {"metrics": {"accuracy": 0.5}})
+    # Folders are deleted in any order: here a kill comes when the mark is gone, and no more.
+    other = FACTS | {"code": "other"}
+
+    def killed(path: Path, *_: object) -> None:
+        (path / "settings").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(states.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            states.state_folder(tmp_path, "mine", other, resume=False, leads=True)
+    folder = states.state_folder(tmp_path, "mine", other, resume=True, leads=True)
+    assert [path.name for path in folder.iterdir()] == ["settings"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_another_precision_and_other_code_are_no_continuation(tmp_path: Path, monkeypatch) -> None:
     run(tmp_path)
     with pytest.raises(ValueError, match="another precision"):
@@ -41,12 +62,16 @@ def test_another_precision_and_other_code_are_no_continuation(tmp_path: Path, mo
         run(tmp_path, resume=True)
 
 
-def test_files_of_a_data_set_tell_a_run_apart(tmp_path: Path) -> None:
-    graph = tmp_path / "graph.pt"
+def test_files_of_a_data_set_tell_a_run_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    graph, names = tmp_path / "graph.pt", (str(tmp_path / "graph.pt"), "~/graph.pt")
     graph.write_bytes(b"one")
-    before = states.data_of(str(graph), None)
+    before = [states.data_of(name, None) for name in names]
     graph.write_bytes(b"two")
-    assert states.data_of(str(graph), None) != before
+    after = [states.data_of(name, None) for name in names]
+    assert not set(before) & set(after)
     assert states.data_of(str(tmp_path / "none.pt"), None) == "-"
     assert states.data_of("", None) == "-"
 

@@ -159,6 +159,22 @@ def test_strategies_are_sorted_and_the_gain_is_over_the_best_that_keeps_no_data(
     assert sum("over" in row for row in rows) == 1
 
 
+@pytest.mark.parametrize("lone", ["tpp", "ssm"])
+def test_of_one_seed_there_is_no_interval(lone: str) -> None:
+    figures = dict.fromkeys(("average_forgetting", "told_average_performance"), (0.5, 0.0))
+    runs = [
+        measured(
+            f"cil-{name}-photo",
+            {"average_performance": (0.9 if name == "tpp" else 0.7, 0.0), **figures},
+            1 if name == lone else 5,
+        )
+        for name in ("tpp", "ssm")
+    ]
+    rows = class_incremental(runs).splitlines()[2:]
+    assert [row.split("|")[2].strip() for row in rows] == ["TPP", "SSM"]
+    assert not any("over" in row for row in rows)
+
+
 def test_intervals_of_unequal_deviations_are_those_of_scipy() -> None:
     from scipy.stats import ttest_ind_from_stats
 
