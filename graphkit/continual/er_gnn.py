@@ -109,7 +109,9 @@ def from_mean(x: Tensor, y: Tensor) -> Tensor:
 
 def crowd(x: Tensor, y: Tensor, radius: float) -> Tensor:
     """How many samples of other classes are near every sample."""
-    # By products, as for many rows by default, it would be wrong far from the origin.
-    distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    # Double and around the mean: there distances by products, thirty times faster than by
+    # differences, are right wherever the features lie.
+    x = x.double() - x.double().mean(dim=0)
+    distance = torch.cdist(x, x)
     near = distance <= radius * distance.mean()
     return (near & (y.view(-1, 1) != y)).sum(dim=1)

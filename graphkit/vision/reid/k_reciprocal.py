@@ -107,10 +107,10 @@ def jaccard_edges(
         raise ValueError(f"'max_distance' must be in (0, 1], got {max_distance}")
     if max_neighbors is not None and max_neighbors < 1:
         raise ValueError(f"'max_neighbors' must be at least 1, got {max_neighbors}")
-    features = wide(x.detach())
+    features = centred(x.detach())
     count = len(x) if rows is None else min(rows, len(x))
     blocks = distances(neighbourhoods(features, k1, k2, variant), count)
-    edges, distance = listed(blocks, (count, len(x)), features.dtype, max_distance, max_neighbors)
+    edges, distance = listed(blocks, (count, len(x)), wide(x).dtype, max_distance, max_neighbors)
     return edges.to(x.device), distance.to(x.device)
 
 
@@ -173,17 +173,17 @@ def rerank(
         )
     every = torch.cat([query, gallery])
     check(every, k1, k2, variant)
-    features = wide(every.detach())
-    plain = apart_from(features[: len(query)], features[len(query) :]).square()
+    features = centred(every.detach())
+    plain = torch.cdist(features[: len(query)], features[len(query) :]).square()
     if variant == "released" and len(query):
         # The largest distance is over queries and gallery alike, the query's own zero included.
-        within = apart_from(features[: len(query)], features[: len(query)]).square()
+        within = torch.cdist(features[: len(query)], features[: len(query)]).square()
         plain /= torch.cat([plain, within], 1).amax(1, keepdim=True).clamp(min=1e-12)  # wide
     plain *= weight
     for first, apart in distances(neighbourhoods(features, k1, k2, variant), len(query)):
         across = apart[:, len(query) :].to(plain.device, plain.dtype)
         plain[first : first + len(apart)] += (1 - weight) * across
-    return plain
+    return plain.to(wide(every).dtype)
 
 
 def check(x: Tensor, k1: int, k2: int, variant: str) -> None:
@@ -199,9 +199,11 @@ def check(x: Tensor, k1: int, k2: int, variant: str) -> None:
         raise ValueError(f"'variant' must be 'paper' or 'released', got {variant!r}")
 
 
-def apart_from(a: Tensor, b: Tensor) -> Tensor:
-    """Distances of all rows from all others; by products they were wrong far from the origin."""
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+def centred(x: Tensor) -> Tensor:
+    """Features in double precision around their mean: there distances by products, thirty times
+    faster than by differences, are right wherever the features lie."""
+    x = x.double()
+    return x - x.mean(0)
 
 
 def nearest(x: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +211,7 @@ def nearest(x: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
     count = len(x)
     near, largest = [], []
     for rows in torch.arange(count, device=x.device).split(max(CHUNK // count, 1)):
-        distance = apart_from(x[rows], x)
+        distance = torch.cdist(x[rows], x)
         largest.append(distance.amax(1).square())
         # Below every distance, so that duplicates do not take a point's own place.
         distance[torch.arange(len(rows), device=x.device), rows] = -1.0
