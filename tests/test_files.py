@@ -90,12 +90,12 @@ print("after")
 
 
 def test_json_for_the_screen_goes_there_between_the_lines(tmp_path: Path) -> None:
-    kept = os.readlink("/dev/stdout")
+    destination = os.readlink("/dev/stdout")
     shown = tmp_path / "shown.txt"
     with shown.open("w") as screen:
         subprocess.run([sys.executable, "-c", PROGRAM], stdout=screen, check=True)
     assert shown.read_text().splitlines() == ["before", "{}", "after"]
-    assert os.readlink("/dev/stdout") == kept
+    assert os.readlink("/dev/stdout") == destination
 
 
 def test_what_is_a_stream(tmp_path: Path) -> None:

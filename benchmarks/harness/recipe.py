@@ -83,21 +83,18 @@ class Recipe:
 
     @property
     def cards(self) -> dict[str, DatasetCard]:
-        """Cards of data sets by name: graphkit's, and those that the protocol brings along."""
+        """Cards of data sets by name in small letters, as case does not matter where they are
+        loaded: graphkit's, and those that the protocol brings along."""
         from graphkit.datasets import dataset_cards
 
         own: dict[str, DatasetCard] = getattr(self.module, "CARDS", {})
-        return {card.name: card for card in dataset_cards()} | own
-
-    def card_of(self, name: str) -> DatasetCard | None:
-        """The card of a data set, regardless of case, as it is loaded."""
-        cards = {each.lower(): card for each, card in self.cards.items()}
-        return self.cards.get(name, cards.get(name.lower()))
+        cards = {card.name: card for card in dataset_cards()} | own
+        return {name.lower(): card for name, card in cards.items()}
 
     @property
     def card(self) -> DatasetCard | None:
         """The card of the recipe's data set."""
-        return self.card_of(self.dataset)
+        return self.cards.get(self.dataset.lower())
 
     def set(self, assignments: Iterable[str]) -> Recipe:
         """A copy with ``section.key=value`` assignments (values are YAML) applied and checked; what

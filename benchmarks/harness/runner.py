@@ -102,13 +102,13 @@ def code_of(recipe: Recipe) -> str:
         named.append(recipe.protocol)
     else:
         roots.append((recipe.module.__name__, "run"))
+    cards = recipe.cards
     packages = [importlib.import_module(f"graphkit.{room}") for room in ROOMS]
     for name in names_in(recipe.sections):
         if name in BASELINES:
             roots.append((BASELINES[name].__module__, BASELINES[name].__name__))
-        card = recipe.card_of(name)
-        if card is not None:
-            module, _, cls = card.loader.partition(":")
+        if name.lower() in cards:
+            module, _, cls = cards[name.lower()].loader.partition(":")
             roots.append((module, cls))
         roots += [(room.__name__, name) for room in packages if name in room.__all__]
     return code_fingerprint(roots) + references.hash_of(named)

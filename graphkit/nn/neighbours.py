@@ -103,13 +103,13 @@ class NearestNeighbours(nn.Module):
         sizes = set_sizes(x, batch)
         if not len(sizes) or int(sizes.min()) >= self.k:
             return nearest_neighbours(x, self.k, batch, loop=True)
-        own = torch.arange(x.size(0), device=x.device).repeat_interleave(self.k)
-        found = sizes.clamp(max=self.k).repeat_interleave(sizes).unsqueeze(1)
-        neighbours = own.clone()
+        targets = torch.arange(x.size(0), device=x.device).repeat_interleave(self.k)
+        degrees = sizes.clamp(max=self.k).repeat_interleave(sizes).unsqueeze(1)
+        sources = targets.clone()
         # Edges come sorted by target, so they fill the first places of each point, row by row.
-        places = torch.arange(self.k, device=x.device) < found
-        neighbours[places.flatten()] = knn_graph(x, self.k, batch, loop=True)[0]
-        return torch.stack([neighbours, own])
+        filled = torch.arange(self.k, device=x.device) < degrees
+        sources[filled.flatten()] = knn_graph(x, self.k, batch, loop=True)[0]
+        return torch.stack([sources, targets])
 
     def extra_repr(self) -> str:
         return f"k={self.k}"

@@ -100,8 +100,8 @@ def node_cosines(
 def products(maps: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Inner products of the first models' rows with all models', and the squares of all."""
     inner = maps[:, :count] @ maps.transpose(1, 2)
-    own = inner[:, :, :count].diagonal(dim1=1, dim2=2)
-    return inner, torch.cat([own, maps[:, count:].square().sum(2)], 1)
+    squares = inner[:, :, :count].diagonal(dim1=1, dim2=2)
+    return inner, torch.cat([squares, maps[:, count:].square().sum(2)], 1)
 
 
 def zero_maps(zero: Tensor, names: Sequence[str]) -> None:

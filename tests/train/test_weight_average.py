@@ -95,9 +95,9 @@ def test_it_follows_the_precision_of_the_run(tmp_path):
     for found, wanted in zip(average.averaged.parameters(), watch.seen[-1], strict=True):
         assert torch.equal(found, wanted)
     assert average.averaged[1].running_mean.dtype == torch.double
-    again = make().float()
-    resumed = WeightAverage(again, 0.0)
-    fit(again, Watch(), resumed, resume=True, **options)
+    resumed_model = make().float()
+    resumed = WeightAverage(resumed_model, 0.0)
+    fit(resumed_model, Watch(), resumed, resume=True, **options)
     for name, value in average.averaged.state_dict().items():
         assert torch.equal(resumed.averaged.state_dict()[name], value), name
 

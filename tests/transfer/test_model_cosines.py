@@ -85,8 +85,8 @@ def test_scales_change_no_cosine(scale: float) -> None:
     torch.manual_seed(0)
     maps = [torch.randn(5, 4) for _ in range(3)]
     wanted, _ = node_cosines(maps[:2], maps[2:])
-    found, zero = node_cosines([scale * maps[0], maps[1]], [scale * maps[2]])
-    torch.testing.assert_close(found, wanted)
+    scaled, zero = node_cosines([scale * maps[0], maps[1]], [scale * maps[2]])
+    torch.testing.assert_close(scaled, wanted)
     assert not zero.any()
     for centre in (True, False):
         alone = edge_vector(maps[0], centre)
