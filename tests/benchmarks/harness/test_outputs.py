@@ -26,4 +26,5 @@ def test_a_figure_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert b"<svg" in before
     with pytest.raises(OSError, match="no space left"):
         write_figure(HalfDrawn(), path)
-    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
