@@ -63,23 +63,27 @@ def home(module: Any, name: str) -> str:
 
 def write_pages(app: Any) -> None:
     """Writes the pages of methods and rooms."""
-    for folder in ("methods", "reference"):
-        (GENERATED / folder).mkdir(parents=True, exist_ok=True)
     named = sorted(cards(), key=lambda card: card.name)
-    for card in named:
-        write(GENERATED / "methods" / f"{card.name}.md", method_page(card))
-    listed = "\n".join(card.name for card in named)
-    write(GENERATED / "methods" / "index.md", contents("Methods, one page each", listed))
-    rooms = list(dict.fromkeys((*ROOMS, *FURTHER)))
-    for room in rooms:
-        write(GENERATED / "reference" / f"{room}.md", room_page(room))
-    write(GENERATED / "reference" / "index.md", contents("Reference", "\n".join(rooms)))
+    methods = {card.name: method_page(card) for card in named}
+    write_all("methods", methods, "Methods, one page each")
+    rooms = dict.fromkeys((*ROOMS, *FURTHER))
+    write_all("reference", {room: room_page(room) for room in rooms}, "Reference")
 
 
-def write(path: Path, text: str) -> None:
-    """Writes a page if it changed, so that a second build reads only what did."""
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+def write_all(kind: str, pages: dict[str, str], title: str) -> None:
+    """Writes the pages of one kind and their contents, and takes away those of what is gone.
+
+    A page that did not change is left as it is, so that a second build reads only what did.
+    """
+    folder = GENERATED / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {**pages, "index": contents(title, "\n".join(pages))}
+    for page in set(folder.glob("*.md")) - {folder / f"{name}.md" for name in wanted}:
+        page.unlink()
+    for name, text in wanted.items():
+        page = folder / f"{name}.md"
+        if not page.exists() or page.read_text() != text:
+            page.write_text(text)
 
 
 def contents(title: str, listed: str) -> str:

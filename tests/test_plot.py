@@ -227,3 +227,65 @@ def test_figures_are_shown_or_only_written(monkeypatch, windows):
     monkeypatch.setattr(matplotlib, "use", chosen.append)
     assert plot.load_pyplot(**{} if windows else {"windows": False}) is pyplot
     assert chosen == ([] if windows else ["Agg"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"color": "tarck"}, "'color' names no node attribute: .* 'tarck'"),
+        ({"color": {"box": torch.ones(2)}}, "'color' must be one value for each of 3 nodes"),
+        ({"width": "weight"}, "'width' names no edge attribute: .* 'weight'"),
+        ({"width": "three"}, "'width' must be one finite number per edge, as 'three' is not"),
+        ({"width": "nan"}, "'width' must be one finite number per edge, as 'nan' is not"),
+        ({"nodes": ("bix",)}, "'nodes' names 'bix': did you mean 'box'"),
+        ({"edges": ("nxt",)}, "'edges' names 'nxt': did you mean 'next'"),
+    ],
+)
+@pytest.mark.parametrize("draw", [plot.over_image, plot.over_time, plot.as_layout])
+def test_what_is_not_in_the_graph_is_refused_by_name(draw, options, words):
+    graph = scene()
+    graph["box", "next", "box"].update({"three": torch.ones(3), "nan": torch.tensor([1, np.nan])})
+    with pytest.raises(ValueError, match=words):
+        draw(graph, **options)
+
+
+def test_an_attribute_of_some_types_is_drawn_where_it_is():
+    axes = plot.as_layout(scene(), width="edge_weight", color="track")
+    between, into = [c for c in axes.collections if hasattr(c, "get_segments")]
+    assert np.allclose(between.get_linewidths(), [1.5, 3.0])
+    assert np.allclose(into.get_linewidths(), 1)
+    boxes, image = [c for c in axes.collections if hasattr(c, "get_sizes")]
+    assert boxes.get_array().tolist() == [0, 0, 4]
+    assert image.get_array() is None
+    (marks,), _ = parts(plot.over_image(scene(), nodes="box"))
+    assert len(marks) == 3
+
+
+def test_points_without_edges_are_drawn():
+    data = Data(pos=torch.rand(3, 2), time=torch.arange(3))
+    for draw in (plot.over_image, plot.over_time, plot.as_layout):
+        (marks,), (lines,) = parts(draw(data))
+        assert (len(marks), len(lines)) == (3, 0)
+
+
+def test_places_images_lanes_and_edges_that_are_none_are_refused():
+    edge_index = torch.tensor([[0], [1]])
+    with pytest.raises(ValueError, match=r"'pos' must be \[N, 2\], row and column, got \[2, 3\]"):
+        plot.over_image(Data(pos=torch.rand(2, 3), edge_index=edge_index))
+    with pytest.raises(ValueError, match="'image' must be"):
+        plot.over_image(scene(), torch.rand(1, 3, 4, 4))
+    with pytest.raises(ValueError, match="'lane' names 'trak': did you mean 'track'"):
+        plot.over_time(scene(), lane="trak")
+    with pytest.raises(ValueError, match="no node with a 'pos'"):
+        plot.over_image(scene(), nodes=("image",))
+    with pytest.raises(ValueError, match="no type of nodes"):
+        plot.as_layout(HeteroData())
+    adjacency = torch.eye(2).to_sparse()
+    with pytest.raises(ValueError, match="adjacencies need"):
+        plot.as_layout(Data(x=torch.rand(2, 1), adj_t=adjacency))
+
+
+def test_half_precision_is_drawn():
+    data = Data(pos=torch.tensor([[1.0, 2.0]]).bfloat16(), edge_index=torch.empty(2, 0).long())
+    (marks, *_), _ = parts(plot.over_image(data, torch.rand(3, 4, 5).bfloat16()))
+    assert marks.tolist() == [[2, 1]]

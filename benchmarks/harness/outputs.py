@@ -1,4 +1,4 @@
-"""Whether what a command will write can be written, asked before the work."""
+"""What a command writes: whether it can be written, asked before the work, and figures."""
 
 # fingerprint: not counted
 
@@ -7,10 +7,11 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from graphkit.files import is_stream
+from graphkit.files import is_stream, replacing
 
-__all__ = ["check_file", "check_folder"]
+__all__ = ["check_file", "check_folder", "write_figure"]
 
 
 def check_folder(option: str, folder: Path) -> None:
@@ -42,3 +43,9 @@ def check_file(option: str, path: Path | None) -> None:
             raise ValueError(f"{option} {path}: cannot write there")
         return
     check_folder(option, path.parent)
+
+
+def write_figure(figure: Any, path: Path, dpi: int = 120) -> None:
+    """Draws a figure of matplotlib into a file, whole or not at all; the ending says its kind."""
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix[1:] or "png", dpi=dpi)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from benchmarks.harness import records
 from benchmarks.harness.missing import has_fewer_seeds, has_other_settings, is_stale
+from benchmarks.harness.outputs import write_figure
 from benchmarks.harness.recipe import Recipe, load, names
 from benchmarks.harness.runner import write_text
 from benchmarks.report.gpu import gpu_table
@@ -77,8 +78,7 @@ def plot(results: list[dict[str, Any]], path: Path) -> Path:
     axes.set_yticks(range(len(results)), [r["recipe"] for r in reversed(results)])
     axes.set_xlabel("main metric (rates in %), one dot per seed, bar = standard deviation")
     axes.grid(axis="x", alpha=0.3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    write_figure(figure, path, dpi=130)
     pyplot.close(figure)
     return path
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.harness.environment import environment, peak_memory_mb, reset_peak_memory
+from benchmarks.harness.outputs import write_figure
 from graphkit.plot import load_pyplot
 
 EDGES = (50_000, 150_000, 500_000, 1_500_000, 5_000_000)
@@ -68,8 +69,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     axes.set_ylabel("seconds for all paths of three nodes")
     axes.legend()
     axes.grid(alpha=0.3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    write_figure(figure, path)
     pyplot.close(figure)
 
 

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness.environment import ROOT, environment
+from benchmarks.harness.outputs import write_figure
 from benchmarks.scale.ledger import read_figures
 from graphkit.files import replacing
 from graphkit.guard import reading
@@ -161,8 +162,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         axes.grid(alpha=0.3)
     left.legend(fontsize=8)
     right.legend(fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    write_figure(figure, path)
     pyplot.close(figure)
 
 

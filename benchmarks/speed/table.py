@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from benchmarks.harness.outputs import write_figure
+
 
 def as_table(results: list[dict[str, Any]], copy: float) -> Table:
     """One line per problem; ratios and times as median with quartiles."""
@@ -61,5 +63,4 @@ def plot(results: list[dict[str, Any]], file: Path) -> None:
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set(xscale="log", xlabel="times faster than PyG")
     axes.invert_yaxis()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
+    write_figure(figure, file)

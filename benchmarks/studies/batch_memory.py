@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.harness.environment import ROOT, environment, peak_memory_mb, reset_peak_memory
+from benchmarks.harness.outputs import write_figure
 from benchmarks.harness.recipe import load as load_recipe
 from benchmarks.protocols.mini_batches import load, sampled_task
 from benchmarks.rivals.nodes import build
@@ -84,7 +85,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
     axes.set_ylabel("MB of a training step")
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    write_figure(figure, path)
     pyplot.close(figure)
 
 
